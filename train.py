@@ -1,0 +1,105 @@
+"""Train a captioner: `python train.py` on the embedded sample, `--dataset flickr8k` on photos."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from utils import console
+from utils.recipes import RECIPES
+
+DESCRIPTION = """Train an image captioner with visual attention.
+
+Without arguments it draws its own sample of scenes and trains on them in
+minutes, with no download. Flags left out take the dataset's recipe."""
+
+
+def parse_arguments(arguments=None):
+    """The command line as a namespace."""
+    parser = console.Parser(DESCRIPTION)
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--dataset", choices=sorted(RECIPES), default="shapes", help="default: shapes, the embedded sample"
+    )
+    data.add_argument("--data_dir", type=Path, help="folder of the dataset (default: data/DATASET)")
+    data.add_argument(
+        "--cache_dir", type=Path, default=Path("data/cache"), help="folder of the region caches (default: data/cache)"
+    )
+    data.add_argument("--min_word_count", type=console.number(int, 1), help="rarer words are not learnt")
+    encoder = parser.add_argument_group("encoder")
+    encoder.add_argument("--encoder", help="vgg16, vgg19, mobilenet or resnet50 (default: vgg16)")
+    encoder.add_argument("--encoder_weights", help="imagenet, random, or an .h5 file in Keras's layout")
+    training = parser.add_argument_group("training")
+    training.add_argument(
+        "--epochs", type=console.number(int, 1, 10_000), help="at most; it stops when validation no longer improves"
+    )
+    training.add_argument(
+        "--batch_size", type=console.number(int, 1, 4096), help="photos a step, each with all its captions"
+    )
+    training.add_argument("--learning_rate", type=console.number(float, 1e-8, 1), help="at its peak, before it decays")
+    training.add_argument(
+        "--seed", type=console.number(int, 0, 2**31 - 1), default=0, help="fixes all randomness (default: 0)"
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument("--output_dir", type=Path, help="the model folder (default: models/DATASET)")
+    output.add_argument("--overwrite", action="store_true", help="replace the model that is there")
+    output.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
+    parsed = parser.parse_args(arguments)
+    if parsed.overwrite and parsed.resume:
+        parser.error("--overwrite and --resume exclude each other")
+    parsed.data_dir = parsed.data_dir or Path("data") / parsed.dataset
+    parsed.output_dir = parsed.output_dir or Path("models") / parsed.dataset
+    return parsed
+
+
+def choose_recipe(arguments):
+    """The dataset's recipe with the flags that were given."""
+    names = ("encoder", "encoder_weights", "epochs", "batch_size", "learning_rate", "min_word_count")
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    return replace(RECIPES[arguments.dataset], **given)
+
+
+def main():
+    """Train, from the arguments to the model folder."""
+    arguments = parse_arguments()
+    recipe = choose_recipe(arguments)
+    console.import_tensorflow()
+    from utils.pipeline import train
+
+    captioner = train(
+        arguments.dataset,
+        arguments.data_dir,
+        arguments.cache_dir,
+        arguments.output_dir,
+        recipe,
+        seed=arguments.seed,
+        overwrite=arguments.overwrite,
+        resume=arguments.resume,
+        say=console.say,
+        progress=console.progress,
+    )
+    show(captioner, arguments)
+    return 0
+
+
+def show(captioner, arguments):
+    """Caption a few photos the model has never seen, and say what is in the folder now."""
+    from utils.datasets import load_dataset
+    from utils.plots import attention_figure, save_figure
+
+    photos = load_dataset(arguments.dataset, arguments.data_dir, arguments.seed).split("val")[:8]
+    captions = captioner.caption([photo.path for photo in photos], on_error=lambda path, error: console.warn(error))
+    console.say("", "captions of validation photos:", *(f"  {caption.path}: {caption.text}" for caption in captions))
+    picture = arguments.output_dir / "attention.png"
+    save_figure(attention_figure(captions[0]), picture)
+    console.say(
+        "",
+        f"model      {arguments.output_dir}",
+        f"curves     {arguments.output_dir / 'training.png'}",
+        f"attention  {picture}",
+        f"scores     python evaluate.py --model {arguments.output_dir} --dataset {arguments.dataset}"
+        f" --data_dir {arguments.data_dir}",
+        f"your photo python inference.py --model {arguments.output_dir} --image_path PHOTO",
+    )
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,199 @@
+"""A trained model folder as one object: photos in, captions and attention out."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from utils.decoder import AttentionDecoder
+from utils.encoders import Encoder
+from utils.errors import ImageError, InputError
+from utils.features import encode_files
+from utils.model_folder import DECODER_KEYS, ENCODER_KEYS, FORMAT, read_config
+from utils.search import Search
+from utils.tokenizer import Tokenizer, join_words
+
+# Photos whose captions are searched for together.
+_BATCH_PHOTOS = 16
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What the model says of one photo.
+
+    Args:
+        path: the file.
+        text: a sentence.
+        words: the words as the model wrote them.
+        log_probability: of all words and the end, natural logarithm.
+        attention: float32 (words, rows, columns); for each word where the model
+            looked, summing to 1 over the photo.
+    """
+
+    path: Path
+    text: str
+    words: tuple
+    log_probability: float
+    attention: np.ndarray
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+
+
+class Captioner:
+    """An encoder, a vocabulary and a decoder that belong together.
+
+    Args:
+        encoder: an Encoder.
+        tokenizer: a Tokenizer.
+        decoder: an AttentionDecoder with weights.
+        max_words: words of a caption at most.
+        dataset: what it was trained on.
+        training: the recipe, as a dict, for the record.
+    """
+
+    def __init__(self, encoder, tokenizer, decoder, max_words, dataset, training):
+        self.encoder, self.tokenizer, self.decoder = encoder, tokenizer, decoder
+        self.max_words, self.dataset, self.training = max_words, dataset, training
+        self._searches = {}
+
+    def search(self, beam_size=3, batch_size=_BATCH_PHOTOS):
+        """The Search with this decoder, compiled once for every beam and batch size."""
+        key = beam_size, batch_size
+        if key not in self._searches:
+            self._searches[key] = Search(self.decoder, beam_size, self.max_words, batch_size=batch_size)
+        return self._searches[key]
+
+    def caption(self, paths, beam_size=3, on_error=None):
+        """Write a caption for every photo.
+
+        Args:
+            paths: image files; any size, mode and orientation.
+            beam_size: hypotheses kept; 1 is greedy decoding.
+            on_error: called with every photo that cannot be read, as (path,
+                ImageError); without it the error is raised.
+
+        Returns:
+            A list of Caption, in the order of the paths, without unreadable photos.
+        """
+        return list(self.caption_each(paths, beam_size, on_error))
+
+    def caption_each(self, paths, beam_size=3, on_error=None):
+        """As `caption`, but yields each Caption as soon as its batch is done."""
+        files = [_File(Path(path)) for path in paths]
+        size = 1 if len(files) == 1 else _BATCH_PHOTOS
+        waiting = []
+        for file, regions in encode_files(self.encoder, files, size):
+            if isinstance(regions, ImageError):
+                if on_error is None:
+                    raise regions
+                on_error(file.path, regions)
+                continue
+            waiting.append((file.path, regions))
+            if len(waiting) == size:
+                yield from self._captions(waiting, beam_size, size)
+                waiting = []
+        if waiting:
+            yield from self._captions(waiting, beam_size, size)
+
+    def _captions(self, photos, beam_size, batch_size):
+        return self.caption_regions(
+            [path for path, _ in photos], np.stack([regions for _, regions in photos]), beam_size, batch_size
+        )
+
+    def caption_regions(self, paths, regions, beam_size=3, batch_size=_BATCH_PHOTOS):
+        """Captions from regions (photos ≤ batch_size, regions, channels) that were extracted before."""
+        hypotheses = self.search(beam_size, batch_size)(regions)
+        captions = []
+        for path, numbers, scores, maps in zip(paths, *hypotheses):
+            words = self.tokenizer.decode(numbers[0])
+            attention = maps[0, : len(words)].reshape(len(words), self.encoder.rows, self.encoder.columns)
+            captions.append(Caption(Path(path), join_words(words), tuple(words), float(scores[0]), attention))
+        return captions
+
+    def save(self, folder):
+        """Write config.json, vocabulary.txt and decoder.weights.h5, in half precision.
+
+        Each file is replaced by a rename; the configuration comes last.
+        """
+        folder, encoder, decoder = Path(folder), self.encoder, self.decoder
+        config = {
+            "format": FORMAT,
+            "dataset": self.dataset,
+            "encoder": {key: getattr(encoder, key) for key in sorted(ENCODER_KEYS)},
+            "decoder": {key: getattr(decoder, key) for key in sorted(DECODER_KEYS)},
+            "max_words": self.max_words,
+            "training": self.training,
+        }
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            weights = folder / "partial.weights.h5"
+            decoder.save_weights(weights)
+            _halve(weights)
+            self.tokenizer.save(folder / "vocabulary.partial")
+            (folder / "config.partial").write_text(json.dumps(config, indent=2) + "\n")
+            os.replace(weights, folder / "decoder.weights.h5")
+            os.replace(folder / "vocabulary.partial", folder / "vocabulary.txt")
+            os.replace(folder / "config.partial", folder / "config.json")
+        except OSError as error:
+            raise InputError(f"{folder}: the model cannot be written ({error.strerror or error})") from None
+
+    @classmethod
+    def from_folder(cls, folder, encoder_weights=None):
+        """Load what `save` wrote. No code is run from the folder.
+
+        Args:
+            folder: the model folder.
+            encoder_weights: overrides where the encoder's weights come from.
+
+        Raises:
+            InputError: no model there, damaged, of another version, or an
+                encoder with other weights than in training.
+        """
+        folder = Path(folder)
+        config = read_config(folder)
+        settings = dict(config["encoder"])
+        fingerprint = settings.pop("fingerprint")
+        encoder = Encoder(**settings | ({"weights": encoder_weights} if encoder_weights else {}))
+        if encoder.fingerprint != fingerprint:
+            raise InputError(
+                f"{folder}: was trained with other weights of {encoder.name} than {encoder.weights}; "
+                "name the right file with --encoder_weights"
+            )
+        try:
+            tokenizer = Tokenizer.load(folder / "vocabulary.txt")
+            decoder = AttentionDecoder(len(tokenizer), **config["decoder"])
+            decoder.build((None, encoder.rows * encoder.columns, encoder.channels))
+            decoder.load_weights(folder / "decoder.weights.h5")
+        except FileNotFoundError as error:
+            raise InputError(
+                f"{folder}: damaged model folder, {Path(error.filename or error.args[0]).name} is missing"
+            ) from None
+        except Exception as error:  # h5py and Keras raise many kinds for a damaged file
+            reason = " ".join(str(error).split())[:150]
+            raise InputError(f"{folder}: damaged model folder ({reason})") from None
+        return cls(encoder, tokenizer, decoder, config["max_words"], config["dataset"], config["training"])
+
+
+def _halve(path):
+    """Rewrite a file of weights in half precision; Keras casts back as it loads."""
+    whole = path.with_suffix(".whole")
+    os.replace(path, whole)
+    with h5py.File(whole, "r") as source, h5py.File(path, "w") as target:
+
+        def copy(name, item):
+            if isinstance(item, h5py.Dataset):
+                target.create_dataset(name, data=item[()].astype("float16"))
+            else:
+                target.require_group(name)
+            node = target[name]
+            for key, value in item.attrs.items():
+                node.attrs[key] = value
+
+        source.visititems(copy)
+    whole.unlink()

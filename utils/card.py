@@ -1,0 +1,75 @@
+"""The model card: what a model folder's README.md says of its model."""
+
+from pathlib import Path
+
+_CARD = """# {dataset} captioner, {encoder}
+
+Writes a sentence about a photo and shows for every word where it looked: {encoder}
+({weights} weights, frozen) → {rows} × {columns} regions → Bahdanau attention and an LSTM
+of {units} units → words. Made by `train.py` of this repository.
+
+```python
+from utils.captioner import Captioner
+caption, = Captioner.from_folder("{folder}").caption(["photo.jpg"], beam_size=3)
+print(caption.text, caption.attention.shape)
+```
+
+## Training
+
+{train} photos of `{dataset}`, {words} words, batches of {batch_size} photos with {captions} captions
+each; {epochs} epochs, of which epoch {best} is kept ({minutes:.0f} minutes in all). The whole recipe is
+in `config.json`, every epoch in `history.csv`, and `training.png` shows it.
+
+## Validation
+
+| split | photos | references a photo | decoding | CIDEr | BLEU-4 | distinct captions |
+|---|---|---|---|---|---|---|
+| val | {val} | up to {references} | beam {beam}, free-running | {cider:.3f} | {bleu:.3f} | {distinct} |
+
+The epoch was chosen on these photos, so other photos score a little lower.
+
+## Limits
+
+- It knows the {words} words of its training captions and can name nothing else.
+- It describes what such photos usually show: what is rare or small is missed, numbers and colours
+  are sometimes wrong, and a confident sentence is no proof.
+- Captions inherit the habits of the people who wrote the training captions, stereotypes included.
+  Do not use them to judge people.
+"""
+
+
+def write_card(folder, captioner, history, counts, references=5):
+    """Write README.md into a model folder.
+
+    Args:
+        folder: the model folder.
+        captioner: the Captioner that is in it.
+        history: rows of `Trainer.history`.
+        counts: photos by split.
+        references: captions a photo has at most.
+    """
+    best = max(history, key=lambda row: row["val_CIDEr"])
+    recipe, encoder = captioner.training, captioner.encoder
+    text = _CARD.format(
+        dataset=captioner.dataset,
+        encoder=encoder.name,
+        weights="ImageNet" if encoder.weights == "imagenet" else encoder.weights,
+        rows=encoder.rows,
+        columns=encoder.columns,
+        units=recipe["units"],
+        folder=Path(folder).as_posix(),
+        train=counts["train"],
+        val=counts["val"],
+        words=len(captioner.tokenizer),
+        batch_size=recipe["batch_size"],
+        captions=recipe["captions_per_photo"],
+        epochs=len(history),
+        best=best["epoch"],
+        minutes=sum(row["minutes"] for row in history),
+        references=references,
+        beam=recipe["beam_size"],
+        cider=best["val_CIDEr"],
+        bleu=best["val_Bleu_4"],
+        distinct=best["distinct_captions"],
+    )
+    (Path(folder) / "README.md").write_text(text, encoding="utf-8")

@@ -1,0 +1,259 @@
+"""The cache of regions on disk: every photo goes through the encoder once.
+
+A cache is a folder of zip archives ("shards"), a member a photo: 8-bit
+regions, compressed, with zip's own index and checksums. A shard appears by an
+atomic rename and never changes, so neither a process that is killed nor a
+second one that fills the same cache can do harm; what is missing is extracted.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import time
+import zipfile
+import zlib
+from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from utils.errors import ImageError, InputError
+from utils.images import load_pixels
+from utils.progress import silent
+
+# Photos in one shard: few files for a large dataset, little to lose by a kill.
+SHARD_PHOTOS = 256
+
+# Photos that go through the encoder together.
+BATCH_PHOTOS = 16
+
+# A partial shard that has not grown for this long was left by a killed process.
+_STALE_SECONDS = 120
+
+# What `fill` is about to do: photos without regions, and the bytes and seconds these will take.
+Work = namedtuple("Work", "photos bytes seconds")
+
+
+def pack(regions):
+    """Regions of one photo as bytes: 8 bits a value, compressed.
+
+    Args:
+        regions: float (regions, channels), none negative.
+    """
+    scale = np.float32(regions.max(initial=0) / 255)
+    codes = np.rint(regions / (scale or 1)).astype("uint8")
+    # Channel after channel: a channel that never fires takes no room.
+    return scale.tobytes() + zlib.compress(np.ascontiguousarray(codes.T).tobytes(), 6)
+
+
+def unpack(data, channels):
+    """The float32 (regions, channels) given to `pack`, to within 1/510 of the largest value."""
+    scale = np.frombuffer(data[:4], "float32")[0]
+    codes = np.frombuffer(zlib.decompress(data[4:]), "uint8")
+    return codes.reshape(channels, -1).T.astype("float32") * scale
+
+
+def encode_files(encoder, photos, batch_size=BATCH_PHOTOS):
+    """Decode and encode photos in batches, decoding ahead while the encoder works.
+
+    Args:
+        encoder: an Encoder.
+        photos: objects with a `path`.
+        batch_size: photos that go through the encoder together.
+
+    Yields:
+        (photo, float32 regions (regions, channels)), or (photo, ImageError) for
+        a file that cannot be read, in order.
+    """
+
+    def read(photo):
+        try:
+            return load_pixels(photo.path, encoder.image_size)
+        except ImageError as error:
+            return error
+
+    batches = [photos[i : i + batch_size] for i in range(0, len(photos), batch_size)]
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        ahead = [pool.map(read, batch) for batch in batches[:1]]
+        for number, batch in enumerate(batches):
+            pixels = list(ahead.pop())
+            ahead += [pool.map(read, following) for following in batches[number + 1 : number + 2]]
+            good = [p for p in pixels if not isinstance(p, ImageError)]
+            # Every batch has the same size, so the encoder is compiled once.
+            blank = np.zeros((encoder.image_size, encoder.image_size, 3), "uint8")
+            regions = iter(encoder.encode(np.stack(good + [blank] * (batch_size - len(good)))) if good else ())
+            for photo, result in zip(batch, pixels):
+                yield photo, result if isinstance(result, ImageError) else next(regions)
+
+
+class RegionCache:
+    """Regions of photos on disk, for one dataset and one encoder.
+
+    Args:
+        folder: where all caches lie; this one gets a folder of its own in it.
+        name: of the dataset.
+        encoder: an Encoder; its fingerprint is part of the folder's name, so
+            that a stale cache is never used.
+    """
+
+    def __init__(self, folder, name, encoder):
+        self.encoder = encoder
+        self.folder = Path(folder) / f"{name}-{encoder.name}-{encoder.fingerprint[:12]}"
+        self._shards = {}
+        self._shard_of = {}
+        self._refresh()
+
+    def __contains__(self, image_id):
+        return image_id in self._shard_of
+
+    def __getitem__(self, image_id):
+        """Float32 (regions, channels) of a photo that is in the cache."""
+        return unpack(self._shard_of[image_id].read(image_id), self.encoder.channels)
+
+    def stack(self, image_ids):
+        """Float32 (photos, regions, channels) of photos that are in the cache."""
+        return np.stack([self[image_id] for image_id in image_ids])
+
+    def __len__(self):
+        return len(self._shard_of)
+
+    def bytes_per_photo(self):
+        """Mean size of a photo's regions on disk."""
+        return sum(path.stat().st_size for path in self.folder.glob("*.zip")) / max(1, len(self))
+
+    def _refresh(self):
+        """Take in the shards that this or another process has added."""
+        for path in sorted(self.folder.glob("*.zip")):
+            if path.name not in self._shards:
+                try:
+                    shard = zipfile.ZipFile(path)
+                except zipfile.BadZipFile:
+                    path.unlink()  # cut short by a crash of the whole machine: extract again
+                    continue
+                self._shards[path.name] = shard
+                for image_id in shard.namelist():
+                    self._shard_of.setdefault(image_id, shard)
+
+    def plan(self, photos):
+        """The Work that `fill` has to do, judged by a first batch of photos.
+
+        Raises:
+            InputError: the disk has no room for it.
+        """
+        missing = [photo for photo in photos if photo.id not in self]
+        sample = missing[:BATCH_PHOTOS]
+        sizes = []
+        for _ in range(2):  # the first time includes compilation
+            start = time.perf_counter()
+            for _, regions in encode_files(self.encoder, sample):
+                if not isinstance(regions, ImageError):
+                    sizes.append(len(pack(regions)) + 200)
+            seconds = time.perf_counter() - start
+        size = np.mean(sizes) if sizes else 0
+        work = Work(len(missing), int(len(missing) * size), seconds * len(missing) / max(1, len(sample)))
+        existing = next(parent for parent in (self.folder, *self.folder.absolute().parents) if parent.exists())
+        free = shutil.disk_usage(existing).free
+        if work.bytes > free:
+            raise InputError(
+                f"{self.folder}: regions of {work.photos} photos take {work.bytes / 1e6:.0f} MB, but "
+                f"{free / 1e6:.0f} MB are free; make room or choose another --cache_dir"
+            )
+        return work
+
+    def fill(self, photos, progress=silent):
+        """Extract the regions of all photos that are not in the cache yet.
+
+        Args:
+            photos: objects with `id` and `path`.
+            progress: called as tqdm is, to show how far the work is.
+
+        Returns:
+            The photos that could not be read, as a dict from id to ImageError.
+
+        Raises:
+            InputError: the cache cannot be written; what was finished stays.
+        """
+        photos = list({photo.id: photo for photo in photos}.values())
+        blocks = [photos[i : i + SHARD_PHOTOS] for i in range(0, len(photos), SHARD_PHOTOS)]
+        bad = {}
+        try:
+            self._prepare()
+            with progress(total=sum(photo.id not in self for photo in photos), unit="photo", desc="regions") as bar:
+                # A block that another process is at waits till the end: by then
+                # it is mostly done, and otherwise it is done here.
+                for wait in (True, False):
+                    deferred = []
+                    for block in blocks:
+                        self._refresh()
+                        missing = [photo for photo in block if photo.id not in self]
+                        if wait and missing and self._in_work(missing):
+                            deferred.append(block)
+                        elif missing:
+                            bad |= self._write_shard(missing, bar)
+                    blocks = deferred
+        except OSError as error:
+            what = "the disk is full" if error.errno == errno.ENOSPC else f"cannot be written ({error.strerror})"
+            raise InputError(
+                f"{self.folder}: {what}; {len(self)} photos are kept: make room, or choose another "
+                "--cache_dir, and run again"
+            ) from None
+        self._refresh()
+        return bad
+
+    def _prepare(self):
+        """Make the folder, say in it what it holds, and remove what killed processes left."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path in self.folder.glob("*.partial"):
+            if self._is_stale(path):
+                path.unlink(missing_ok=True)
+        encoder = self.encoder
+        content = {
+            "encoder": encoder.name,
+            "weights": encoder.weights,
+            "layer": encoder.layer,
+            "image_size": encoder.image_size,
+            "regions": [encoder.rows, encoder.columns, encoder.channels],
+            "fingerprint": encoder.fingerprint,
+        }
+        (self.folder / "encoder.json").write_text(json.dumps(content, indent=2) + "\n")
+
+    @staticmethod
+    def _is_stale(path):
+        try:
+            return time.time() - path.stat().st_mtime > _STALE_SECONDS
+        except FileNotFoundError:
+            return True
+
+    @staticmethod
+    def _shard_name(photos):
+        return hashlib.sha256("\n".join(photo.id for photo in photos).encode()).hexdigest()[:16]
+
+    def _in_work(self, photos):
+        partials = self.folder.glob(f"{self._shard_name(photos)}.*.partial")
+        return any(not self._is_stale(path) for path in partials)
+
+    def _write_shard(self, photos, bar):
+        """Extract photos into one new shard; returns those that could not be read."""
+        name = self._shard_name(photos)
+        partial_path = self.folder / f"{name}.{os.getpid()}.partial"
+        bad = {}
+        try:
+            with open(partial_path, "wb") as file:
+                with zipfile.ZipFile(file, "w") as shard:
+                    for photo, regions in encode_files(self.encoder, photos):
+                        if isinstance(regions, ImageError):
+                            bad[photo.id] = regions
+                        else:
+                            shard.writestr(photo.id, pack(regions))
+                            file.flush()  # a growing file tells others that the block is in work
+                        bar.update()
+                file.flush()
+                os.fsync(file.fileno())
+            if len(bad) < len(photos):
+                os.replace(partial_path, self.folder / f"{name}.zip")
+        finally:
+            partial_path.unlink(missing_ok=True)
+        return bad

@@ -1,0 +1,39 @@
+"""The configuration of a model folder; readable without TensorFlow, so that errors come at once."""
+
+import json
+from pathlib import Path
+
+from utils.errors import InputError
+
+# Of config.json; raised when old folders can no longer be read.
+FORMAT = 1
+
+ENCODER_KEYS = {"name", "weights", "layer", "image_size", "seed", "fingerprint"}
+DECODER_KEYS = {"units", "attention_units", "embedding_size", "dropout"}
+CONFIG_KEYS = {"format", "dataset", "encoder", "decoder", "max_words", "training"}
+
+
+def read_config(folder):
+    """The checked content of a model folder's config.json.
+
+    Raises:
+        InputError: missing, damaged, or of another version.
+    """
+    path = Path(folder) / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        version = config["format"]
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder}: no model in this folder (config.json is missing); train one with train.py"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged ({' '.join(str(error).split())[:100]})") from None
+    if version != FORMAT:
+        raise InputError(f"{path}: a model of format {version}, but this version reads format {FORMAT}")
+    for where, expected in (("", CONFIG_KEYS), ("encoder", ENCODER_KEYS), ("decoder", DECODER_KEYS)):
+        found = config[where] if where else config
+        if not isinstance(found, dict) or found.keys() != expected:
+            odd = sorted(expected ^ set(found)) if isinstance(found, dict) else [where]
+            raise InputError(f"{path}: damaged, missing or unknown: {', '.join(odd)}")
+    return config

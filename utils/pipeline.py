@@ -1,0 +1,193 @@
+"""From a dataset to a model folder: what train.py and train.ipynb call."""
+
+import csv
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from utils import plots
+from utils.captioner import Captioner
+from utils.card import write_card
+from utils.datasets import load_dataset
+from utils.encoders import Encoder
+from utils.errors import InputError
+from utils.features import RegionCache
+from utils.hardware import matmul_rate
+from utils.progress import silent
+from utils.tokenizer import Tokenizer
+from utils.training import Trainer
+
+# Room for checkpoint, model and pictures; asked for before the work starts.
+_OUTPUT_BYTES = 500_000_000
+
+
+def train(
+    dataset,
+    data_dir,
+    cache_dir,
+    output_dir,
+    recipe,
+    seed=0,
+    overwrite=False,
+    resume=False,
+    say=lambda line: None,
+    progress=silent,
+    callbacks=(),
+):
+    """Train a captioner and write its model folder.
+
+    All that a person can get wrong is checked before the long work. A run that
+    was killed goes on with `resume=True` and ends with the weights that it
+    would have had.
+
+    Args:
+        dataset: name of the dataset.
+        data_dir, cache_dir, output_dir: folders.
+        recipe: a Recipe.
+        seed: fixes all randomness.
+        overwrite: replace a model that is in output_dir.
+        resume: go on with the run that was begun in output_dir.
+        say: called with lines for a person.
+        progress: called as tqdm is.
+        callbacks: Keras callbacks for the fit.
+
+    Returns:
+        The best epoch's Captioner, read from output_dir.
+
+    Raises:
+        InputError: an argument, a file or the disk is not as it must be.
+    """
+    folder = Path(output_dir)
+    settings = {"dataset": dataset, "seed": seed, "recipe": asdict(recipe)}
+    _check_output(folder, settings, overwrite, resume)
+    table = load_dataset(dataset, data_dir, seed)
+    for note in table.notes:
+        say(note)
+    splits = {split: table.split(split) for split in ("train", "val")}
+    say(f"{dataset}: " + ", ".join(f"{len(photos)} {split}" for split, photos in splits.items()) + " photos")
+    tokenizer = Tokenizer.fit((r for photo in splits["train"] for r in photo.references), recipe.min_word_count)
+    say(f"vocabulary: {len(tokenizer)} words that occur {recipe.min_word_count} times or more")
+    encoder = Encoder(recipe.encoder, recipe.encoder_weights, recipe.image_size, recipe.layer, seed)
+    if recipe.encoder_weights == "random":
+        say(f"{encoder.name} has random weights: it has never seen a photo, which suffices for drawn scenes only")
+    _claim_output(folder, settings, resume)
+    cache = RegionCache(cache_dir, dataset, encoder)
+    splits = cache_regions(cache, splits, say, progress)
+
+    trainer = Trainer(recipe, tokenizer, cache, splits["train"], splits["val"], folder, seed)
+    trainer.resume()
+    parameters = sum(int(v.shape.num_elements()) for v in trainer.model.trainable_variables)
+    say(
+        f"decoder: {parameters / 1e6:.1f} million weights, {encoder.rows} × {encoder.columns} regions, "
+        f"{trainer.model.compute_dtype}; {trainer.batches.steps_per_epoch} steps an epoch"
+    )
+
+    def after_epoch(trainer):
+        if trainer.is_best:
+            Captioner(encoder, tokenizer, trainer.averaged, recipe.max_words, dataset, settings["recipe"]).save(folder)
+        _write_history(folder, trainer.history)
+        row = trainer.history[-1]
+        say(
+            f"epoch {row['epoch']}: loss {row['loss']:.3f}, val CIDEr {row['val_CIDEr']:.3f}, "
+            f"BLEU-4 {row['val_Bleu_4']:.3f}, {row['distinct_captions']} distinct captions "
+            f"({row['captions_per_second']} captions/s, validation {row['validation_seconds']:.0f} s)"
+            + (", best so far" if trainer.is_best else "")
+        )
+
+    trainer.fit(after_epoch, progress, callbacks)
+    if trainer.should_stop():
+        say(f"stopped: no better CIDEr for {recipe.patience} epochs")
+    captioner = Captioner.from_folder(folder)
+    write_card(folder, captioner, trainer.history, {split: len(photos) for split, photos in splits.items()})
+    for name in ("run.json", "checkpoint.npz"):
+        (folder / name).unlink(missing_ok=True)
+    return captioner
+
+
+def cache_regions(cache, splits, say, progress):
+    """Extract what is missing from a cache, and tell before and after.
+
+    Args:
+        cache: a RegionCache.
+        splits: lists of Photo by split.
+        say, progress: as for `train`.
+
+    Returns:
+        The splits without photos that cannot be read.
+    """
+    encoder = cache.encoder
+    photos = [photo for split in splits.values() for photo in split]
+    work = cache.plan(photos)
+    bad = {}
+    if work.photos:
+        say(
+            f"extracting {work.photos} photos with {encoder.name} ({encoder.precision}, "
+            f"{encoder.operations / 1e9:.1f} GFLOP a photo) to {cache.folder}: about {work.bytes / 1e6:.0f} MB, "
+            f"{work.seconds / 60:.1f} minutes"
+        )
+        start = time.perf_counter()
+        bad = cache.fill(photos, progress)
+        rate = work.photos / (time.perf_counter() - start)
+        share = rate * encoder.operations / matmul_rate("float32")
+        say(
+            f"{rate:.1f} photos/s, {rate * encoder.operations / 1e9:.0f} GFLOP/s: {share:.0%} of this machine's "
+            f"float32 matrix products; {cache.bytes_per_photo() / 1000:.1f} KB a photo"
+        )
+    if bad:
+        for error in list(bad.values())[:5]:
+            say(f"left out: {error}")
+        say(f"{len(bad)} of {len(photos)} photos cannot be read and are left out")
+    kept = {split: [photo for photo in photos if photo.id in cache] for split, photos in splits.items()}
+    for split, photos in kept.items():
+        if not photos:
+            raise InputError(f"no photo of split {split} can be read")
+    return kept
+
+
+def _check_output(folder, settings, overwrite, resume):
+    """Never lose a model or a run that someone may want."""
+    run_file = folder / "run.json"
+    if resume:
+        try:
+            begun = json.loads(run_file.read_text())
+        except FileNotFoundError:
+            raise InputError(f"{folder}: no interrupted run to resume; leave --resume out") from None
+        except ValueError:
+            raise InputError(f"{run_file}: damaged; train anew with --overwrite") from None
+        flat = [{"dataset": s["dataset"], "seed": s["seed"], **s["recipe"]} for s in (begun, settings)]
+        different = ", ".join(f"{key} {flat[0].get(key)}" for key in flat[1] if flat[0].get(key) != flat[1][key])
+        if different:
+            raise InputError(f"{folder}: the run was begun with {different}; give the same flags to resume it")
+    elif not overwrite and run_file.exists():
+        raise InputError(f"{folder}: holds an interrupted run; --resume goes on with it, --overwrite begins anew")
+    elif not overwrite and (folder / "config.json").exists():
+        raise InputError(f"{folder}: holds a model; give another --output_dir, or --overwrite to replace it")
+
+
+def _claim_output(folder, settings, resume):
+    """Make the folder and note in it what is being trained."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not resume:
+            (folder / "checkpoint.npz").unlink(missing_ok=True)
+            (folder / "run.json").write_text(json.dumps(settings, indent=2) + "\n")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another --output_dir") from None
+    free = shutil.disk_usage(folder).free
+    if free < _OUTPUT_BYTES:
+        raise InputError(
+            f"{folder}: {free / 1e6:.0f} MB are free, training needs {_OUTPUT_BYTES / 1e6:.0f} MB; make room"
+        )
+
+
+def _write_history(folder, history):
+    temporary = folder / "history.partial"
+    with open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, history[0])
+        writer.writeheader()
+        writer.writerows(history)
+    os.replace(temporary, folder / "history.csv")
+    plots.save_figure(plots.training_figure(history), folder / "training.png")

@@ -1,0 +1,104 @@
+"""Beam search over whole batches of photos; a beam of one is greedy decoding."""
+
+from collections import namedtuple
+
+import tensorflow as tf
+from keras import ops
+
+from utils.decoder import State
+from utils.tokenizer import END, PAD, START, UNKNOWN
+
+# For each photo `beam_size` captions, best first: words, int (batch, beam,
+# length), ended by END and filled with PAD; log-probabilities (batch, beam);
+# attention (batch, beam, length, regions), a map a word.
+Hypotheses = namedtuple("Hypotheses", "words log_probabilities attention")
+
+_IMPOSSIBLE = -1e9
+
+
+def _take(tensor, parents):
+    """For tensor (batch, beam, …) and parents (batch, beam): tensor[b, parents[b, k]]."""
+    index = ops.reshape(parents, (*parents.shape, *[1] * (len(tensor.shape) - 2)))
+    return ops.take_along_axis(tensor, index, axis=1)
+
+
+def _forbidden(vocabulary_size, last):
+    """Whether hypotheses have ended, and the words that must not follow their last ones."""
+    numbers = ops.arange(vocabulary_size)
+    ended = ops.expand_dims((last == END) | (last == PAD), -1)
+    never = (numbers == PAD) | (numbers == START) | (numbers == UNKNOWN)
+    empty = ops.expand_dims(last == START, -1) & (numbers == END)
+    return ended, ops.where(ended, numbers != PAD, never | empty)
+
+
+def beam_search(decoder, regions, beam_size, max_words, length_penalty=0.0):
+    """The `beam_size` best captions of each photo.
+
+    All photos and hypotheses advance together; keys are computed once per
+    photo. A hypothesis that has ended keeps its place in the beam; one that is
+    still open after `max_words` words is ranked with the others, so there is
+    always a caption.
+
+    Args:
+        decoder: an AttentionDecoder.
+        regions: (batch, regions, channels), the batch known beforehand.
+        beam_size: hypotheses kept per photo; 1 is greedy decoding.
+        max_words: words a caption has at most.
+        length_penalty: captions are ranked by log-probability divided by
+            (words + 1) to this power; 0 ranks by log-probability.
+
+    Returns:
+        Hypotheses, with room for `max_words` words.
+    """
+    batch, places = regions.shape[0], regions.shape[1]
+    memory = decoder.remember(regions)
+    state = decoder.initial_state(memory, beam_size)
+    words = ops.full((batch, beam_size, max_words), PAD, dtype="int32")
+    attention = ops.zeros((batch, beam_size, max_words, places), dtype="float32")
+    # At first all hypotheses are the same: only one of them may branch out.
+    scores = ops.tile(ops.where(ops.arange(beam_size) == 0, 0.0, _IMPOSSIBLE)[None], (batch, 1))
+    last = ops.full((batch, beam_size), START, dtype="int32")
+
+    def unfinished(position, last, *_):
+        return (position < max_words) & ops.any((last != END) & (last != PAD))
+
+    def extend(position, last, scores, state, words, attention):
+        logits, new_state, maps = decoder.step(last, State(*state), memory)
+        ended, forbidden = _forbidden(decoder.vocabulary_size, last)
+        log_probabilities = ops.where(ended, 0.0, ops.log_softmax(logits, axis=-1))
+        candidates = scores[..., None] + ops.where(forbidden, _IMPOSSIBLE, log_probabilities)
+        scores, best = ops.top_k(ops.reshape(candidates, (batch, -1)), beam_size)
+        parents, last = best // decoder.vocabulary_size, ops.cast(best % decoder.vocabulary_size, "int32")
+        here = ops.arange(max_words) == position
+        words = ops.where(here, last[..., None], _take(words, parents))
+        attention = ops.where(here[:, None], _take(maps, parents)[:, :, None], _take(attention, parents))
+        return position + 1, last, scores, tuple(_take(x, parents) for x in new_state), words, attention
+
+    _, last, scores, _, words, attention = ops.while_loop(
+        unfinished, extend, (ops.convert_to_tensor(0), last, scores, tuple(state), words, attention)
+    )
+    lengths = ops.sum(ops.cast((words != PAD) & (words != END), "float32"), axis=-1)
+    _, order = ops.top_k(scores / (lengths + 1) ** length_penalty, beam_size)
+    return Hypotheses(_take(words, order), _take(scores, order), _take(attention, order))
+
+
+class Search:
+    """Beam search compiled once for a decoder and used on batches of any size.
+
+    Args:
+        decoder, beam_size, max_words, length_penalty: as for `beam_search`.
+        batch_size: photos decoded together; smaller batches are filled up, so
+            that nothing is compiled twice.
+    """
+
+    def __init__(self, decoder, beam_size, max_words, length_penalty=0.0, batch_size=64):
+        self.batch_size = batch_size
+        self._search = tf.function(
+            lambda r: beam_search(decoder, r, beam_size, max_words, length_penalty), autograph=False
+        )
+
+    def __call__(self, regions):
+        """Hypotheses, as arrays, for regions (photos ≤ batch_size, regions, channels)."""
+        count = len(regions)
+        padded = tf.pad(tf.cast(regions, "float32"), [[0, self.batch_size - count], [0, 0], [0, 0]])
+        return Hypotheses(*(x.numpy()[:count] for x in self._search(padded)))

@@ -1,0 +1,249 @@
+"""The embedded sample: drawn scenes of coloured shapes, with captions and boxes.
+
+It needs no download, its answers are known exactly, and so it shows in minutes
+whether captions and attention are right.
+"""
+
+import json
+import math
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from utils.errors import InputError
+
+COLOURS = {
+    "red": (214, 40, 40),
+    "green": (38, 150, 62),
+    "blue": (36, 80, 210),
+    "yellow": (246, 208, 30),
+    "purple": (134, 50, 170),
+    "orange": (244, 130, 28),
+}
+SHAPES = ("circle", "square", "triangle", "star")
+
+# Pairs that are in no training scene: they show whether colour and shape were
+# learnt apart. Each colour and shape is still seen in other pairs.
+UNSEEN_PAIRS = frozenset({("red", "square"), ("green", "star"), ("blue", "triangle"), ("yellow", "circle")})
+
+SIZE = 112  # pixels a side
+COUNTS = {"train": 2400, "val": 200, "test": 300, "unseen": 200}
+
+# Bumped whenever the drawing changes, so that old scenes are drawn anew.
+VERSION = 1
+
+_SUPERSAMPLING = 3
+
+
+@dataclass(frozen=True)
+class Object:
+    """One shape of a scene; its box is (left, top, right, bottom) as fractions of the scene."""
+
+    colour: str
+    shape: str
+    box: tuple
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A drawn picture with its captions and what is in it."""
+
+    id: str
+    path: Path
+    split: str
+    references: tuple
+    objects: tuple
+
+
+def _corners(shape, centre, radius, angle):
+    """The outline of a shape as points."""
+    points = {"square": 4, "triangle": 3, "star": 10}[shape]
+    reach = [radius if shape != "star" or i % 2 == 0 else 0.42 * radius for i in range(points)]
+    turns = [angle + 2 * math.pi * i / points for i in range(points)]
+    return [(centre[0] + r * math.sin(t), centre[1] - r * math.cos(t)) for r, t in zip(reach, turns)]
+
+
+def _draw(objects, generator):
+    """The picture of objects given as (colour, shape, centre, radius), as a PIL image."""
+    scale = SIZE * _SUPERSAMPLING
+    background = generator.integers(150, 236, 3)
+    image = Image.new("RGB", (scale, scale), tuple(int(v) for v in background))
+    draw = ImageDraw.Draw(image)
+    for colour, shape, (x, y), radius in objects:
+        fill = tuple(int(np.clip(v + generator.integers(-14, 15), 0, 255)) for v in COLOURS[colour])
+        if shape == "circle":
+            draw.ellipse([v * scale for v in (x - radius, y - radius, x + radius, y + radius)], fill=fill)
+        else:
+            corners = _corners(
+                shape, (x, y), radius, generator.uniform(-0.25, 0.25) + (math.pi / 4 if shape == "square" else 0)
+            )
+            draw.polygon([(px * scale, py * scale) for px, py in corners], fill=fill)
+    image = image.resize((SIZE, SIZE), Image.Resampling.BOX)
+    noise = generator.normal(0, 4, (SIZE, SIZE, 3))
+    return Image.fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype("uint8"))
+
+
+def _place(count, generator):
+    """Centres and radii of objects that do not overlap."""
+    while True:
+        radii = generator.uniform(0.16, 0.22, count)
+        centres = [generator.uniform(r, 1 - r, 2) for r in radii]
+        if count == 1 or np.hypot(*(centres[0] - centres[1])) > radii.sum() + 0.02:
+            return centres, radii
+
+
+def _relation(first, second):
+    """Where the first centre lies, seen from the second."""
+    dx, dy = first - second
+    if abs(dx) > abs(dy):
+        return "to the left of" if dx < 0 else "to the right of"
+    return "above" if dy < 0 else "below"
+
+
+def _captions(names, centres):
+    if len(names) == 1:
+        return tuple(
+            form.format(names[0]) for form in ("a {}", "there is a {}", "a picture of a {}", "one {}", "a single {}")
+        )
+    (a, b), (p, q) = names, centres
+    return (
+        f"a {a} and a {b}",
+        f"a {b} and a {a}",
+        f"a {a} {_relation(p, q)} a {b}",
+        f"a {b} {_relation(q, p)} a {a}",
+        f"there is a {a} and a {b}",
+    )
+
+
+def _scene(split, generator):
+    """A scene as (objects, captions, picture)."""
+    pairs = [(c, s) for c in COLOURS for s in SHAPES]
+    seen = [pair for pair in pairs if pair not in UNSEEN_PAIRS]
+    count = int(generator.integers(1, 3))
+    chosen = [seen[i] for i in generator.choice(len(seen), count, replace=False)]
+    if split == "unseen":
+        unseen = sorted(UNSEEN_PAIRS)
+        chosen[int(generator.integers(count))] = unseen[generator.integers(len(unseen))]
+    centres, radii = _place(count, generator)
+    picture = _draw([(c, s, p, r) for (c, s), p, r in zip(chosen, centres, radii)], generator)
+    names = [f"{colour} {shape}" for colour, shape in chosen]
+    captions = tuple(caption.replace("a orange", "an orange") for caption in _captions(names, centres))
+    boxes = [(p[0] - r, p[1] - r, p[0] + r, p[1] + r) for p, r in zip(centres, radii)]
+    objects = tuple(Object(c, s, tuple(round(float(v), 4) for v in box)) for (c, s), box in zip(chosen, boxes))
+    return objects, captions, picture
+
+
+def draw_scenes(folder, seed=0, counts=COUNTS):
+    """Draw the sample into a folder: PNG files and scenes.json.
+
+    The same seed gives the same scenes; no scene of one seed is in another.
+
+    Args:
+        folder: is made if need be; an earlier sample in it is replaced.
+        seed: of all random choices.
+        counts: scenes per split.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        table = []
+        for number, (split, count) in enumerate(counts.items()):
+            generator = np.random.default_rng([seed, number])
+            for index in range(count):
+                objects, captions, picture = _scene(split, generator)
+                name = f"{split}-{index:04d}.png"
+                picture.save(folder / name)
+                table.append(
+                    {"id": name, "split": split, "references": captions, "objects": [asdict(o) for o in objects]}
+                )
+        content = {"version": VERSION, "seed": seed, "counts": counts, "scenes": table}
+        # Last, and by a rename: a folder with scenes.json is complete.
+        temporary = folder / "scenes.json.partial"
+        temporary.write_text(json.dumps(content))
+        os.replace(temporary, folder / "scenes.json")
+    except OSError as error:
+        raise InputError(
+            f"{folder}: the scenes cannot be drawn here ({error.strerror}); choose another --data_dir"
+        ) from None
+
+
+def load_scenes(folder, seed=0, counts=COUNTS):
+    """The scenes in a folder, drawn first unless they are there already.
+
+    Returns:
+        A list of Scene.
+    """
+    path = Path(folder) / f"seed-{seed}" / "scenes.json"
+    content = json.loads(path.read_text()) if path.exists() else {}
+    if (content.get("version"), content.get("counts")) != (VERSION, dict(counts)):
+        draw_scenes(path.parent, seed, counts)
+        content = json.loads(path.read_text())
+    return [
+        Scene(
+            f"seed-{seed}/{row['id']}",
+            path.parent / row["id"],
+            row["split"],
+            tuple(row["references"]),
+            tuple(Object(o["colour"], o["shape"], tuple(o["box"])) for o in row["objects"]),
+        )
+        for row in content["scenes"]
+    ]
+
+
+def find_mentions(words):
+    """The objects that a caption names: (colour, shape, position of the shape's word) each."""
+    return [(words[i - 1], word, i) for i, word in enumerate(words) if word in SHAPES and i and words[i - 1] in COLOURS]
+
+
+def score_captions(scenes, captions):
+    """How right captions are, judged by the scenes themselves.
+
+    Args:
+        scenes: list of Scene.
+        captions: for each, an object with `words` and `attention` (words,
+            rows, columns).
+
+    Returns:
+        A dict: `mentions` (named objects), `right` (share whose colour and
+        shape are in the scene), `recall` (share of the scenes' objects that
+        are named), `attention_gain` (mean attention in the boxes of rightly
+        named objects while their shape's word is written, over that of
+        uniform attention), `pointing` (share of those whose peak lies inside).
+    """
+    right = total = named = objects = 0
+    gains, hits = [], []
+    for scene, caption in zip(scenes, captions):
+        there = {(o.colour, o.shape): o.box for o in scene.objects}
+        mentions = find_mentions(caption.words)
+        total += len(mentions)
+        objects += len(there)
+        named += len(there.keys() & {mention[:2] for mention in mentions})
+        for colour, shape, position in mentions:
+            if (colour, shape) not in there:
+                continue
+            right += 1
+            share = box_coverage(there[colour, shape], *caption.attention.shape[1:])
+            attention = caption.attention[position]
+            gains.append(float((attention * share).sum() / share.mean()))
+            hits.append(bool(share.flat[attention.argmax()] > 0.5))
+    return {
+        "mentions": total,
+        "right": right / max(1, total),
+        "recall": named / max(1, objects),
+        "attention_gain": float(np.mean(gains)) if gains else 0.0,
+        "pointing": float(np.mean(hits)) if hits else 0.0,
+    }
+
+
+def box_coverage(box, rows, columns):
+    """The share of every grid cell that a box covers: (rows, columns), each 0 to 1."""
+
+    def overlap(low, high, cells):
+        edges = np.arange(cells + 1) / cells
+        return np.clip(np.minimum(edges[1:], high) - np.maximum(edges[:-1], low), 0, None) * cells
+
+    left, top, right, bottom = box
+    return np.outer(overlap(top, bottom, rows), overlap(left, right, columns))
