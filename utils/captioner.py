@@ -165,15 +165,14 @@ class Captioner:
                 f"{folder}: was trained with other weights of {encoder.name} than {encoder.weights}; "
                 "name the right file with --encoder_weights"
             )
+        for name in ("vocabulary.txt", "decoder.weights.h5"):
+            if not (folder / name).is_file():
+                raise InputError(f"{folder}: damaged model folder, {name} is missing")
         try:
             tokenizer = Tokenizer.load(folder / "vocabulary.txt")
             decoder = AttentionDecoder(len(tokenizer), **config["decoder"])
             decoder.build((None, encoder.rows * encoder.columns, encoder.channels))
             decoder.load_weights(folder / "decoder.weights.h5")
-        except FileNotFoundError as error:
-            raise InputError(
-                f"{folder}: damaged model folder, {Path(error.filename or error.args[0]).name} is missing"
-            ) from None
         except Exception as error:  # h5py and Keras raise many kinds for a damaged file
             reason = " ".join(str(error).split())[:150]
             raise InputError(f"{folder}: damaged model folder ({reason})") from None

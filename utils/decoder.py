@@ -115,7 +115,7 @@ class AttentionDecoder(keras.Model):
     def _logits(self, features, embedded, training=False):
         """Scores of the next word, float32, from state, context and the embedded last word."""
         features = self.output_dropout(ops.concatenate([features, embedded], axis=-1), training=training)
-        hidden = self.output_dropout(self.output_projection(features), training=training)
+        hidden = self.output_projection(features)
         logits = ops.matmul(hidden, ops.transpose(ops.cast(self.embedding.embeddings, hidden.dtype)))
         return ops.cast(logits, "float32") + ops.cast(self.output_bias, "float32")
 

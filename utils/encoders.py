@@ -24,8 +24,9 @@ class Architecture:
         constructor: name of the model in it.
         layer: the default output layer; rectified, so never negative.
         weights_file: what Keras calls its ImageNet weights without the top.
-        weights_url: folder that Keras downloads them from.
-        dense: whether the time goes into dense matrix products, where bfloat16 pays.
+        weights_md5: of that file.
+        dense: whether the time goes into dense matrix products, where bfloat16
+            pays; depthwise convolutions are slower in it on CPUs.
         options: further arguments of the constructor.
     """
 
@@ -33,36 +34,46 @@ class Architecture:
     constructor: str
     layer: str
     weights_file: str
-    weights_url: str
+    weights_md5: str
     dense: bool = True
     options: tuple = ()
 
+    @property
+    def weights_url(self):
+        """The folder that Keras downloads the weights from."""
+        return f"https://storage.googleapis.com/tensorflow/keras-applications/{self.application}"
 
-_STORAGE = "https://storage.googleapis.com/tensorflow/keras-applications"
 
-# Depthwise convolutions are slower in bfloat16 on CPUs, hence dense=False.
 ARCHITECTURES = {
     "vgg16": Architecture(
-        "vgg16", "VGG16", "block5_conv3", "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", f"{_STORAGE}/vgg16"
+        application="vgg16",
+        constructor="VGG16",
+        layer="block5_conv3",
+        weights_file="vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        weights_md5="6d6bbae143d832006294945121d1f1fc",
     ),
     "vgg19": Architecture(
-        "vgg19", "VGG19", "block5_conv4", "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5", f"{_STORAGE}/vgg19"
+        application="vgg19",
+        constructor="VGG19",
+        layer="block5_conv4",
+        weights_file="vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        weights_md5="253f8cb515780f3b799900260a226db6",
     ),
     "mobilenet": Architecture(
-        "mobilenet",
-        "MobileNet",
-        "conv_pw_13_relu",
-        "mobilenet_7_5_224_tf_no_top.h5",
-        f"{_STORAGE}/mobilenet",
+        application="mobilenet",
+        constructor="MobileNet",
+        layer="conv_pw_13_relu",
+        weights_file="mobilenet_7_5_224_tf_no_top.h5",
+        weights_md5="42d1a660b7a939fddf76531cde22deb6",
         dense=False,
         options=(("alpha", 0.75),),
     ),
     "resnet50": Architecture(
-        "resnet",
-        "ResNet50",
-        "conv5_block3_out",
-        "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        f"{_STORAGE}/resnet",
+        application="resnet",
+        constructor="ResNet50",
+        layer="conv5_block3_out",
+        weights_file="resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        weights_md5="4d473c1dd8becc155b73f8504c6f6626",
     ),
 }
 
@@ -70,36 +81,42 @@ ARCHITECTURES = {
 _DOWNLOAD_TIMEOUT = 20
 
 
-def _weights_path(architecture):
-    """Where Keras keeps the downloaded ImageNet weights."""
-    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
-    return home / "models" / architecture.weights_file
+def _imagenet_file(name):
+    """The file of Keras's ImageNet weights, downloaded if it is not there whole.
 
-
-def _load_imagenet(name, build):
-    """A network with Keras's ImageNet weights, downloaded if need be."""
+    A file that is there is only ever replaced by one whose hash is right.
+    """
     architecture = ARCHITECTURES[name]
-    path = _weights_path(architecture)
+    folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
+    path = folder / architecture.weights_file
+    if path.is_file():
+        with open(path, "rb") as file:
+            if hashlib.file_digest(file, "md5").hexdigest() == architecture.weights_md5:
+                return path
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT)
-    # A file that an interrupted download left behind looks finished: fetch it once more.
-    attempts = 2 if path.exists() else 1
     try:
-        while True:
-            try:
-                return build("imagenet")
-            except Exception as error:  # Keras raises bare Exception for URL failures
-                attempts -= 1
-                if attempts and os.access(path, os.W_OK):
-                    path.unlink()
-                    continue
-                reason = " ".join(str(error).split())[:150]
-                raise InputError(
-                    f"no ImageNet weights for {name} ({reason}): download {architecture.weights_url}/{path.name} "
-                    f"into {path.parent}, or name a file with --encoder_weights PATH"
-                ) from None
+        whole = keras.utils.get_file(
+            path.name,
+            f"{architecture.weights_url}/{path.name}",
+            cache_dir=folder,
+            cache_subdir="downloads",
+            file_hash=architecture.weights_md5,
+        )
+        os.replace(whole, path)
+    except Exception as error:  # Keras raises bare Exception for URL failures
+        state = "are not the published file" if path.exists() else "are not on this machine"
+        raise InputError(
+            f"the ImageNet weights of {name} {state} and cannot be fetched ({_one_line(error)}): "
+            f"download {architecture.weights_url}/{path.name} into {folder}, or name a file with --encoder_weights PATH"
+        ) from None
     finally:
         socket.setdefaulttimeout(before)
+    return path
+
+
+def _one_line(error, length=120):
+    return " ".join(str(error).split())[:length]
 
 
 def _randomise(network, seed):
@@ -118,8 +135,7 @@ def _load_file(network, path):
     try:
         network.load_weights(path)
     except Exception as error:  # h5py and Keras raise many kinds for a wrong file
-        reason = " ".join(str(error).split())[:150]
-        raise InputError(f"{path}: not weights of this encoder without its top ({reason})") from None
+        raise InputError(f"{path}: not weights of this encoder without its top ({_one_line(error)})") from None
 
 
 class Encoder:
@@ -131,6 +147,7 @@ class Encoder:
             layout (`…_notop.h5` or `.weights.h5`).
         image_size: side of the square photos in pixels.
         layer: output layer; the architecture's default if None.
+        pool: side of the squares of regions of which the maximum is kept; 1 keeps all.
         seed: of random weights.
         precision: "float32", "bfloat16", or None for the faster one.
 
@@ -138,11 +155,11 @@ class Encoder:
         InputError: unknown name or layer, weights that are missing or wrong.
     """
 
-    def __init__(self, name, weights="imagenet", image_size=224, layer=None, seed=0, precision=None):
+    def __init__(self, name, weights="imagenet", image_size=224, layer=None, pool=1, seed=0, precision=None):
         if name not in ARCHITECTURES:
             raise InputError(f"unknown encoder {name}: choose one of {', '.join(ARCHITECTURES)}")
         architecture = ARCHITECTURES[name]
-        self.name, self.weights, self.image_size, self.seed = name, str(weights), image_size, seed
+        self.name, self.weights, self.image_size, self.pool, self.seed = name, str(weights), image_size, pool, seed
         self.layer = layer or architecture.layer
         module = getattr(keras.applications, architecture.application)
         self._preprocess = module.preprocess_input
@@ -150,34 +167,32 @@ class Encoder:
             precision = "bfloat16" if architecture.dense and bfloat16_is_faster() else "float32"
         self.precision = precision
 
-        def build(values):
-            before = keras.config.dtype_policy()
-            # Mixed: the variables, and so the fingerprint, stay in float32.
-            keras.config.set_dtype_policy(precision if precision == "float32" else f"mixed_{precision}")
-            try:
-                return getattr(module, architecture.constructor)(
-                    include_top=False,
-                    weights=values,
-                    input_shape=(image_size, image_size, 3),
-                    **dict(architecture.options),
-                )
-            finally:
-                keras.config.set_dtype_policy(before)
-
-        if self.weights == "imagenet":
-            network = _load_imagenet(name, build)
+        # Before the network is built, so that a missing file is told at once.
+        file = _imagenet_file(name) if self.weights == "imagenet" else self.weights
+        before = keras.config.dtype_policy()
+        # Mixed: the variables, and so the fingerprint, stay in float32.
+        keras.config.set_dtype_policy(precision if precision == "float32" else f"mixed_{precision}")
+        try:
+            network = getattr(module, architecture.constructor)(
+                include_top=False,
+                weights=None,
+                input_shape=(image_size, image_size, 3),
+                **dict(architecture.options),
+            )
+        finally:
+            keras.config.set_dtype_policy(before)
+        if self.weights == "random":
+            _randomise(network, seed)
         else:
-            network = build(None)
-            if self.weights == "random":
-                _randomise(network, seed)
-            else:
-                _load_file(network, self.weights)
+            _load_file(network, file)
         try:
             output = network.get_layer(self.layer).output
         except ValueError:
             raise InputError(f"encoder {name} has no layer {self.layer}") from None
         if len(output.shape) != 4:
             raise InputError(f"layer {self.layer} of {name} gives no grid of regions")
+        if pool > 1:
+            output = keras.layers.MaxPooling2D(pool, name="region_pool")(output)
         self.network = keras.Model(network.input, output, name=name)
         self.rows, self.columns, self.channels = output.shape[1:]
         self._encode = tf.function(self._forward, autograph=False, reduce_retracing=True)
@@ -215,7 +230,7 @@ class Encoder:
         The arithmetic's precision is left out, because it changes no caption:
         a cache made with bfloat16 serves a machine without it.
         """
-        digest = hashlib.sha256(f"{self.name} {self.layer} {self.image_size} bilinear-squash".encode())
+        digest = hashlib.sha256(f"{self.name} {self.layer} {self.pool} {self.image_size} bilinear-squash".encode())
         for variable in self.network.weights:
             digest.update(np.ascontiguousarray(variable.numpy(), dtype="float32").tobytes())
         return digest.hexdigest()

@@ -215,6 +215,7 @@ class RegionCache:
             "weights": encoder.weights,
             "layer": encoder.layer,
             "image_size": encoder.image_size,
+            "pool": encoder.pool,
             "regions": [encoder.rows, encoder.columns, encoder.channels],
             "fingerprint": encoder.fingerprint,
         }

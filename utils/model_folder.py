@@ -8,7 +8,7 @@ from utils.errors import InputError
 # Of config.json; raised when old folders can no longer be read.
 FORMAT = 1
 
-ENCODER_KEYS = {"name", "weights", "layer", "image_size", "seed", "fingerprint"}
+ENCODER_KEYS = {"name", "weights", "layer", "image_size", "pool", "seed", "fingerprint"}
 DECODER_KEYS = {"units", "attention_units", "embedding_size", "dropout"}
 CONFIG_KEYS = {"format", "dataset", "encoder", "decoder", "max_words", "training"}
 

@@ -70,7 +70,7 @@ def train(
     say(f"{dataset}: " + ", ".join(f"{len(photos)} {split}" for split, photos in splits.items()) + " photos")
     tokenizer = Tokenizer.fit((r for photo in splits["train"] for r in photo.references), recipe.min_word_count)
     say(f"vocabulary: {len(tokenizer)} words that occur {recipe.min_word_count} times or more")
-    encoder = Encoder(recipe.encoder, recipe.encoder_weights, recipe.image_size, recipe.layer, seed)
+    encoder = Encoder(recipe.encoder, recipe.encoder_weights, recipe.image_size, recipe.layer, recipe.pool, seed)
     if recipe.encoder_weights == "random":
         say(f"{encoder.name} has random weights: it has never seen a photo, which suffices for drawn scenes only")
     _claim_output(folder, settings, resume)

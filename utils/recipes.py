@@ -16,6 +16,7 @@ class Recipe:
 
     image_size: int = 224
     layer: str | None = None  # of the encoder; None is its own default
+    pool: int = 1  # squares of regions of which the maximum is kept
     units: int = 512
     attention_units: int = 512
     embedding_size: int = 256
@@ -40,6 +41,7 @@ RECIPES = {
         min_word_count=1,
         image_size=112,
         layer="block3_pool",
+        pool=2,
         units=128,
         attention_units=128,
         embedding_size=64,

@@ -65,6 +65,7 @@ def beam_search(decoder, regions, beam_size, max_words, length_penalty=0.0):
     def extend(position, last, scores, state, words, attention):
         logits, new_state, maps = decoder.step(last, State(*state), memory)
         ended, forbidden = _forbidden(decoder.vocabulary_size, last)
+        maps = ops.where(ended, 0.0, maps)
         log_probabilities = ops.where(ended, 0.0, ops.log_softmax(logits, axis=-1))
         candidates = scores[..., None] + ops.where(forbidden, _IMPOSSIBLE, log_probabilities)
         scores, best = ops.top_k(ops.reshape(candidates, (batch, -1)), beam_size)

@@ -22,18 +22,20 @@ COLOURS = {
     "yellow": (246, 208, 30),
     "purple": (134, 50, 170),
     "orange": (244, 130, 28),
+    "black": (28, 28, 28),
+    "white": (244, 244, 244),
 }
-SHAPES = ("circle", "square", "triangle", "star")
+SHAPES = ("circle", "square", "triangle", "star", "cross", "ring")
 
 # Pairs that are in no training scene: they show whether colour and shape were
 # learnt apart. Each colour and shape is still seen in other pairs.
 UNSEEN_PAIRS = frozenset({("red", "square"), ("green", "star"), ("blue", "triangle"), ("yellow", "circle")})
 
 SIZE = 112  # pixels a side
-COUNTS = {"train": 2400, "val": 200, "test": 300, "unseen": 200}
+COUNTS = {"train": 3000, "val": 200, "test": 300, "unseen": 200}
 
 # Bumped whenever the drawing changes, so that old scenes are drawn anew.
-VERSION = 1
+VERSION = 2
 
 _SUPERSAMPLING = 3
 
@@ -60,22 +62,31 @@ class Scene:
 
 def _corners(shape, centre, radius, angle):
     """The outline of a shape as points."""
-    points = {"square": 4, "triangle": 3, "star": 10}[shape]
-    reach = [radius if shape != "star" or i % 2 == 0 else 0.42 * radius for i in range(points)]
-    turns = [angle + 2 * math.pi * i / points for i in range(points)]
+    if shape == "cross":
+        # Twelve corners: each arm's two outer ones, and the inner one before the next arm.
+        arm, inner = math.atan2(1, 3), math.pi / 4
+        turns = [angle + i * math.pi / 2 + t for i in range(4) for t in (-arm, arm, inner)]
+        reach = [radius, radius, radius * math.sqrt(0.2)] * 4
+    else:
+        points = {"square": 4, "triangle": 3, "star": 10}[shape]
+        turns = [angle + 2 * math.pi * i / points for i in range(points)]
+        reach = [radius if shape != "star" or i % 2 == 0 else 0.42 * radius for i in range(points)]
     return [(centre[0] + r * math.sin(t), centre[1] - r * math.cos(t)) for r, t in zip(reach, turns)]
 
 
 def _draw(objects, generator):
     """The picture of objects given as (colour, shape, centre, radius), as a PIL image."""
     scale = SIZE * _SUPERSAMPLING
-    background = generator.integers(150, 236, 3)
+    background = generator.integers(110, 226, 3)
     image = Image.new("RGB", (scale, scale), tuple(int(v) for v in background))
     draw = ImageDraw.Draw(image)
     for colour, shape, (x, y), radius in objects:
-        fill = tuple(int(np.clip(v + generator.integers(-14, 15), 0, 255)) for v in COLOURS[colour])
+        fill = tuple(int(np.clip(v + generator.integers(-20, 21), 0, 255)) for v in COLOURS[colour])
+        box = [v * scale for v in (x - radius, y - radius, x + radius, y + radius)]
         if shape == "circle":
-            draw.ellipse([v * scale for v in (x - radius, y - radius, x + radius, y + radius)], fill=fill)
+            draw.ellipse(box, fill=fill)
+        elif shape == "ring":
+            draw.ellipse(box, outline=fill, width=round(0.35 * radius * scale))
         else:
             corners = _corners(
                 shape, (x, y), radius, generator.uniform(-0.25, 0.25) + (math.pi / 4 if shape == "square" else 0)
@@ -136,7 +147,7 @@ def _scene(split, generator):
     return objects, captions, picture
 
 
-def draw_scenes(folder, seed=0, counts=COUNTS):
+def draw_scenes(folder, seed, counts):
     """Draw the sample into a folder: PNG files and scenes.json.
 
     The same seed gives the same scenes; no scene of one seed is in another.
@@ -155,7 +166,7 @@ def draw_scenes(folder, seed=0, counts=COUNTS):
             for index in range(count):
                 objects, captions, picture = _scene(split, generator)
                 name = f"{split}-{index:04d}.png"
-                picture.save(folder / name)
+                picture.save(folder / name, compress_level=1)
                 table.append(
                     {"id": name, "split": split, "references": captions, "objects": [asdict(o) for o in objects]}
                 )
@@ -170,12 +181,18 @@ def draw_scenes(folder, seed=0, counts=COUNTS):
         ) from None
 
 
-def load_scenes(folder, seed=0, counts=COUNTS):
+def load_scenes(folder, seed=0, counts=None):
     """The scenes in a folder, drawn first unless they are there already.
+
+    Args:
+        folder: each seed gets a folder of its own in it.
+        seed: of all random choices.
+        counts: scenes per split; `COUNTS` if None.
 
     Returns:
         A list of Scene.
     """
+    counts = COUNTS if counts is None else counts
     path = Path(folder) / f"seed-{seed}" / "scenes.json"
     content = json.loads(path.read_text()) if path.exists() else {}
     if (content.get("version"), content.get("counts")) != (VERSION, dict(counts)):

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import zipfile
 from pathlib import Path
 
 import keras
@@ -154,7 +155,7 @@ class Checkpoint:
                 values = [file[f"variable_{n}"] for n in range(len(self._variables))]
             for variable, value in zip(self._variables, values, strict=True):
                 variable.assign(value)
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             reason = " ".join(str(error).split())[:150]
             raise InputError(f"{self.path}: does not fit this run ({reason}); train anew with --overwrite") from None
         return progress

@@ -1,0 +1,76 @@
+"""Fixtures: real photos and weights where they lie beside the repository, tiny models everywhere else."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+
+from utils.captioner import Captioner
+from utils.decoder import AttentionDecoder
+from utils.encoders import Encoder
+from utils.tokenizer import SPECIAL_WORDS, Tokenizer
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of real photos, captions and weights."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the real photos and weights of ../shared")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder():
+    """VGG16 with seeded random weights on 32 × 32 pixels: 16 regions of 64 channels."""
+    return Encoder("vgg16", "random", image_size=32, layer="block1_pool", precision="float32")
+
+
+def make_decoder(words=9, units=8, channels=6, seed=0, **options):
+    """A small random decoder, its weights large enough to prefer some words."""
+    decoder = AttentionDecoder(words, units=units, attention_units=5, embedding_size=4, **options)
+    decoder.build((None, None, channels))
+    generator = np.random.default_rng(seed)
+    for variable in decoder.trainable_variables:
+        variable.assign(generator.normal(0, 0.8, variable.shape))
+    return decoder
+
+
+@pytest.fixture
+def decoder():
+    """A small decoder over 6 channels and 9 words."""
+    return make_decoder()
+
+
+@pytest.fixture(scope="session")
+def tiny_captioner(tiny_encoder):
+    """A whole captioner with random weights."""
+    tokenizer = Tokenizer([*SPECIAL_WORDS, "a", "dog", "cat", "runs", "sits"])
+    decoder = make_decoder(len(tokenizer), channels=tiny_encoder.channels)
+    return Captioner(tiny_encoder, tokenizer, decoder, 6, "shapes", {})
+
+
+@pytest.fixture
+def save_photo(tmp_path):
+    """A function that writes a random photo and returns its path."""
+
+    def save(name="photo.png", size=(40, 30), seed=0):
+        from PIL import Image
+
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), "uint8")
+        Image.fromarray(pixels).save(path)
+        return path
+
+    return save
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    keras.utils.set_random_seed(0)

@@ -1,0 +1,123 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from utils.captioner import Captioner
+from utils.errors import ImageError, InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def folder(tmp_path, tiny_captioner):
+    tiny_captioner.save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def paths(save_photo):
+    return [save_photo(f"{seed}.png", seed=seed) for seed in range(20)]
+
+
+def test_a_caption_has_a_sentence_and_a_map_for_every_word(tiny_captioner, paths):
+    captions = tiny_captioner.caption(paths[:3])
+    assert [caption.path for caption in captions] == paths[:3]
+    for caption in captions:
+        assert caption.text == caption.text.capitalize()
+        assert caption.text.endswith(".")
+        assert caption.attention.shape == (len(caption.words), 16, 16)
+        np.testing.assert_allclose(caption.attention.sum((1, 2)), 1, atol=1e-5)
+        assert caption.log_probability < 0
+
+
+def test_company_does_not_change_a_caption(tiny_captioner, paths):
+    together = tiny_captioner.caption(paths)
+    alone = tiny_captioner.caption(paths[17:18])[0]
+    assert together[17].words == alone.words
+    np.testing.assert_allclose(together[17].attention, alone.attention, atol=1e-5)
+
+
+def test_a_bad_photo_among_good_ones(tiny_captioner, paths):
+    paths[1].write_text("no photo")
+    bad = []
+    captions = tiny_captioner.caption(paths[:4], on_error=lambda path, error: bad.append(path))
+    assert [caption.path for caption in captions] == [paths[0], paths[2], paths[3]]
+    assert bad == [paths[1]]
+    with pytest.raises(ImageError):
+        tiny_captioner.caption(paths[:4])
+
+
+def test_a_saved_model_writes_the_same_captions_in_another_process(folder, paths):
+    here = [caption.text for caption in Captioner.from_folder(folder).caption(paths[:5])]
+    script = (
+        "import sys; from utils.captioner import Captioner\n"
+        "for caption in Captioner.from_folder(sys.argv[1]).caption(sys.argv[2:]): print('>', caption.text)"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", script, folder, *paths[:5]], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert [line[2:] for line in output.splitlines() if line.startswith("> ")] == here
+
+
+def test_half_precision_on_disk_keeps_weights_to_three_digits(folder, tiny_captioner):
+    loaded = Captioner.from_folder(folder).decoder.get_weights()
+    for value, original in zip(loaded, tiny_captioner.decoder.get_weights(), strict=True):
+        assert value.dtype == "float32"
+        np.testing.assert_allclose(value, original, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "format 2, but this version reads format 1"),
+        ({"extra": 1}, "missing or unknown: extra"),
+        ({"max_words": None}, "missing or unknown: max_words"),
+        ({"decoder": {"units": 3}}, "missing or unknown"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_refused(folder, change, message):
+    path = folder / "config.json"
+    config = json.loads(path.read_text()) | change
+    path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
+    with pytest.raises(InputError, match=message):
+        Captioner.from_folder(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "vocabulary.txt", "decoder.weights.h5"])
+def test_missing_and_damaged_files_are_one_line(folder, name):
+    data = (folder / name).read_bytes()
+    for content in (data[: len(data) // 3], b""):
+        (folder / name).write_bytes(content)
+        with pytest.raises(InputError) as raised:
+            Captioner.from_folder(folder)
+        assert "\n" not in str(raised.value)
+    (folder / name).unlink()
+    with pytest.raises(InputError, match="missing"):
+        Captioner.from_folder(folder)
+
+
+def test_other_encoder_weights_are_noticed(folder, tiny_encoder):
+    tiny_encoder.network.save_weights(folder / "encoder.weights.h5")
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config["encoder"]["seed"] = 7
+    path.write_text(json.dumps(config))
+    with pytest.raises(InputError, match="was trained with other weights"):
+        Captioner.from_folder(folder)
+
+
+def test_attention_follows_the_photo_as_people_see_it(tiny_captioner, tmp_path, paths):
+    """The same picture, stored upright and stored on its side with an EXIF flag, gets the same maps."""
+    picture = Image.open(paths[0])
+    picture.save(tmp_path / "upright.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
+    upright, turned = tiny_captioner.caption([tmp_path / "upright.png", tmp_path / "turned.png"])
+    assert upright.words == turned.words
+    np.testing.assert_allclose(upright.attention, turned.attention, atol=1e-5)

@@ -1,0 +1,207 @@
+"""The three scripts as a person uses them: the whole way on a tiny sample, and everything that goes wrong."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import evaluate
+import inference
+import train
+from utils import console, recipes, shapes
+from utils.images import sample_photo
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def command(monkeypatch, capfd):
+    """A function that runs a script with arguments: (status, standard output, standard error)."""
+
+    def call(script, *arguments):
+        monkeypatch.setattr(sys, "argv", [script.__name__, *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            console.run(script.main)
+        output = capfd.readouterr()
+        return ended.value.code, output.out, output.err
+
+    return call
+
+
+@pytest.fixture
+def fails(command):
+    """A function that runs a script, and checks that it ends with one clear line and status 2."""
+
+    def call(script, *arguments):
+        status, _, error = command(script, *arguments)
+        lines = error.strip().splitlines()
+        assert status == 2
+        assert [line for line in lines if line.startswith("error: ")] == lines[-1:]
+        assert "Traceback" not in error
+        return lines[-1]
+
+    return call
+
+
+@pytest.fixture
+def tiny(monkeypatch, tmp_path):
+    """The flags of a run on a sample so small that it takes seconds."""
+    recipe = replace(
+        recipes.RECIPES["shapes"], epochs=2, image_size=32, layer="block2_pool", units=16, attention_units=16,
+        embedding_size=16, beam_size=2,
+    )  # fmt: skip
+    monkeypatch.setitem(recipes.RECIPES, "shapes", recipe)
+    monkeypatch.setattr(shapes, "COUNTS", {"train": 40, "val": 12, "test": 8, "unseen": 8})
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def model(tmp_path, tiny_captioner):
+    tiny_captioner.save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_from_training_to_a_caption(tiny, command, fails, save_photo):
+    status, output, error = command(train)
+    assert status == 0, error
+    assert "epoch 2:" in output
+    assert "random weights" in output
+    assert "KB a photo" in output
+    assert "python inference.py" in output
+    folder = tiny / "models" / "shapes"
+    written = {path.name for path in folder.iterdir()}
+    expected = "config.json vocabulary.txt decoder.weights.h5 history.csv README.md training.png attention.png"
+    assert written == set(expected.split())
+    assert len((folder / "history.csv").read_text().splitlines()) == 3
+
+    assert "holds a model" in fails(train)
+    assert "no interrupted run" in fails(train, "--resume")
+
+    status, output, error = command(
+        evaluate,
+        "--split",
+        "unseen",
+        "--beam_size",
+        "2",
+        "--json",
+        "out/scores.json",
+        "--captions_out",
+        "captions.json",
+    )
+    assert status == 0, error
+    assert "shapes unseen: 8 photos, 5 references a photo" in output
+    assert "mentions have colour and shape right" in output
+    scores = json.loads(Path("out/scores.json").read_text())
+    assert {"Bleu_1", "Bleu_4", "ROUGE_L", "CIDEr", "right"} <= scores.keys()
+    results = json.loads(Path("captions.json").read_text())
+    assert len(results) == 8
+    assert all(result.keys() == {"image_id", "caption"} for result in results)
+
+    save_photo("photos/a.png")
+    save_photo("photos/deep/b.jpg")
+    Path("photos/bad.jpg").write_text("no photo")
+    status, output, error = command(inference, "--model", folder, "--image_path", "photos", "--attention_map", "maps")
+    assert status == 0, error
+    assert [line.split("\t")[0] for line in output.splitlines()] == ["photos/a.png", "photos/deep/b.jpg"]
+    assert "1 of 3 photos could not be read" in error
+    assert sorted(p.as_posix() for p in Path("maps").rglob("*.png")) == ["maps/a.png", "maps/deep/b.png"]
+
+
+def test_an_interrupted_run_is_never_lost_by_accident(tiny, command, fails, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("utils.pipeline.write_card", interrupt)
+    assert command(train)[0] == 130
+    assert "holds an interrupted run" in fails(train)
+    assert "begun with epochs 2" in fails(train, "--resume", "--epochs", "3")
+    monkeypatch.undo()
+    monkeypatch.chdir(tiny)
+
+
+def test_a_photo_is_captioned_with_a_picture_of_the_attention(model, command, tmp_path):
+    status, output, error = command(
+        inference, "--model", model, "--image_path", sample_photo(), "--attention_map", tmp_path / "out.png"
+    )
+    assert (status, error) == (0, "")
+    assert output.endswith(".\n")
+    assert len(output.splitlines()) == 1
+    assert (tmp_path / "out.png").stat().st_size > 10_000
+    assert command(inference, "--model", model)[1] == output
+
+
+def test_bad_photos_are_one_line_each(model, fails, tmp_path):
+    (tmp_path / "letter.jpg").write_text("Dear photo")
+    (tmp_path / "cut.jpg").write_bytes(sample_photo().read_bytes()[:20_000])
+    (tmp_path / "empty").mkdir()
+    for path, message in {
+        "missing.jpg": "no such file or folder",
+        "letter.jpg": "not an image",
+        "cut.jpg": "damaged image",
+        "empty": "no photos in this folder",
+    }.items():
+        assert message in fails(inference, "--model", model, "--image_path", tmp_path / path)
+    (tmp_path / "empty" / "only.jpg").write_text("no photo")
+    assert "no photo could be read" in fails(inference, "--model", model, "--image_path", tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        (train, ["--epochs", "0"], "must be"),
+        (train, ["--epochs", "many"], "no number"),
+        (train, ["--learning_rate", "nan"], "must be"),
+        (train, ["--batch_size", "-3"], "must be"),
+        (train, ["--dataset", "imagenet"], "invalid choice"),
+        (train, ["--bogus"], "unrecognized arguments"),
+        (train, ["--overwrite", "--resume"], "exclude each other"),
+        (train, ["--dataset", "flickr8k", "--data_dir", "nowhere"], "no such folder"),
+        (train, ["--encoder", "vgg17"], "unknown encoder"),
+        (train, ["--encoder_weights", "nowhere.h5"], "no such file"),
+        (train, ["--output_dir", "/proc/model"], "cannot be written"),
+        (train, ["--data_dir", "/proc/data"], "cannot be drawn"),
+        (train, ["--cache_dir", "/proc/cache"], "choose another"),
+        (evaluate, ["--model", "nowhere"], "no model in this folder"),
+        (evaluate, ["--beam_size", "0"], "must be"),
+        (evaluate, ["--json", "."], "is a folder"),
+        (inference, ["--model", "nowhere"], "no model in this folder"),
+        (inference, ["--beam_size", "3.5"], "no number"),
+    ],
+)
+def test_errors_are_one_line_and_status_2(tiny, fails, script, arguments, message):
+    assert message in fails(script, *arguments)
+
+
+def test_evaluating_a_split_that_does_not_exist(tiny, model, fails):
+    assert "no photos in split nonsense" in fails(evaluate, "--model", model, "--split", "nonsense")
+
+
+def test_a_picture_format_that_does_not_exist(model, fails, tmp_path):
+    assert "cannot be written" in fails(inference, "--model", model, "--attention_map", tmp_path / "out.xyz")
+
+
+def test_imagenet_weights_without_network_end_in_one_line(tiny, fails, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tiny / "keras"))
+    monkeypatch.setattr("utils.encoders._DOWNLOAD_TIMEOUT", 3)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    line = fails(train, "--encoder_weights", "imagenet")
+    assert "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5" in line
+    assert str(tiny / "keras" / "models") in line
+
+
+@pytest.mark.parametrize("script", ["train", "evaluate", "inference"])
+def test_help_does_not_wait_for_tensorflow(script):
+    code = f"import sys, {script}; {script}.parse_arguments([]); sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_the_mission_command_line_is_understood():
+    arguments = train.parse_arguments(["--epochs", "50", "--batch_size", "32", "--learning_rate", "0.001"])
+    recipe = train.choose_recipe(arguments)
+    assert (recipe.epochs, recipe.batch_size, recipe.learning_rate) == (50, 32, 0.001)
+    assert arguments.output_dir == Path("models/shapes")

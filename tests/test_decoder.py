@@ -1,0 +1,75 @@
+import keras
+import numpy as np
+import pytest
+
+from tests.conftest import make_decoder
+from utils.decoder import AttentionDecoder
+from utils.tokenizer import PAD, START
+
+
+@pytest.fixture
+def batch():
+    generator = np.random.default_rng(3)
+    regions = generator.normal(size=(2, 4, 6)).astype("float32")
+    words = generator.integers(4, 9, (2, 3, 5))
+    words[:, :, 0] = START
+    return regions, words
+
+
+def test_training_and_decoding_take_the_same_step(decoder, batch):
+    regions, words = batch
+    together = np.array(decoder((regions, words)))
+    memory = decoder.remember(regions)
+    state = decoder.initial_state(memory, words.shape[1])
+    for position in range(words.shape[2]):
+        logits, state, attention = decoder.step(words[:, :, position], state, memory)
+        np.testing.assert_allclose(logits, together[:, :, position], atol=1e-5)
+        np.testing.assert_allclose(np.sum(attention, -1), 1, atol=1e-6)
+
+
+def test_later_words_and_padding_do_not_change_earlier_logits(decoder, batch):
+    regions, words = batch
+    cut = words.copy()
+    cut[:, :, 3:] = PAD
+    full, short = np.array(decoder((regions, words))), np.array(decoder((regions, cut)))
+    np.testing.assert_allclose(full[:, :, :3], short[:, :, :3], atol=1e-6)
+    assert np.abs(full[:, :, 3:] - short[:, :, 3:]).max() > 1e-3
+
+
+def test_photos_and_captions_of_a_batch_do_not_see_each_other(decoder, batch):
+    regions, words = batch
+    whole = np.array(decoder((regions, words)))
+    alone = np.array(decoder((regions[1:], words[1:, 2:])))
+    np.testing.assert_allclose(whole[1:, 2:], alone, atol=1e-5)
+
+
+def test_the_photo_matters(decoder, batch):
+    regions, words = batch
+    other = np.array(decoder((regions[::-1].copy(), words)))
+    assert np.abs(np.array(decoder((regions, words))) - other).max() > 1e-2
+
+
+def test_dropout_acts_in_training_only(batch):
+    decoder = make_decoder(dropout=0.5)
+    assert np.array_equal(decoder(batch), decoder(batch))
+    assert not np.array_equal(decoder(batch, training=True), decoder(batch, training=True))
+
+
+def test_mixed_precision_gives_float32_logits_near_float32_ones(decoder, batch):
+    mixed = make_decoder(dtype="mixed_bfloat16")
+    logits = mixed(batch)
+    assert logits.dtype == "float32"
+    np.testing.assert_allclose(logits, decoder(batch), atol=0.3)
+
+
+def test_weights_survive_a_file(tmp_path, decoder, batch):
+    decoder.save_weights(tmp_path / "decoder.weights.h5")
+    other = AttentionDecoder(9, units=8, attention_units=5, embedding_size=4)
+    other.build((None, None, 6))
+    other.load_weights(tmp_path / "decoder.weights.h5")
+    assert np.array_equal(other(batch), decoder(batch))
+
+
+def test_configuration_round_trip(decoder):
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(decoder))
+    assert copy.get_config() == decoder.get_config()

@@ -1,0 +1,164 @@
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from utils import features
+from utils.encoders import Encoder
+from utils.errors import ImageError, InputError
+from utils.features import RegionCache, pack, unpack
+
+WORKER = """
+import sys, time
+from pathlib import Path
+from types import SimpleNamespace
+from utils import features
+from utils.encoders import Encoder
+features.SHARD_PHOTOS = 4
+encoder = Encoder("vgg16", "random", image_size=32, layer="block1_pool", precision="float32")
+encode = encoder.encode
+def slow(pixels):
+    time.sleep(0.3)
+    return encode(pixels)
+encoder.encode = slow
+photos = [SimpleNamespace(id=p.name, path=p) for p in sorted(Path(sys.argv[2]).iterdir())]
+cache = features.RegionCache(sys.argv[1], "test", encoder)
+print("ready", flush=True)
+cache.fill(photos)
+"""
+
+
+@pytest.fixture
+def photos(tmp_path, save_photo):
+    paths = [save_photo(f"photos/{number:02d}.png", seed=number) for number in range(12)]
+    return [SimpleNamespace(id=path.name, path=path) for path in paths]
+
+
+def start_worker(tmp_path):
+    return subprocess.Popen(
+        [sys.executable, "-c", WORKER, tmp_path / "cache", tmp_path / "photos"], stdout=subprocess.PIPE, text=True
+    )
+
+
+def assert_complete(cache, photos, encoder, tmp_path):
+    reference = RegionCache(tmp_path / "reference", "test", encoder)
+    reference.fill(photos)
+    assert len(cache) == len(photos)
+    for photo in photos:
+        assert np.array_equal(cache[photo.id], reference[photo.id])
+    assert not list(cache.folder.glob("*.partial"))
+
+
+def test_eight_bits_are_within_half_a_step():
+    regions = np.maximum(np.random.default_rng(0).normal(size=(9, 5)), 0).astype("float32")
+    error = np.abs(unpack(pack(regions), 5) - regions)
+    assert error.max() <= regions.max() / 510 * 1.001
+    assert (unpack(pack(regions), 5)[regions == 0] == 0).all()
+
+
+def test_regions_of_zeros_stay_zeros():
+    assert (unpack(pack(np.zeros((4, 3), "float32")), 3) == 0).all()
+
+
+def test_a_cache_gives_what_the_encoder_gives(tmp_path, tiny_encoder, photos):
+    from utils.images import load_pixels
+
+    cache = RegionCache(tmp_path, "test", tiny_encoder)
+    assert cache.plan(photos).photos == 12
+    assert cache.fill(photos) == {}
+    pixels = np.stack([load_pixels(photo.path, 32) for photo in photos])
+    for photo, regions in zip(photos, tiny_encoder.encode(pixels)):
+        np.testing.assert_allclose(cache[photo.id], regions, atol=regions.max() / 500)
+
+
+def test_a_finished_photo_is_not_extracted_again(tmp_path, tiny_encoder, photos, monkeypatch):
+    RegionCache(tmp_path, "test", tiny_encoder).fill(photos[:8])
+    seen = []
+    original = features.encode_files
+    monkeypatch.setattr(features, "encode_files", lambda e, p, *a: seen.extend(p) or original(e, p, *a))
+    cache = RegionCache(tmp_path, "test", tiny_encoder)
+    cache.fill(photos)
+    assert [photo.id for photo in seen] == [photo.id for photo in photos[8:]]
+    assert len(cache) == 12
+
+
+def test_another_encoder_does_not_use_the_cache(tmp_path, tiny_encoder, photos):
+    RegionCache(tmp_path, "test", tiny_encoder).fill(photos)
+    other = Encoder("vgg16", "random", image_size=32, layer="block1_pool", seed=1)
+    assert len(RegionCache(tmp_path, "test", other)) == 0
+
+
+def test_bad_photos_are_returned_and_the_others_kept(tmp_path, tiny_encoder, photos):
+    photos[3].path.write_text("no photo")
+    photos[7].path.unlink()
+    cache = RegionCache(tmp_path, "test", tiny_encoder)
+    bad = cache.fill(photos)
+    assert list(bad) == ["03.png", "07.png"]
+    assert all(isinstance(error, ImageError) for error in bad.values())
+    assert len(cache) == 10
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_cache(tmp_path, tiny_encoder, photos):
+    worker = start_worker(tmp_path)
+    worker.stdout.readline()
+    time.sleep(0.75)  # within the second or third of three shards
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    cache = RegionCache(tmp_path / "cache", "test", tiny_encoder)
+    assert 0 < len(cache) < 12
+    before = {path.name: path.stat().st_mtime_ns for path in cache.folder.glob("*.zip")}
+    for path in cache.folder.glob("*.partial"):
+        os.utime(path, (0, 0))  # as if some minutes had passed
+    cache.fill(photos)
+    assert_complete(cache, photos, tiny_encoder, tmp_path)
+    assert before.items() <= {path.name: path.stat().st_mtime_ns for path in cache.folder.glob("*.zip")}.items()
+
+
+def test_two_processes_fill_one_cache(tmp_path, tiny_encoder, photos):
+    workers = [start_worker(tmp_path) for _ in range(2)]
+    assert [worker.wait(120) for worker in workers] == [0, 0]
+    cache = RegionCache(tmp_path / "cache", "test", tiny_encoder)
+    assert_complete(cache, photos, tiny_encoder, tmp_path)
+    assert sum(len(zipfile.ZipFile(path).namelist()) for path in cache.folder.glob("*.zip")) == 12
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, tiny_encoder, photos, monkeypatch):
+    monkeypatch.setattr(features, "SHARD_PHOTOS", 4)
+    cache = RegionCache(tmp_path / "cache", "test", tiny_encoder)
+    real, calls = zipfile.ZipFile.writestr, []
+
+    def write(self, *arguments):
+        calls.append(1)
+        if len(calls) > 6:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(self, *arguments)
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", write)
+    with pytest.raises(InputError, match="the disk is full; 4 photos are kept"):
+        cache.fill(photos)
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", real)
+    cache.fill(photos)
+    assert_complete(cache, photos, tiny_encoder, tmp_path)
+
+
+def test_too_little_room_is_told_before_the_work(tmp_path, tiny_encoder, photos, monkeypatch):
+    monkeypatch.setattr(features.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(InputError, match="make room or choose another --cache_dir"):
+        RegionCache(tmp_path, "test", tiny_encoder).plan(photos)
+
+
+def test_a_shard_cut_by_a_crash_is_extracted_again(tmp_path, tiny_encoder, photos):
+    cache = RegionCache(tmp_path / "cache", "test", tiny_encoder)
+    cache.fill(photos)
+    (shard,) = cache.folder.glob("*.zip")
+    shard.write_bytes(shard.read_bytes()[:-100])
+    again = RegionCache(tmp_path / "cache", "test", tiny_encoder)
+    again.fill(photos)
+    assert_complete(again, photos, tiny_encoder, tmp_path)

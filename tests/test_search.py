@@ -1,0 +1,117 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from tests.conftest import make_decoder
+from utils.search import Search
+from utils.tokenizer import END, PAD, START, UNKNOWN
+
+FORBIDDEN = (PAD, START, UNKNOWN)
+
+
+@pytest.fixture
+def regions():
+    return np.random.default_rng(5).normal(size=(3, 4, 6)).astype("float32")
+
+
+def log_softmax(logits):
+    logits = np.asarray(logits, "float64")
+    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+
+
+def greedy(decoder, regions, max_words):
+    """One photo, word by word, by the plainest loop there is."""
+    memory = decoder.remember(regions[None])
+    state, last, words, total = decoder.initial_state(memory, 1), START, [], 0.0
+    while len(words) < max_words and last != END:
+        logits, state, _ = decoder.step(np.array([[last]]), state, memory)
+        scores = log_softmax(logits)[0, 0]
+        scores[list(FORBIDDEN)] = -np.inf
+        if not words:
+            scores[END] = -np.inf
+        last = int(scores.argmax())
+        words.append(last)
+        total += scores[last]
+    return words, total
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_beam_of_one_is_greedy(regions, seed):
+    decoder = make_decoder(seed=seed)
+    found = Search(decoder, 1, 7, batch_size=4)(regions)
+    for photo in range(len(regions)):
+        words, total = greedy(decoder, regions[photo], 7)
+        assert found.words[photo, 0].tolist() == words + [PAD] * (7 - len(words))
+        assert found.log_probabilities[photo, 0] == pytest.approx(total, abs=1e-4)
+
+
+def all_captions(vocabulary, max_words):
+    """Every word sequence that a search may return."""
+    usable = [w for w in range(vocabulary) if w not in FORBIDDEN and w != END]
+    for length in range(1, max_words + 1):
+        for words in itertools.product(usable, repeat=length):
+            yield (*words, END) if length < max_words else words
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_wide_beam_finds_what_trying_everything_finds(seed):
+    decoder, max_words = make_decoder(words=7, seed=seed), 3
+    regions = np.random.default_rng(seed).normal(size=(1, 4, 6)).astype("float32")
+    captions = list(all_captions(7, max_words))
+    inputs = np.full((1, len(captions), max_words), PAD)
+    inputs[:, :, 0] = START
+    for row, words in enumerate(captions):
+        inputs[0, row, 1 : len(words)] = words[:-1]
+    scores = log_softmax(decoder((regions, inputs)))[0]
+    totals = [sum(scores[row, i, w] for i, w in enumerate(words)) for row, words in enumerate(captions)]
+    best = sorted(range(len(captions)), key=lambda row: -totals[row])[:10]
+
+    found = Search(decoder, 40, max_words, batch_size=1)(regions)
+    for rank, row in enumerate(best):
+        assert tuple(w for w in found.words[0, rank] if w != PAD) == captions[row]
+        assert found.log_probabilities[0, rank] == pytest.approx(totals[row], abs=1e-4)
+
+
+def test_a_wider_beam_is_never_less_likely_here(regions):
+    scores = [Search(make_decoder(), beam, 6, batch_size=3)(regions).log_probabilities[:, 0] for beam in (1, 30)]
+    assert (scores[1] >= scores[0] - 1e-5).all()
+
+
+def test_neighbours_and_filling_do_not_change_a_caption(decoder, regions):
+    search = Search(decoder, 3, 6, batch_size=8)
+    together, alone = search(regions), search(regions[1:2])
+    assert np.array_equal(together.words[1], alone.words[0])
+    np.testing.assert_allclose(together.attention[1], alone.attention[0], atol=1e-6)
+
+
+def test_there_is_always_a_caption_and_never_a_special_word(regions):
+    decoder = make_decoder()
+    bias = np.zeros(9)
+    bias[list(FORBIDDEN)] = 50
+    for end in (-50, 50):
+        bias[END] = end
+        decoder.output_bias.assign(bias)
+        found = Search(decoder, 3, 5, batch_size=3)(regions).words
+        assert (found[:, :, 0] >= 4).all()
+        assert not np.isin(found, (START, UNKNOWN)).any()
+        assert ((found == END).sum(-1) == (1 if end > 0 else 0)).all()
+
+
+def test_hypotheses_are_sorted_and_different(decoder, regions):
+    found = Search(decoder, 5, 6, batch_size=3)(regions)
+    assert (np.diff(found.log_probabilities, axis=1) <= 0).all()
+    for photo in found.words:
+        assert len({tuple(words) for words in photo}) == 5
+
+
+def test_attention_belongs_to_the_words(decoder, regions):
+    found = Search(decoder, 4, 6, batch_size=3)(regions)
+    memory = decoder.remember(regions)
+    for rank in range(4):
+        state, last = decoder.initial_state(memory, 1), np.full((3, 1), START)
+        for position in range(6):
+            _, state, attention = decoder.step(last, state, memory)
+            last = found.words[:, rank : rank + 1, position]
+            alive = last[:, 0] != PAD
+            np.testing.assert_allclose(found.attention[alive, rank, position], np.array(attention)[alive, 0], atol=1e-5)
