@@ -61,25 +61,13 @@ def main():
         "", result.heading, console.table([(n, f"{v:.4f}") for n, v in result.scores.items()], ("score", "value"))
     )
     if result.scene_scores:
-        console.say("", "Against the scenes themselves:", describe_scene_scores(result.scene_scores))
+        console.say("", "Against the scenes themselves:", result.describe_scenes())
     if arguments.json:
         console.write_json(arguments.json, result.scores | result.scene_scores)
     if arguments.captions_out:
         results = [{"image_id": photo_id, "caption": text} for photo_id, text in result.captions.items()]
         console.write_json(arguments.captions_out, results)
     return 0
-
-
-def describe_scene_scores(scores):
-    """What `shapes.score_captions` found, in words."""
-    return "\n".join(
-        [
-            f"  {scores['right']:.1%} of {scores['mentions']} mentions have colour and shape right",
-            f"  {scores['recall']:.1%} of the objects are mentioned",
-            f"  {scores['attention_gain']:.1f} times uniform attention lies in the mentioned object's box",
-            f"  {scores['pointing']:.1%} of attention peaks lie in it",
-        ]
-    )
 
 
 if __name__ == "__main__":

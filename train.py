@@ -81,24 +81,43 @@ def main():
 
 
 def show(captioner, arguments):
-    """Caption a few photos the model has never seen, and say what is in the folder now."""
+    """Caption photos the model has never seen, and say what is in the folder now."""
     from utils.datasets import load_dataset
     from utils.plots import attention_figure, save_figure
 
     photos = load_dataset(arguments.dataset, arguments.data_dir, arguments.seed).split("val")[:8]
     captions = captioner.caption([photo.path for photo in photos], on_error=lambda path, error: console.warn(error))
-    console.say("", "captions of validation photos:", *(f"  {caption.path}: {caption.text}" for caption in captions))
+    console.say("", "Captions of validation photos:", *(f"  {caption.path}: {caption.text}" for caption in captions))
+    if arguments.dataset == "shapes":
+        show_scene_scores(arguments)
     picture = arguments.output_dir / "attention.png"
     save_figure(attention_figure(captions[0]), picture)
     console.say(
         "",
-        f"model      {arguments.output_dir}",
-        f"curves     {arguments.output_dir / 'training.png'}",
-        f"attention  {picture}",
-        f"scores     python evaluate.py --model {arguments.output_dir} --dataset {arguments.dataset}"
+        f"model       {arguments.output_dir}",
+        f"curves      {arguments.output_dir / 'training.png'}",
+        f"attention   {picture}",
+        f"scores      python evaluate.py --model {arguments.output_dir} --dataset {arguments.dataset}"
         f" --data_dir {arguments.data_dir}",
-        f"your photo python inference.py --model {arguments.output_dir} --image_path PHOTO",
+        f"your photo  python inference.py --model {arguments.output_dir} --image_path PHOTO",
     )
+
+
+def show_scene_scores(arguments):
+    """Compare captions with the scenes themselves, on scenes and on pairs of colour and shape it never saw."""
+    from utils.evaluation import evaluate_model
+
+    splits = {"test": "scenes it never saw", "unseen": "pairs of colour and shape it never saw"}
+    for split, description in splits.items():
+        result = evaluate_model(
+            arguments.output_dir,
+            arguments.dataset,
+            arguments.data_dir,
+            arguments.cache_dir,
+            split,
+            seed=arguments.seed,
+        )
+        console.say("", f"On {description}:", result.describe_scenes())
 
 
 if __name__ == "__main__":

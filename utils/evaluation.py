@@ -30,6 +30,18 @@ class Evaluation:
     scores: dict
     scene_scores: dict
 
+    def describe_scenes(self):
+        """`scene_scores` in words, a line each."""
+        scores = self.scene_scores
+        return "\n".join(
+            [
+                f"  {scores['right']:.1%} of {scores['mentions']} mentions have colour and shape right",
+                f"  {scores['recall']:.1%} of the objects are mentioned",
+                f"  {scores['attention_gain']:.1f} times uniform attention lies in the mentioned object's box",
+                f"  {scores['pointing']:.1%} of attention peaks lie in it",
+            ]
+        )
+
 
 def evaluate_model(
     model,

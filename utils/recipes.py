@@ -9,7 +9,7 @@ class Recipe:
 
     encoder: str = "vgg16"
     encoder_weights: str = "imagenet"
-    epochs: int = 20
+    epochs: int = 12
     batch_size: int = 32  # photos, each with its captions
     learning_rate: float = 1e-3  # at its peak
     min_word_count: int = 5
@@ -22,11 +22,11 @@ class Recipe:
     embedding_size: int = 256
     max_words: int = 20  # longer captions are cut
     captions_per_photo: int = 5
-    dropout: float = 0.5
+    dropout: float = 0.4
     label_smoothing: float = 0.1
     weight_decay: float = 0.01
     warmup_steps: int = 100
-    averaging: float = 0.995  # momentum of the averaged weights
+    averaging: float = 0.997  # momentum of the averaged weights
     clip_norm: float = 5.0
     beam_size: int = 3  # of the validation captions
     patience: int = 4  # epochs without a better CIDEr before training stops
@@ -37,7 +37,8 @@ RECIPES = {
     # the scale of the shapes.
     "shapes": Recipe(
         encoder_weights="random",
-        epochs=30,
+        epochs=20,
+        learning_rate=2e-3,
         min_word_count=1,
         image_size=112,
         layer="block3_pool",

@@ -25,7 +25,7 @@ COLOURS = {
     "black": (28, 28, 28),
     "white": (244, 244, 244),
 }
-SHAPES = ("circle", "square", "triangle", "star", "cross", "ring")
+SHAPES = ("circle", "square", "triangle", "star")
 
 # Pairs that are in no training scene: they show whether colour and shape were
 # learnt apart. Each colour and shape is still seen in other pairs.
@@ -35,7 +35,7 @@ SIZE = 112  # pixels a side
 COUNTS = {"train": 3000, "val": 200, "test": 300, "unseen": 200}
 
 # Bumped whenever the drawing changes, so that old scenes are drawn anew.
-VERSION = 2
+VERSION = 4
 
 _SUPERSAMPLING = 3
 
@@ -62,15 +62,9 @@ class Scene:
 
 def _corners(shape, centre, radius, angle):
     """The outline of a shape as points."""
-    if shape == "cross":
-        # Twelve corners: each arm's two outer ones, and the inner one before the next arm.
-        arm, inner = math.atan2(1, 3), math.pi / 4
-        turns = [angle + i * math.pi / 2 + t for i in range(4) for t in (-arm, arm, inner)]
-        reach = [radius, radius, radius * math.sqrt(0.2)] * 4
-    else:
-        points = {"square": 4, "triangle": 3, "star": 10}[shape]
-        turns = [angle + 2 * math.pi * i / points for i in range(points)]
-        reach = [radius if shape != "star" or i % 2 == 0 else 0.42 * radius for i in range(points)]
+    points = {"square": 4, "triangle": 3, "star": 10}[shape]
+    turns = [angle + 2 * math.pi * i / points for i in range(points)]
+    reach = [radius if shape != "star" or i % 2 == 0 else 0.42 * radius for i in range(points)]
     return [(centre[0] + r * math.sin(t), centre[1] - r * math.cos(t)) for r, t in zip(reach, turns)]
 
 
@@ -82,11 +76,8 @@ def _draw(objects, generator):
     draw = ImageDraw.Draw(image)
     for colour, shape, (x, y), radius in objects:
         fill = tuple(int(np.clip(v + generator.integers(-20, 21), 0, 255)) for v in COLOURS[colour])
-        box = [v * scale for v in (x - radius, y - radius, x + radius, y + radius)]
         if shape == "circle":
-            draw.ellipse(box, fill=fill)
-        elif shape == "ring":
-            draw.ellipse(box, outline=fill, width=round(0.35 * radius * scale))
+            draw.ellipse([v * scale for v in (x - radius, y - radius, x + radius, y + radius)], fill=fill)
         else:
             corners = _corners(
                 shape, (x, y), radius, generator.uniform(-0.25, 0.25) + (math.pi / 4 if shape == "square" else 0)
@@ -100,7 +91,7 @@ def _draw(objects, generator):
 def _place(count, generator):
     """Centres and radii of objects that do not overlap."""
     while True:
-        radii = generator.uniform(0.16, 0.22, count)
+        radii = generator.uniform(0.19, 0.25, count)
         centres = [generator.uniform(r, 1 - r, 2) for r in radii]
         if count == 1 or np.hypot(*(centres[0] - centres[1])) > radii.sum() + 0.02:
             return centres, radii
@@ -115,18 +106,20 @@ def _relation(first, second):
 
 
 def _captions(names, centres):
+    """Five captions of objects given by colour and shape, all of which name them all."""
     if len(names) == 1:
-        return tuple(
-            form.format(names[0]) for form in ("a {}", "there is a {}", "a picture of a {}", "one {}", "a single {}")
-        )
-    (a, b), (p, q) = names, centres
-    return (
-        f"a {a} and a {b}",
-        f"a {b} and a {a}",
-        f"a {a} {_relation(p, q)} a {b}",
-        f"a {b} {_relation(q, p)} a {a}",
-        f"there is a {a} and a {b}",
-    )
+        forms = ("a {}", "there is a {}", "a picture of a {}", "one {}", "a single {}")
+        captions = [form.format(names[0]) for form in forms]
+    else:
+        (a, b), (p, q) = names, centres
+        captions = [
+            f"a {a} and a {b}",
+            f"a {b} and a {a}",
+            f"a {a} {_relation(p, q)} a {b}",
+            f"a {b} {_relation(q, p)} a {a}",
+            f"there is a {a} and a {b}",
+        ]
+    return tuple(caption.replace("a orange", "an orange") for caption in captions)
 
 
 def _scene(split, generator):
@@ -140,8 +133,7 @@ def _scene(split, generator):
         chosen[int(generator.integers(count))] = unseen[generator.integers(len(unseen))]
     centres, radii = _place(count, generator)
     picture = _draw([(c, s, p, r) for (c, s), p, r in zip(chosen, centres, radii)], generator)
-    names = [f"{colour} {shape}" for colour, shape in chosen]
-    captions = tuple(caption.replace("a orange", "an orange") for caption in _captions(names, centres))
+    captions = _captions([f"{colour} {shape}" for colour, shape in chosen], centres)
     boxes = [(p[0] - r, p[1] - r, p[0] + r, p[1] + r) for p, r in zip(centres, radii)]
     objects = tuple(Object(c, s, tuple(round(float(v), 4) for v in box)) for (c, s), box in zip(chosen, boxes))
     return objects, captions, picture
