@@ -111,16 +111,19 @@ def test_from_training_to_a_caption(tiny, command, fails, save_photo):
     assert sorted(p.as_posix() for p in Path("maps").rglob("*.png")) == ["maps/a.png", "maps/deep/b.png"]
 
 
-def test_an_interrupted_run_is_never_lost_by_accident(tiny, command, fails, monkeypatch):
+def test_an_interrupted_run_is_never_lost_by_accident_and_can_be_resumed(tiny, command, fails, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("utils.pipeline.write_card", interrupt)
-    assert command(train)[0] == 130
+    with monkeypatch.context() as patch:
+        patch.setattr("utils.pipeline._write_history", interrupt)
+        assert command(train)[0] == 130
     assert "holds an interrupted run" in fails(train)
     assert "begun with epochs 2" in fails(train, "--resume", "--epochs", "3")
-    monkeypatch.undo()
-    monkeypatch.chdir(tiny)
+    status, output, error = command(train, "--resume")
+    assert status == 0, error
+    assert "epoch 2:" in output
+    assert not (tiny / "models" / "shapes" / "checkpoint.npz").exists()
 
 
 def test_a_photo_is_captioned_with_a_picture_of_the_attention(model, command, tmp_path):

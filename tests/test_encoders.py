@@ -34,6 +34,18 @@ def test_regions_go_row_by_row_from_the_top_left():
     assert changed[16 * 8 :].sum() == 0
 
 
+def test_pooling_keeps_the_maximum_of_neighbouring_regions():
+    whole, pooled = (
+        Encoder("vgg16", "random", image_size=32, layer="block1_pool", pool=pool, precision="float32")
+        for pool in (1, 2)
+    )
+    pixels = np.random.default_rng(1).integers(0, 256, (1, 32, 32, 3), "uint8")
+    grid = whole.encode(pixels).reshape(8, 2, 8, 2, 64)
+    assert (pooled.rows, pooled.columns) == (8, 8)
+    assert np.array_equal(pooled.encode(pixels).reshape(8, 8, 64), grid.max((1, 3)))
+    assert whole.fingerprint != pooled.fingerprint
+
+
 def test_weights_load_from_a_file_in_keras_layout(tmp_path, photos):
     source = keras.applications.VGG16(include_top=False, weights=None, input_shape=(64, 64, 3))
     path = tmp_path / "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"

@@ -115,3 +115,23 @@ def test_attention_belongs_to_the_words(decoder, regions):
             last = found.words[:, rank : rank + 1, position]
             alive = last[:, 0] != PAD
             np.testing.assert_allclose(found.attention[alive, rank, position], np.array(attention)[alive, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [2, 3])
+def test_no_sequence_of_words_comes_twice_where_that_is_asked(regions, length):
+    repeats = 0
+    for seed in range(3):
+        decoder = make_decoder(seed=seed)
+        free = Search(decoder, 3, 10, batch_size=3)(regions).words
+        held = Search(decoder, 3, 10, batch_size=3, unrepeated=length)(regions).words
+        for words in free.reshape(-1, 10):
+            repeats += has_repeat(words, length)
+        for words in held.reshape(-1, 10):
+            assert not has_repeat(words, length)
+    assert repeats
+
+
+def has_repeat(words, length):
+    words = [w for w in words if w not in (PAD, END)]
+    sequences = [tuple(words[i : i + length]) for i in range(len(words) - length + 1)]
+    return len(set(sequences)) < len(sequences)

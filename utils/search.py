@@ -31,7 +31,24 @@ def _forbidden(vocabulary_size, last):
     return ended, ops.where(ended, numbers != PAD, never | empty)
 
 
-def beam_search(decoder, regions, beam_size, max_words, length_penalty=0.0):
+def _repeating(words, position, vocabulary_size, length):
+    """The next words that would make a hypothesis repeat a sequence of `length` words.
+
+    Args:
+        words: hypotheses so far, int (batch, beam, max_words), PAD from `position` on.
+
+    Returns:
+        Booleans (batch, beam, vocabulary).
+    """
+    before, room = length - 1, words.shape[2] - length + 1
+    last = ops.slice(words, (0, 0, ops.maximum(position - before, 0)), (*words.shape[:2], before))
+    starts = ops.stack([words[:, :, i : i + room] for i in range(before)], axis=-1)
+    following = words[:, :, before:]
+    again = ops.all(starts == last[:, :, None], axis=-1) & (following != PAD)
+    return ops.any(ops.one_hot(following, vocabulary_size, dtype="bool") & again[..., None], axis=2)
+
+
+def beam_search(decoder, regions, beam_size, max_words, length_penalty=0.0, unrepeated=0):
     """The `beam_size` best captions of each photo.
 
     All photos and hypotheses advance together; keys are computed once per
@@ -46,6 +63,9 @@ def beam_search(decoder, regions, beam_size, max_words, length_penalty=0.0):
         max_words: words a caption has at most.
         length_penalty: captions are ranked by log-probability divided by
             (words + 1) to this power; 0 ranks by log-probability.
+        unrepeated: no sequence of so many words (2 or more) comes twice in a caption
+            (Paulus et al., "A deep reinforced model for abstractive
+            summarization", 2018, section 2.5); 0 allows all.
 
     Returns:
         Hypotheses, with room for `max_words` words.
@@ -65,6 +85,8 @@ def beam_search(decoder, regions, beam_size, max_words, length_penalty=0.0):
     def extend(position, last, scores, state, words, attention):
         logits, new_state, maps = decoder.step(last, State(*state), memory)
         ended, forbidden = _forbidden(decoder.vocabulary_size, last)
+        if unrepeated:
+            forbidden |= _repeating(words, position, decoder.vocabulary_size, unrepeated) & ~ended
         maps = ops.where(ended, 0.0, maps)
         log_probabilities = ops.where(ended, 0.0, ops.log_softmax(logits, axis=-1))
         candidates = scores[..., None] + ops.where(forbidden, _IMPOSSIBLE, log_probabilities)
@@ -87,15 +109,16 @@ class Search:
     """Beam search compiled once for a decoder and used on batches of any size.
 
     Args:
-        decoder, beam_size, max_words, length_penalty: as for `beam_search`.
+        decoder, beam_size, max_words: as for `beam_search`.
         batch_size: photos decoded together; smaller batches are filled up, so
             that nothing is compiled twice.
+        options: further arguments of `beam_search`.
     """
 
-    def __init__(self, decoder, beam_size, max_words, length_penalty=0.0, batch_size=64):
+    def __init__(self, decoder, beam_size, max_words, batch_size=64, **options):
         self.batch_size = batch_size
         self._search = tf.function(
-            lambda r: beam_search(decoder, r, beam_size, max_words, length_penalty), autograph=False
+            lambda regions: beam_search(decoder, regions, beam_size, max_words, **options), autograph=False
         )
 
     def __call__(self, regions):
