@@ -95,6 +95,18 @@ def test_another_encoder_does_not_use_the_cache(tmp_path, tiny_encoder, photos):
     assert len(RegionCache(tmp_path, "test", other)) == 0
 
 
+def test_a_photo_that_was_replaced_is_extracted_again(tmp_path, tiny_encoder, photos):
+    cache = RegionCache(tmp_path / "cache", "test", tiny_encoder)
+    cache.fill(photos)
+    old = cache["02.png"]
+    photos[2].path.write_bytes(photos[5].path.read_bytes())
+    for again in (cache, RegionCache(tmp_path / "cache", "test", tiny_encoder)):
+        again.fill(photos)
+        assert np.array_equal(again["02.png"], again["05.png"])
+        assert not np.array_equal(again["02.png"], old)
+    assert RegionCache(tmp_path / "cache", "test", tiny_encoder).plan(photos).photos == 0
+
+
 def test_bad_photos_are_returned_and_the_others_kept(tmp_path, tiny_encoder, photos):
     photos[3].path.write_text("no photo")
     photos[7].path.unlink()

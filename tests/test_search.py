@@ -39,7 +39,7 @@ def greedy(decoder, regions, max_words):
 @pytest.mark.parametrize("seed", range(5))
 def test_a_beam_of_one_is_greedy(regions, seed):
     decoder = make_decoder(seed=seed)
-    found = Search(decoder, 1, 7, batch_size=4)(regions)
+    found = Search(decoder, 1, 7, batch_size=4, unrepeated=0)(regions)
     for photo in range(len(regions)):
         words, total = greedy(decoder, regions[photo], 7)
         assert found.words[photo, 0].tolist() == words + [PAD] * (7 - len(words))
@@ -67,14 +67,16 @@ def test_a_wide_beam_finds_what_trying_everything_finds(seed):
     totals = [sum(scores[row, i, w] for i, w in enumerate(words)) for row, words in enumerate(captions)]
     best = sorted(range(len(captions)), key=lambda row: -totals[row])[:10]
 
-    found = Search(decoder, 40, max_words, batch_size=1)(regions)
+    found = Search(decoder, 40, max_words, batch_size=1, unrepeated=0)(regions)
     for rank, row in enumerate(best):
         assert tuple(w for w in found.words[0, rank] if w != PAD) == captions[row]
         assert found.log_probabilities[0, rank] == pytest.approx(totals[row], abs=1e-4)
 
 
 def test_a_wider_beam_is_never_less_likely_here(regions):
-    scores = [Search(make_decoder(), beam, 6, batch_size=3)(regions).log_probabilities[:, 0] for beam in (1, 30)]
+    scores = [
+        Search(make_decoder(), beam, 6, batch_size=3, unrepeated=0)(regions).log_probabilities[:, 0] for beam in (1, 30)
+    ]
     assert (scores[1] >= scores[0] - 1e-5).all()
 
 
@@ -92,7 +94,7 @@ def test_there_is_always_a_caption_and_never_a_special_word(regions):
     for end in (-50, 50):
         bias[END] = end
         decoder.output_bias.assign(bias)
-        found = Search(decoder, 3, 5, batch_size=3)(regions).words
+        found = Search(decoder, 3, 5, batch_size=3, unrepeated=0)(regions).words
         assert (found[:, :, 0] >= 4).all()
         assert not np.isin(found, (START, UNKNOWN)).any()
         assert ((found == END).sum(-1) == (1 if end > 0 else 0)).all()
@@ -122,7 +124,7 @@ def test_no_sequence_of_words_comes_twice_where_that_is_asked(regions, length):
     repeats = 0
     for seed in range(3):
         decoder = make_decoder(seed=seed)
-        free = Search(decoder, 3, 10, batch_size=3)(regions).words
+        free = Search(decoder, 3, 10, batch_size=3, unrepeated=0)(regions).words
         held = Search(decoder, 3, 10, batch_size=3, unrepeated=length)(regions).words
         for words in free.reshape(-1, 10):
             repeats += has_repeat(words, length)

@@ -89,6 +89,15 @@ def encode_files(encoder, photos, batch_size=BATCH_PHOTOS):
                 yield photo, result if isinstance(result, ImageError) else next(regions)
 
 
+def _stamp(photo):
+    """What tells a photo file from another one of the same name: size and time of its last change."""
+    try:
+        status = photo.path.stat()
+    except OSError:
+        return b"missing"
+    return f"{status.st_size} {status.st_mtime_ns}".encode()
+
+
 class RegionCache:
     """Regions of photos on disk, for one dataset and one encoder.
 
@@ -106,8 +115,9 @@ class RegionCache:
         self._shard_of = {}
         self._refresh()
 
-    def __contains__(self, image_id):
-        return image_id in self._shard_of
+    def __contains__(self, photo):
+        """Whether the regions of a photo, as its file is now, are there."""
+        return photo.id in self._shard_of and self._shard_of[photo.id].getinfo(photo.id).comment == _stamp(photo)
 
     def __getitem__(self, image_id):
         """Float32 (regions, channels) of a photo that is in the cache."""
@@ -126,7 +136,8 @@ class RegionCache:
 
     def _refresh(self):
         """Take in the shards that this or another process has added."""
-        for path in sorted(self.folder.glob("*.zip")):
+        # Regions of a photo that was replaced are overruled by newer ones.
+        for path in sorted(self.folder.glob("*.zip"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
             if path.name not in self._shards:
                 try:
                     shard = zipfile.ZipFile(path)
@@ -134,8 +145,7 @@ class RegionCache:
                     path.unlink()  # cut short by a crash of the whole machine: extract again
                     continue
                 self._shards[path.name] = shard
-                for image_id in shard.namelist():
-                    self._shard_of.setdefault(image_id, shard)
+                self._shard_of |= dict.fromkeys(shard.namelist(), shard)
 
     def plan(self, photos):
         """The Work that `fill` has to do, judged by a first batch of photos.
@@ -143,7 +153,7 @@ class RegionCache:
         Raises:
             InputError: the disk has no room for it.
         """
-        missing = [photo for photo in photos if photo.id not in self]
+        missing = [photo for photo in photos if photo not in self]
         sample = missing[:BATCH_PHOTOS]
         sizes = []
         for _ in range(2):  # the first time includes compilation
@@ -181,14 +191,14 @@ class RegionCache:
         bad = {}
         try:
             self._prepare()
-            with progress(total=sum(photo.id not in self for photo in photos), unit="photo", desc="regions") as bar:
+            with progress(total=sum(photo not in self for photo in photos), unit="photo", desc="regions") as bar:
                 # A block that another process is at waits till the end: by then
                 # it is mostly done, and otherwise it is done here.
                 for wait in (True, False):
                     deferred = []
                     for block in blocks:
                         self._refresh()
-                        missing = [photo for photo in block if photo.id not in self]
+                        missing = [photo for photo in block if photo not in self]
                         if wait and missing and self._in_work(missing):
                             deferred.append(block)
                         elif missing:
@@ -230,7 +240,8 @@ class RegionCache:
 
     @staticmethod
     def _shard_name(photos):
-        return hashlib.sha256("\n".join(photo.id for photo in photos).encode()).hexdigest()[:16]
+        lines = [photo.id.encode() + b" " + _stamp(photo) for photo in photos]
+        return hashlib.sha256(b"\n".join(lines)).hexdigest()[:16]
 
     def _in_work(self, photos):
         partials = self.folder.glob(f"{self._shard_name(photos)}.*.partial")
@@ -248,7 +259,9 @@ class RegionCache:
                         if isinstance(regions, ImageError):
                             bad[photo.id] = regions
                         else:
-                            shard.writestr(photo.id, pack(regions))
+                            member = zipfile.ZipInfo(photo.id)
+                            member.comment = _stamp(photo)
+                            shard.writestr(member, pack(regions))
                             file.flush()  # a growing file tells others that the block is in work
                         bar.update()
                 file.flush()

@@ -140,7 +140,7 @@ def cache_regions(cache, splits, say, progress):
         for error in list(bad.values())[:5]:
             say(f"left out: {error}")
         say(f"{len(bad)} of {len(photos)} photos cannot be read and are left out")
-    kept = {split: [photo for photo in photos if photo.id in cache] for split, photos in splits.items()}
+    kept = {split: [photo for photo in photos if photo in cache] for split, photos in splits.items()}
     for split, photos in kept.items():
         if not photos:
             raise InputError(f"no photo of split {split} can be read")
