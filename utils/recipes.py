@@ -37,7 +37,7 @@ RECIPES = {
     # the scale of the shapes.
     "shapes": Recipe(
         encoder_weights="random",
-        epochs=20,
+        epochs=12,
         learning_rate=2e-3,
         min_word_count=1,
         image_size=112,
