@@ -18,9 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def worker(folder, *moment):
-    process = subprocess.run(
-        [sys.executable, "-m", "tests.training_worker", str(folder), *moment], cwd=ROOT, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "tests.training_worker", str(folder), *moment]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     results = [line for line in process.stdout.splitlines() if line.startswith("result")]
     return process.returncode, results[0] if results else process.stderr
 

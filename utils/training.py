@@ -182,7 +182,9 @@ class Run(keras.callbacks.Callback):
         self._seen_loss = logs["loss"] * (batch + 1)
         self._bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
         self._bar.update()
-        if trainer.progress["step"] % trainer.checkpoint_steps == 0:
+        # None after an epoch's last step: finish_epoch writes the next one, and a fit of no steps would never end.
+        step = trainer.progress["step"]
+        if step % trainer.checkpoint_steps == 0 and step < trainer.batches.steps_per_epoch:
             trainer.checkpoint.save(trainer.progress)
 
     def on_epoch_begin(self, epoch, logs=None):
