@@ -27,12 +27,25 @@ def parse_arguments(arguments=None):
     encoder = parser.add_argument_group("encoder")
     encoder.add_argument("--encoder", help="vgg16, vgg19, mobilenet or resnet50 (default: vgg16)")
     encoder.add_argument("--encoder_weights", help="imagenet, random, or an .h5 file in Keras's layout")
+    encoder.add_argument(
+        "--finetune_encoder",
+        metavar="LAYER",
+        nargs="?",
+        const="default",
+        help="after the decoder, train the encoder's layers above LAYER too (default: the encoder's own); "
+        "none leaves it as it is",
+    )
     training = parser.add_argument_group("training")
     training.add_argument(
         "--epochs", type=console.number(int, 1, 10_000), help="at most; it stops when validation no longer improves"
     )
     training.add_argument(
         "--batch_size", type=console.number(int, 1, 4096), help="photos a step, each with all its captions"
+    )
+    training.add_argument(
+        "--scst_epochs",
+        type=console.number(int, 0, 10_000),
+        help="at most, of self-critical training (rewarded by CIDEr-D) at the end",
     )
     training.add_argument("--learning_rate", type=console.number(float, 1e-8, 1), help="at its peak, before it decays")
     training.add_argument(
@@ -52,8 +65,13 @@ def parse_arguments(arguments=None):
 
 def choose_recipe(arguments):
     """The dataset's recipe with the flags that were given."""
-    names = ("encoder", "encoder_weights", "epochs", "batch_size", "learning_rate", "min_word_count")
+    names = (
+        "encoder", "encoder_weights", "finetune_encoder", "epochs", "scst_epochs", "batch_size", "learning_rate",
+        "min_word_count",
+    )  # fmt: skip
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    if given.get("finetune_encoder") == "none":
+        given["finetune_encoder"] = None
     return replace(RECIPES[arguments.dataset], **given)
 
 

@@ -7,34 +7,67 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.training_worker import Regions, make_trainer
+from utils.batches import RegionSource
 from utils.errors import InputError
 from utils.recipes import Recipe
-from utils.tokenizer import END, PAD, START, Tokenizer
-from utils.training import Batches, CaptionLoss, Trainer, caption_arrays, caption_photos
+from utils.rewards import CiderReward
+from utils.tokenizer import Tokenizer
+from utils.training import Trainer, caption_photos
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def worker(folder, *moment):
-    command = [sys.executable, "-m", "tests.training_worker", str(folder), *moment]
+def worker(folder, stage, *moment):
+    command = [sys.executable, "-m", "tests.training_worker", str(folder), stage, *moment]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     results = [line for line in process.stdout.splitlines() if line.startswith("result")]
     return process.returncode, results[0] if results else process.stderr
 
 
-def test_killed_runs_end_with_the_weights_of_one_that_was_not(tmp_path):
-    """Dropout is on; the kills come mid-epoch, and while a checkpoint is written."""
-    status, uninterrupted = worker(tmp_path / "whole")
+@pytest.mark.parametrize(
+    ("stage", "kills"),
+    [("decoder", ("step:3", "checkpoint:2", "step:4")), ("finetuning", ("step:3",))],
+)
+def test_killed_runs_end_with_the_weights_of_one_that_was_not(tmp_path, stage, kills):
+    """Dropout is on; the kills come mid-epoch, at an epoch's end, and while a checkpoint is written."""
+    status, uninterrupted = worker(tmp_path / "whole", stage)
     assert status == 0, uninterrupted
     folder = tmp_path / "killed"
-    for moment in ("step:3", "checkpoint:2", "step:4"):
-        status, _ = worker(folder, moment)
+    for moment in kills:
+        status, _ = worker(folder, stage, moment)
         assert status == -signal.SIGKILL
-    status, resumed = worker(folder)
+    status, resumed = worker(folder, stage)
     assert status == 0, resumed
     assert resumed == uninterrupted
+
+
+def test_finetuning_changes_the_layers_above_the_chosen_one_and_no_others(tmp_path):
+    trainer = make_trainer(tmp_path, "finetuning")
+    before = trainer.source.encoder.network.get_weights()
+    trainer.fit()
+    after = trainer.model.encoder.network.get_weights()
+    names = [variable.path for variable in trainer.source.encoder.network.weights]
+    for name, old, new in zip(names, before, after):
+        assert (old == new).all() == ("block1_conv1" in name), name
+
+
+def test_self_critical_training_raises_the_reward(tmp_path):
+    """All photos have the same single reference here."""
+    trainer = make_trainer(tmp_path, "self-critical")
+    model = trainer.model
+    model.compile(keras.optimizers.Adam(0.02))
+    (pixels, words), targets = trainer.batches.batch(0, 0)[0:2], trainer.batches.batch(0, 0)[2]
+    targets[:] = targets[0, 0]
+    model.reward = CiderReward(np.stack([targets[0], np.zeros_like(targets[0])]))
+    data = (tf.constant(pixels), tf.constant(words)), tf.constant(targets)
+    rewards = []
+    for _ in range(40):
+        model.reward_tracker.reset_state()
+        rewards.append(-float(model.train_step(data)["loss"]))
+    assert rewards[-1] > 2 * rewards[0]
 
 
 def test_eight_images_are_memorised_word_for_word(tmp_path):
@@ -47,10 +80,11 @@ def test_eight_images_are_memorised_word_for_word(tmp_path):
         epochs=60, batch_size=8, units=48, attention_units=24, embedding_size=24, max_words=8, captions_per_photo=1,
         dropout=0.0, label_smoothing=0.0, learning_rate=0.02, warmup_steps=5, averaging=0.5, patience=60,
     )  # fmt: skip
-    trainer = Trainer(recipe, Tokenizer.fit(captions, 1), Regions(), photos, photos, tmp_path)
+    regions, stage = RegionSource(Regions()), recipe.stages()[0]
+    trainer = Trainer(recipe, stage, Tokenizer.fit(captions, 1), regions, photos, photos, tmp_path)
     trainer.fit()
-    written = caption_photos(trainer.search, trainer.cache, [photo.id for photo in photos], trainer.tokenizer)
-    assert [" ".join(words) for words in written.values()] == captions
+    written = caption_photos(trainer.search, regions.regions(None, photos), trainer.tokenizer)
+    assert [" ".join(words) for words in written] == captions
     assert trainer.history[-1]["val_Bleu_4"] > 0.99
 
 
@@ -61,40 +95,3 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(InputError, match="does not fit this run"):
         trainer.resume()
-
-
-def test_the_loss_counts_words_and_the_end_but_no_padding():
-    logits = np.random.default_rng(0).normal(size=(1, 2, 4, 7)).astype("float32")
-    targets = np.array([[[4, 5, END, PAD], [6, END, PAD, PAD]]])
-    log_probabilities = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-    losses = [-log_probabilities[0, c, t, targets[0, c, t]] for c, t in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1))]
-    assert float(CaptionLoss()(targets, logits)) == pytest.approx(np.mean(losses), rel=1e-5)
-    reference = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
-    real = targets[0] != PAD
-    expected = float(reference(np.eye(7)[targets[0][real]], logits[0][real]))
-    assert float(CaptionLoss(0.1)(targets, logits)) == pytest.approx(expected, rel=1e-5)
-
-
-def test_inputs_begin_with_start_and_targets_end_with_end_unless_cut():
-    tokenizer = Tokenizer.fit(["a dog runs fast"], 1)
-    number = tokenizer.number
-    photos = [SimpleNamespace(references=("a dog", "a dog runs fast", "a"))]
-    inputs, targets = caption_arrays(photos, tokenizer, 4, 3)
-    a, dog, runs, fast = (number[word] for word in ("a", "dog", "runs", "fast"))
-    assert inputs[0].tolist() == [[START, a, dog, PAD], [START, a, dog, runs], [START, a, PAD, PAD], [PAD] * 4]
-    assert targets[0].tolist() == [[a, dog, END, PAD], [a, dog, runs, fast], [a, END, PAD, PAD], [PAD] * 4]
-
-
-def test_every_photo_comes_once_an_epoch_in_an_order_of_its_own():
-    tokenizer = Tokenizer.fit(["a dog"], 1)
-    photos = [SimpleNamespace(id=str(i), references=("a dog",)) for i in range(7)]
-    batches = Batches(Regions(), photos, tokenizer, Recipe(batch_size=3), seed=0)
-    regions = Regions().stack(batches.ids)
-
-    def epoch(number):
-        rows = np.concatenate([batches.batch(number, step)[0] for step in range(batches.steps_per_epoch)])
-        return [int(np.abs(regions - row).sum((1, 2)).argmin()) for row in rows[:7]]
-
-    assert sorted(epoch(0)) == sorted(epoch(1)) == list(range(7))
-    assert epoch(0) != epoch(1)
-    assert epoch(0) == epoch(0)

@@ -1,9 +1,10 @@
 """A small training run in a process of its own, which can end by SIGKILL at a chosen moment.
 
-    python -m tests.training_worker FOLDER [step:N | checkpoint:N]
+    python -m tests.training_worker FOLDER STAGE [step:N | checkpoint:N]
 
 Kills itself after step N, or while checkpoint N is being written. Prints the
-hash of all that training produced if it lives.
+hash of all that training produced if it lives. STAGE "decoder" trains on
+regions; the others on photos, with their encoder.
 """
 
 import hashlib
@@ -14,8 +15,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+from PIL import Image
 
 from utils import training
+from utils.batches import PhotoSource, RegionSource
+from utils.encoders import Encoder
 from utils.recipes import Recipe
 from utils.tokenizer import Tokenizer
 from utils.training import Trainer
@@ -30,15 +34,33 @@ class Regions:
         return np.stack([np.random.default_rng(int(i)).normal(size=(4, 6)).astype("float32") for i in image_ids])
 
 
-def make_trainer(folder):
+def make_photos(folder):
+    """14 photos of coloured noise with captions."""
+    photos = []
+    for i in range(14):
+        path = Path(folder) / f"{i}.png"
+        pixels = np.random.default_rng(i).integers(0, 256, (3, 3, 3), "uint8")
+        Image.fromarray(pixels).resize((40, 30)).save(path)
+        references = tuple(CAPTIONS[(i + j) % 5] for j in range(3))
+        photos.append(SimpleNamespace(id=str(i), path=path, references=references))
+    return photos
+
+
+def make_trainer(folder, stage="decoder"):
     """A Trainer of 10 photos in batches of 3, a checkpoint every 2 steps, dropout on."""
-    photos = [SimpleNamespace(id=str(i), references=tuple(CAPTIONS[(i + j) % 5] for j in range(3))) for i in range(14)]
+    Path(folder).mkdir(exist_ok=True)
+    photos = make_photos(folder)
     recipe = Recipe(
-        epochs=3, batch_size=3, units=16, attention_units=8, embedding_size=8, max_words=8, captions_per_photo=3,
+        epochs=3, finetune_epochs=2, scst_epochs=2, finetune_encoder="block1_conv1", scst_dropout=0.1, batch_size=3,
+        units=16, attention_units=8, embedding_size=8, max_words=8, captions_per_photo=3,
         dropout=0.3, warmup_steps=3, beam_size=2, learning_rate=0.02,
     )  # fmt: skip
     tokenizer = Tokenizer.fit(CAPTIONS, 1)
-    return Trainer(recipe, tokenizer, Regions(), photos[:10], photos[10:], folder, seed=1, checkpoint_steps=2)
+    stage = next(each for each in recipe.stages() if each.name == stage)
+    source = RegionSource(Regions())
+    if stage.on_photos:
+        source = PhotoSource(Encoder("vgg16", "random", 32, "block2_pool", pool=4, precision="float32"))
+    return Trainer(recipe, stage, tokenizer, source, photos[:10], photos[10:], folder, seed=1, checkpoint_steps=2)
 
 
 def die():
@@ -46,12 +68,12 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(folder, moment=""):
+def main(folder, stage, moment=""):
     """Train, or go on training, in a folder."""
     kind, _, count = moment.partition(":")
-    Path(folder).mkdir(exist_ok=True)
-    trainer = make_trainer(folder)
-    trainer.resume()
+    trainer = make_trainer(folder, stage)
+    if trainer.checkpoint.path.exists():
+        trainer.resume()
     if kind == "step":
         inner, steps = training.Run.on_train_batch_end, []
 

@@ -16,6 +16,11 @@ from utils.model_folder import DECODER_KEYS, ENCODER_KEYS, FORMAT, read_config
 from utils.search import Search
 from utils.tokenizer import Tokenizer, join_words
 
+_DECODER_FILE = "decoder.weights.h5"
+
+# Only of an encoder that was trained with the decoder.
+_ENCODER_FILE = "encoder.weights.h5"
+
 # Photos whose captions are searched for together.
 _BATCH_PHOTOS = 16
 
@@ -117,11 +122,18 @@ class Captioner:
         return captions
 
     def save(self, folder):
-        """Write config.json, vocabulary.txt and decoder.weights.h5, in half precision.
+        """Write config.json, vocabulary.txt and the weights, in half precision.
 
-        Each file is replaced by a rename; the configuration comes last.
+        The encoder's weights are written if they are "trained"; others are to
+        be had elsewhere. Each file is replaced by a rename; the configuration
+        comes last.
         """
         folder, encoder, decoder = Path(folder), self.encoder, self.decoder
+        networks = {_DECODER_FILE: decoder}
+        if encoder.weights == "trained":
+            encoder = encoder.copy()
+            encoder.network.set_weights([w.astype("float16").astype("float32") for w in encoder.network.get_weights()])
+            networks[_ENCODER_FILE] = encoder.network
         config = {
             "format": FORMAT,
             "dataset": self.dataset,
@@ -132,12 +144,13 @@ class Captioner:
         }
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            weights = folder / "partial.weights.h5"
-            decoder.save_weights(weights)
-            _halve(weights)
+            for name, network in networks.items():
+                network.save_weights(folder / f"partial.{name}")
+                _halve(folder / f"partial.{name}")
             self.tokenizer.save(folder / "vocabulary.partial")
             (folder / "config.partial").write_text(json.dumps(config, indent=2) + "\n")
-            os.replace(weights, folder / "decoder.weights.h5")
+            for name in networks:
+                os.replace(folder / f"partial.{name}", folder / name)
             os.replace(folder / "vocabulary.partial", folder / "vocabulary.txt")
             os.replace(folder / "config.partial", folder / "config.json")
         except OSError as error:
@@ -159,20 +172,26 @@ class Captioner:
         config = read_config(folder)
         settings = dict(config["encoder"])
         fingerprint = settings.pop("fingerprint")
+        trained = settings["weights"] == "trained"
+        if trained and encoder_weights:
+            raise InputError(f"{folder}: holds its encoder's weights itself; leave --encoder_weights out")
+        for name in ("vocabulary.txt", _DECODER_FILE, *[_ENCODER_FILE] * trained):
+            if not (folder / name).is_file():
+                raise InputError(f"{folder}: damaged model folder, {name} is missing")
+        if trained:
+            encoder_weights = folder / _ENCODER_FILE
         encoder = Encoder(**settings | ({"weights": encoder_weights} if encoder_weights else {}))
+        encoder.weights = settings["weights"] if trained else encoder.weights
         if encoder.fingerprint != fingerprint:
             raise InputError(
                 f"{folder}: was trained with other weights of {encoder.name} than {encoder.weights}; "
                 "name the right file with --encoder_weights"
             )
-        for name in ("vocabulary.txt", "decoder.weights.h5"):
-            if not (folder / name).is_file():
-                raise InputError(f"{folder}: damaged model folder, {name} is missing")
         try:
             tokenizer = Tokenizer.load(folder / "vocabulary.txt")
             decoder = AttentionDecoder(len(tokenizer), **config["decoder"])
             decoder.build((None, encoder.rows * encoder.columns, encoder.channels))
-            decoder.load_weights(folder / "decoder.weights.h5")
+            decoder.load_weights(folder / _DECODER_FILE)
         except Exception as error:  # h5py and Keras raise many kinds for a damaged file
             reason = " ".join(str(error).split())[:150]
             raise InputError(f"{folder}: damaged model folder ({reason})") from None

@@ -25,6 +25,8 @@ class Architecture:
         layer: the default output layer; rectified, so never negative.
         weights_file: what Keras calls its ImageNet weights without the top.
         weights_md5: of that file.
+        general: the last layer whose features serve any task; fine-tuning leaves
+            it and those before it alone.
         dense: whether the time goes into dense matrix products, where bfloat16
             pays; depthwise convolutions are slower in it on CPUs.
         options: further arguments of the constructor.
@@ -35,6 +37,7 @@ class Architecture:
     layer: str
     weights_file: str
     weights_md5: str
+    general: str
     dense: bool = True
     options: tuple = ()
 
@@ -51,6 +54,7 @@ ARCHITECTURES = {
         layer="block5_conv3",
         weights_file="vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
         weights_md5="6d6bbae143d832006294945121d1f1fc",
+        general="block3_pool",
     ),
     "vgg19": Architecture(
         application="vgg19",
@@ -58,6 +62,7 @@ ARCHITECTURES = {
         layer="block5_conv4",
         weights_file="vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
         weights_md5="253f8cb515780f3b799900260a226db6",
+        general="block3_pool",
     ),
     "mobilenet": Architecture(
         application="mobilenet",
@@ -65,6 +70,7 @@ ARCHITECTURES = {
         layer="conv_pw_13_relu",
         weights_file="mobilenet_7_5_224_tf_no_top.h5",
         weights_md5="42d1a660b7a939fddf76531cde22deb6",
+        general="conv_pw_3_relu",
         dense=False,
         options=(("alpha", 0.75),),
     ),
@@ -74,6 +80,7 @@ ARCHITECTURES = {
         layer="conv5_block3_out",
         weights_file="resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
         weights_md5="4d473c1dd8becc155b73f8504c6f6626",
+        general="conv3_block4_out",
     ),
 }
 
@@ -195,12 +202,40 @@ class Encoder:
             output = keras.layers.MaxPooling2D(pool, name="region_pool")(output)
         self.network = keras.Model(network.input, output, name=name)
         self.rows, self.columns, self.channels = output.shape[1:]
-        self._encode = tf.function(self._forward, autograph=False, reduce_retracing=True)
+        self._encode = tf.function(self.forward, autograph=False, reduce_retracing=True)
 
-    def _forward(self, pixels):
+    def forward(self, pixels):
+        """Regions as a tensor through which gradients flow; otherwise as `encode`.
+
+        Batch normalisation keeps to its statistics, in training too.
+        """
         inputs = self._preprocess(tf.cast(pixels, "float32"))
         regions = tf.cast(self.network(inputs, training=False), "float32")
         return tf.reshape(regions, (-1, self.rows * self.columns, self.channels))
+
+    def copy(self):
+        """An Encoder of its own with the same weights."""
+        twin = Encoder(self.name, "random", self.image_size, self.layer, self.pool, self.seed, precision=self.precision)
+        twin.network.set_weights(self.network.get_weights())
+        twin.weights = self.weights
+        return twin
+
+    def freeze_below(self, layer):
+        """Make the layers after `layer` trainable, and `layer` and those before it not.
+
+        Args:
+            layer: its name, or "default" for the architecture's.
+
+        Raises:
+            InputError: there is no such layer below the output.
+        """
+        if layer == "default":
+            layer = ARCHITECTURES[self.name].general
+        names = [each.name for each in self.network.layers]
+        if layer not in names[:-1]:
+            raise InputError(f"encoder {self.name} has no layer {layer} below {self.layer}")
+        for number, each in enumerate(self.network.layers):
+            each.trainable = number > names.index(layer)
 
     def encode(self, pixels):
         """Regions of photos, row by row from the top left.

@@ -9,8 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from utils import plots
+from utils.batches import PhotoSource, RegionSource
 from utils.captioner import Captioner
 from utils.card import write_card
+from utils.checkpoint import read_progress
 from utils.datasets import load_dataset
 from utils.encoders import Encoder
 from utils.errors import InputError
@@ -71,27 +73,64 @@ def train(
     tokenizer = Tokenizer.fit((r for photo in splits["train"] for r in photo.references), recipe.min_word_count)
     say(f"vocabulary: {len(tokenizer)} words that occur {recipe.min_word_count} times or more")
     encoder = Encoder(recipe.encoder, recipe.encoder_weights, recipe.image_size, recipe.layer, recipe.pool, seed)
+    if recipe.finetune_encoder:
+        encoder.freeze_below(recipe.finetune_encoder)  # a layer that does not exist is told now
     if recipe.encoder_weights == "random":
         say(f"{encoder.name} has random weights: it has never seen a photo, which suffices for drawn scenes only")
     _claim_output(folder, settings, resume)
     cache = RegionCache(cache_dir, dataset, encoder)
     splits = cache_regions(cache, splits, say, progress)
 
-    trainer = Trainer(recipe, tokenizer, cache, splits["train"], splits["val"], folder, seed)
-    trainer.resume()
-    parameters = sum(int(v.shape.num_elements()) for v in trainer.model.trainable_variables)
+    begun = read_progress(folder / "checkpoint.npz") or {"stage": None, "history": []}
+    history, stages = begun["history"], recipe.stages()
+    stages = stages[next((n for n, stage in enumerate(stages) if stage.name == begun["stage"]), 0) :]
+    for stage in stages:
+        start = None
+        if stage.number:
+            captioner = Captioner.from_folder(folder)
+            start, encoder = captioner.decoder, captioner.encoder
+        source = PhotoSource(encoder) if stage.on_photos else RegionSource(cache)
+        trainer = Trainer(
+            recipe, stage, tokenizer, source, splits["train"], splits["val"], folder, seed, start, history
+        )
+        if stage.name == begun["stage"]:
+            trainer.resume()
+        _train_stage(trainer, encoder, folder, settings, say, progress, callbacks)
+        history = trainer.history
+    captioner = Captioner.from_folder(folder)
+    write_card(folder, captioner, history, {split: len(photos) for split, photos in splits.items()})
+    for name in ("run.json", "checkpoint.npz"):
+        (folder / name).unlink(missing_ok=True)
+    return captioner
+
+
+def _train_stage(trainer, encoder, folder, settings, say, progress, callbacks):
+    """Fit one stage; whatever is the best so far lies in the folder."""
+    recipe, stage = trainer.recipe, trainer.stage
+    millions = [sum(int(v.shape.num_elements()) for v in model.trainable_variables) / 1e6 for model in (
+        trainer.model.decoder, trainer.model)]  # fmt: skip
     say(
-        f"decoder: {parameters / 1e6:.1f} million weights, {encoder.rows} × {encoder.columns} regions, "
-        f"{trainer.model.compute_dtype}; {trainer.batches.steps_per_epoch} steps an epoch"
+        f"{stage.name}: {millions[1]:.1f} million weights are trained"
+        + (f", {millions[1] - millions[0]:.1f} of them the encoder's" if stage.on_photos else "")
+        + f"; {encoder.rows} × {encoder.columns} regions, {trainer.model.decoder.compute_dtype}, "
+        f"{trainer.batches.steps_per_epoch} steps an epoch, {stage.epochs} epochs at most"
     )
 
     def after_epoch(trainer):
         if trainer.is_best:
-            Captioner(encoder, tokenizer, trainer.averaged, recipe.max_words, dataset, settings["recipe"]).save(folder)
+            averaged = trainer.averaged
+            Captioner(
+                averaged.encoder or encoder,
+                trainer.tokenizer,
+                averaged.decoder,
+                recipe.max_words,
+                settings["dataset"],
+                settings["recipe"],
+            ).save(folder)
         _write_history(folder, trainer.history)
         row = trainer.history[-1]
         say(
-            f"epoch {row['epoch']}: loss {row['loss']:.3f}, val CIDEr {row['val_CIDEr']:.3f}, "
+            f"{stage.name} epoch {row['epoch']}: loss {row['loss']:.3f}, val CIDEr {row['val_CIDEr']:.3f}, "
             f"BLEU-4 {row['val_Bleu_4']:.3f}, {row['distinct_captions']} distinct captions "
             f"({row['captions_per_second']} captions/s, validation {row['validation_seconds']:.0f} s)"
             + (", best so far" if trainer.is_best else "")
@@ -99,12 +138,7 @@ def train(
 
     trainer.fit(after_epoch, progress, callbacks)
     if trainer.should_stop():
-        say(f"stopped: no better CIDEr for {recipe.patience} epochs")
-    captioner = Captioner.from_folder(folder)
-    write_card(folder, captioner, trainer.history, {split: len(photos) for split, photos in splits.items()})
-    for name in ("run.json", "checkpoint.npz"):
-        (folder / name).unlink(missing_ok=True)
-    return captioner
+        say(f"{stage.name} stopped: no better CIDEr for {recipe.patience} epochs")
 
 
 def cache_regions(cache, splits, say, progress):

@@ -4,6 +4,29 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A part of a run that has a goal, and data, of its own.
+
+    Args:
+        name: "decoder", "finetuning" or "self-critical".
+        number: its place in a run of all stages.
+        epochs: at most.
+        learning_rate: at its peak.
+        dropout: of the decoder.
+        on_photos: whether it trains on photos rather than on cached regions.
+        self_critical: whether it maximises a reward rather than likelihood.
+    """
+
+    name: str
+    number: int
+    epochs: int
+    learning_rate: float
+    dropout: float
+    on_photos: bool = False
+    self_critical: bool = False
+
+
+@dataclass(frozen=True)
 class Recipe:
     """The settings of a training run; those in the first block are flags of train.py."""
 
@@ -13,6 +36,8 @@ class Recipe:
     batch_size: int = 32  # photos, each with its captions
     learning_rate: float = 1e-3  # at its peak
     min_word_count: int = 5
+    finetune_encoder: str | None = None  # the encoder's layers above this one are trained too
+    scst_epochs: int = 0  # of self-critical training, at the end
 
     image_size: int = 224
     layer: str | None = None  # of the encoder; None is its own default
@@ -29,7 +54,36 @@ class Recipe:
     averaging: float = 0.997  # momentum of the averaged weights
     clip_norm: float = 5.0
     beam_size: int = 3  # of the validation captions
-    patience: int = 4  # epochs without a better CIDEr before training stops
+    patience: int = 4  # epochs without a better CIDEr before a stage stops
+
+    finetune_epochs: int = 12
+    finetune_learning_rate: float = 5e-4
+    encoder_pace: float = 0.2  # the encoder's learning rate over the decoder's
+    scst_learning_rate: float = 1e-4
+    scst_samples: int = 5  # captions drawn for each photo
+    scst_dropout: float = 0.0
+
+    def stages(self):
+        """The stages that this recipe goes through."""
+        joint = self.finetune_encoder is not None
+        stages = [Stage("decoder", 0, self.epochs, self.learning_rate, self.dropout)]
+        if joint:
+            stages.append(
+                Stage("finetuning", 1, self.finetune_epochs, self.finetune_learning_rate, self.dropout, on_photos=True)
+            )
+        if self.scst_epochs:
+            stages.append(
+                Stage(
+                    "self-critical",
+                    2,
+                    self.scst_epochs,
+                    self.scst_learning_rate,
+                    self.scst_dropout,
+                    on_photos=joint,
+                    self_critical=True,
+                )
+            )
+        return stages
 
 
 RECIPES = {

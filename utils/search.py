@@ -1,7 +1,8 @@
-"""Beam search over whole batches of photos; a beam of one is greedy decoding."""
+"""Captions from probabilities: beam search (a beam of one is greedy decoding) and sampling, whole batches at once."""
 
 from collections import namedtuple
 
+import keras
 import tensorflow as tf
 from keras import ops
 
@@ -26,13 +27,18 @@ def _take(tensor, parents):
     return ops.take_along_axis(tensor, index, axis=1)
 
 
+def never_written(vocabulary_size):
+    """Booleans (vocabulary,): whether a word is one that captions never hold."""
+    numbers = ops.arange(vocabulary_size)
+    return (numbers == PAD) | (numbers == START) | (numbers == UNKNOWN)
+
+
 def _forbidden(vocabulary_size, last):
     """Whether hypotheses have ended, and the words that must not follow their last ones."""
     numbers = ops.arange(vocabulary_size)
     ended = ops.expand_dims((last == END) | (last == PAD), -1)
-    never = (numbers == PAD) | (numbers == START) | (numbers == UNKNOWN)
     empty = ops.expand_dims(last == START, -1) & (numbers == END)
-    return ended, ops.where(ended, numbers != PAD, never | empty)
+    return ended, ops.where(ended, numbers != PAD, never_written(vocabulary_size) | empty)
 
 
 def _repeating(words, position, vocabulary_size, length):
@@ -107,6 +113,45 @@ def beam_search(decoder, regions, beam_size, max_words, length_penalty=0.0, unre
     lengths = ops.sum(ops.cast((words != PAD) & (words != END), "float32"), axis=-1)
     _, order = ops.top_k(scores / (lengths + 1) ** length_penalty, beam_size)
     return Hypotheses(_take(words, order), _take(scores, order), _take(attention, order))
+
+
+def sample(decoder, regions, count, max_words, seed):
+    """Captions drawn word by word from the model's own probabilities.
+
+    Args:
+        decoder: an AttentionDecoder.
+        regions: (batch, regions, channels), the batch known beforehand.
+        count: captions drawn for each photo.
+        max_words: words a caption has at most.
+        seed: a keras.random.SeedGenerator.
+
+    Returns:
+        Words, int (batch, count, max_words + 1), ended by END unless cut, filled with PAD.
+    """
+    batch, size = regions.shape[0], decoder.vocabulary_size
+    memory = decoder.remember(regions)
+    state = decoder.initial_state(memory, count)
+    length = max_words + 1
+    words = ops.full((batch, count, length), PAD, dtype="int32")
+    last = ops.full((batch, count), START, dtype="int32")
+
+    def unfinished(position, last, *_):
+        return (position < length) & ops.any((last != END) & (last != PAD))
+
+    def extend(position, last, state, words):
+        logits, state, _ = decoder.step(last, State(*state), memory)
+        _, forbidden = _forbidden(size, last)
+        logits = ops.reshape(ops.where(forbidden, _IMPOSSIBLE, logits), (-1, size))
+        last = ops.reshape(keras.random.categorical(logits, 1, dtype="int32", seed=seed), (batch, count))
+        return (
+            position + 1,
+            last,
+            tuple(state),
+            ops.where(ops.arange(max_words + 1) == position, last[..., None], words),
+        )
+
+    _, _, _, words = ops.while_loop(unfinished, extend, (ops.convert_to_tensor(0), last, tuple(state), words))
+    return words
 
 
 class Search:

@@ -1,23 +1,23 @@
-"""Fitting a decoder to cached regions: batches, loss, validation, checkpoints that resume exactly."""
+"""Fitting a model stage by stage: validation, early stopping, checkpoints that resume exactly."""
 
-import json
-import os
 import time
-import zipfile
 from pathlib import Path
 
 import keras
-import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from utils import metrics
+from utils.batches import Batches
+from utils.checkpoint import Checkpoint
 from utils.decoder import AttentionDecoder
-from utils.errors import InputError
+from utils.end_to_end import EndToEnd
 from utils.hardware import bfloat16_is_faster
+from utils.losses import CaptionLoss
+from utils.optimizers import make_optimizer
 from utils.progress import silent
+from utils.rewards import CiderReward
 from utils.search import Search
-from utils.tokenizer import END, PAD, START
+from utils.self_critical import SelfCritical
 
 # Steps between two checkpoints: a few minutes on two cores.
 CHECKPOINT_STEPS = 200
@@ -26,139 +26,12 @@ CHECKPOINT_STEPS = 200
 _STATISTICS_PHOTOS = 500
 
 
-def caption_arrays(photos, tokenizer, captions_per_photo, max_words):
-    """References as numbers for teacher forcing.
-
-    Photos with more references give the first ones; those with fewer are
-    filled up with captions of padding alone, which the loss ignores.
-
-    Returns:
-        Inputs, which begin with <start>, and targets, which end with <end>:
-        int32 (photos, captions_per_photo, max_words + 1) each, filled with <pad>.
-    """
-    inputs = np.full((len(photos), captions_per_photo, max_words + 1), PAD, "int32")
-    targets = inputs.copy()
-    for row, photo in enumerate(photos):
-        for column, reference in enumerate(photo.references[:captions_per_photo]):
-            words = tokenizer.encode(reference)
-            inputs[row, column, : len(words[:max_words]) + 1] = [START, *words[:max_words]]
-            # A caption that is cut must not teach that it ends there.
-            following = [*words, END][: max_words + 1]
-            targets[row, column, : len(following)] = following
-    return inputs, targets
-
-
-class Batches:
-    """Batches of photos in an order that depends on the seed and the epoch alone.
-
-    Args:
-        cache: a RegionCache that holds all photos.
-        photos: the training photos.
-        tokenizer, recipe: as trained with.
-        seed: of the order.
-    """
-
-    def __init__(self, cache, photos, tokenizer, recipe, seed):
-        self.cache, self.seed, self.batch_size = cache, seed, recipe.batch_size
-        self.ids = [photo.id for photo in photos]
-        self.arrays = caption_arrays(photos, tokenizer, recipe.captions_per_photo, recipe.max_words)
-        self.steps_per_epoch = -(-len(photos) // recipe.batch_size)
-
-    def batch(self, epoch, step):
-        """The regions, input words and targets of one step; the last batch is filled up with padding."""
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.ids))
-        chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-        inputs, targets = (array[chosen] for array in self.arrays)
-        regions = self.cache.stack([self.ids[i] for i in chosen])
-        fill = self.batch_size - len(chosen)
-        return tuple(np.pad(a, [(0, fill)] + [(0, 0)] * (a.ndim - 1)) for a in (regions, inputs, targets))
-
-    def dataset(self, epoch, step):
-        """All batches from a position on, epoch after epoch, without end, as a tf.data.Dataset."""
-
-        def generate(epoch=epoch, step=step):
-            while True:
-                for position in range(step, self.steps_per_epoch):
-                    regions, inputs, targets = self.batch(epoch, position)
-                    yield (regions, inputs), targets
-                epoch, step = epoch + 1, 0
-
-        (regions, inputs), targets = next(generate())
-        spec = tf.nest.map_structure(lambda a: tf.TensorSpec(a.shape, a.dtype), ((regions, inputs), targets))
-        return tf.data.Dataset.from_generator(generate, output_signature=spec).prefetch(2)
-
-
-class CaptionLoss(keras.losses.Loss):
-    """Cross-entropy per word, padding left out, with label smoothing.
-
-    Szegedy et al., "Rethinking the inception architecture", 2016, section 7.
-
-    Args:
-        smoothing: share of the target spread evenly over the vocabulary.
-    """
-
-    def __init__(self, smoothing=0.0):
-        super().__init__(name="caption_loss", reduction=None)
-        self.smoothing = smoothing
-
-    def call(self, targets, logits):
-        """The mean over all words of the batch, of targets (…, length) and logits (…, length, vocabulary)."""
-        real = ops.cast(targets != PAD, "float32")
-        normaliser = ops.logsumexp(logits, axis=-1)
-        right = ops.squeeze(ops.take_along_axis(logits, ops.expand_dims(targets, -1), axis=-1), -1)
-        smooth = (1 - self.smoothing) * right + self.smoothing * ops.mean(logits, axis=-1)
-        return ops.sum(real * (normaliser - smooth)) / ops.maximum(ops.sum(real), 1.0)
-
-
-def caption_photos(search, cache, image_ids, tokenizer):
-    """The best caption of photos in the cache, as words, by id."""
-    captions = {}
-    for start in range(0, len(image_ids), search.batch_size):
-        batch = image_ids[start : start + search.batch_size]
-        hypotheses = search(cache.stack(batch))
-        captions |= {i: tokenizer.decode(words) for i, words in zip(batch, hypotheses.words[:, 0])}
-    return captions
-
-
-class Checkpoint:
-    """Everything that a run's future depends on, in one file that is replaced by a rename.
-
-    Args:
-        path: the file, an .npz.
-        model: a compiled model whose optimizer is built.
-    """
-
-    def __init__(self, path, model):
-        self.path = Path(path)
-        # With the dropout layers' random states, the optimizer's moments and
-        # step, and the averaged weights.
-        self._variables = [*model.variables, *model.optimizer.variables]
-
-    def save(self, progress):
-        """Write variables and `progress`, a JSON object."""
-        arrays = {f"variable_{n}": np.asarray(ops.convert_to_numpy(v)) for n, v in enumerate(self._variables)}
-        temporary = self.path.with_suffix(".partial")
-        try:
-            with open(temporary, "wb") as file:
-                np.savez(file, progress=np.array(json.dumps(progress)), **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self.path)
-        except OSError as error:
-            raise InputError(f"{temporary}: cannot be written ({error.strerror}); make room and --resume") from None
-
-    def load(self):
-        """Restore the variables and return what was saved as `progress`."""
-        try:
-            with np.load(self.path, allow_pickle=False) as file:
-                progress = json.loads(str(file["progress"]))
-                values = [file[f"variable_{n}"] for n in range(len(self._variables))]
-            for variable, value in zip(self._variables, values, strict=True):
-                variable.assign(value)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            reason = " ".join(str(error).split())[:150]
-            raise InputError(f"{self.path}: does not fit this run ({reason}); train anew with --overwrite") from None
-        return progress
+def caption_photos(search, regions, tokenizer):
+    """The best caption of each photo, as words, from regions (photos, regions, channels)."""
+    words = []
+    for start in range(0, len(regions), search.batch_size):
+        words += list(search(regions[start : start + search.batch_size]).words[:, 0])
+    return [tokenizer.decode(numbers) for numbers in words]
 
 
 class Run(keras.callbacks.Callback):
@@ -193,7 +66,7 @@ class Run(keras.callbacks.Callback):
         self._bar = self.progress(
             total=trainer.batches.steps_per_epoch,
             initial=trainer.progress["step"],
-            desc=f"epoch {epoch + 1}/{trainer.recipe.epochs}",
+            desc=f"{trainer.stage.name} epoch {epoch + 1}/{trainer.stage.epochs}",
             unit="step",
             leave=False,
         )
@@ -207,70 +80,85 @@ class Run(keras.callbacks.Callback):
 
 
 class Trainer:
-    """Trains a decoder on cached regions.
+    """Trains one stage of a recipe.
 
-    Validation captions are written free-running by a second, float32 decoder
+    Validation captions are written free-running by a second, float32 model
     that holds the averaged weights (Polyak and Juditsky, 1992); so it neither
     touches the weights in training nor their random states.
 
     Args:
         recipe: a Recipe.
+        stage: one of its stages.
         tokenizer: of the training captions.
-        cache: a RegionCache that holds all photos of both splits.
+        source: a RegionSource, or a PhotoSource to train the encoder too.
         train, val: lists of Photo.
         folder: where `checkpoint.npz` goes.
-        seed: of weights, dropout and order.
+        seed: of weights, dropout, order and variation.
+        start: a decoder whose weights the stage begins with; fresh ones if None.
+        history: rows of the stages before.
         checkpoint_steps: steps between checkpoints.
     """
 
-    def __init__(self, recipe, tokenizer, cache, train, val, folder, seed=0, checkpoint_steps=CHECKPOINT_STEPS):
-        keras.utils.set_random_seed(seed)
-        self.recipe, self.tokenizer, self.cache, self.val = recipe, tokenizer, cache, val
+    def __init__(
+        self,
+        recipe,
+        stage,
+        tokenizer,
+        source,
+        train,
+        val,
+        folder,
+        seed=0,
+        start=None,
+        history=(),
+        checkpoint_steps=CHECKPOINT_STEPS,
+    ):
+        self._seed = [seed, stage.number]
+        keras.utils.set_random_seed(seed + 1000 * stage.number)
+        self.recipe, self.stage, self.tokenizer, self.source, self.val = recipe, stage, tokenizer, source, val
         self.checkpoint_steps = checkpoint_steps
-        self.batches = Batches(cache, train, tokenizer, recipe, seed)
-        self.references = {photo.id: list(photo.references) for photo in val}
-        regions = cache.stack([photo.id for photo in train[:_STATISTICS_PHOTOS]])
-        self.model = self._decoder("mixed_bfloat16" if bfloat16_is_faster() else "float32", regions)
-        self.averaged = self._decoder("float32", regions)
-        self.search = Search(self.averaged, recipe.beam_size, recipe.max_words)
-        self.model.compile(self._optimizer(), CaptionLoss(recipe.label_smoothing), jit_compile=False)
-        self.model.optimizer.build(self.model.trainable_variables)
+        self.batches = Batches(source, train, tokenizer, recipe, self._seed)
+        statistics = None if start else source.regions(source.encoder, train[:_STATISTICS_PHOTOS])
+        self.model = self._end_to_end("mixed_bfloat16" if bfloat16_is_faster() else "float32", start, statistics)
+        self.averaged = self._end_to_end("float32", start, statistics)
+        self.search = Search(self.averaged.decoder, recipe.beam_size, recipe.max_words)
+        encoder_variables = self.model.encoder.network.trainable_variables if source.encoder else ()
+        optimizer = make_optimizer(
+            recipe, stage.learning_rate, stage.epochs * self.batches.steps_per_epoch, encoder_variables
+        )
+        self.model.compile(optimizer, CaptionLoss(recipe.label_smoothing), jit_compile=False)
+        optimizer.build(self.model.trainable_variables)
         self.checkpoint = Checkpoint(Path(folder) / "checkpoint.npz", self.model)
-        self.progress = {"epoch": 0, "step": 0, "loss_sum": 0.0, "history": []}
+        self.progress = {"stage": stage.name, "epoch": 0, "step": 0, "loss_sum": 0.0, "history": list(history)}
 
-    def _decoder(self, policy, regions):
-        recipe = self.recipe
+    def _end_to_end(self, policy, start, statistics):
+        recipe, encoder = self.recipe, self.source.encoder
         decoder = AttentionDecoder(
             len(self.tokenizer),
             units=recipe.units,
             attention_units=recipe.attention_units,
             embedding_size=recipe.embedding_size,
-            dropout=recipe.dropout,
+            dropout=self.stage.dropout,
             dtype=policy,
         )
-        decoder.build((None, *regions.shape[1:]))
-        decoder.standardise(regions.mean((0, 1)), regions.std((0, 1)))
-        return decoder
-
-    def _optimizer(self):
-        recipe = self.recipe
-        total = recipe.epochs * self.batches.steps_per_epoch
-        warmup = min(recipe.warmup_steps, total // 10)
-        schedule = keras.optimizers.schedules.CosineDecay(
-            0.0, total - warmup, warmup_target=recipe.learning_rate, warmup_steps=warmup
-        )
-        return keras.optimizers.AdamW(
-            schedule,
-            weight_decay=recipe.weight_decay,
-            global_clipnorm=recipe.clip_norm,
-            use_ema=True,
-            ema_momentum=recipe.averaging,
-        )
+        if start:
+            decoder.build((None, None, start.region_mean.shape[0]))
+            decoder.set_weights(start.get_weights())
+        else:
+            decoder.build((None, *statistics.shape[1:]))
+            decoder.standardise(statistics.mean((0, 1)), statistics.std((0, 1)))
+        if encoder:
+            encoder = encoder.copy()
+            encoder.weights = "trained"
+            encoder.freeze_below(recipe.finetune_encoder)
+        if not self.stage.self_critical:
+            return EndToEnd(decoder, encoder)
+        reward = CiderReward(self.batches.arrays[1])
+        return SelfCritical(decoder, encoder, reward, recipe.scst_samples, recipe.max_words, seed=self._seed[0])
 
     def resume(self):
-        """Go on from the checkpoint, if there is one."""
-        if self.checkpoint.path.exists():
-            self.progress = self.checkpoint.load()
+        """Go on from the checkpoint."""
+        self.progress = self.checkpoint.load()
 
     def fit(self, on_epoch=lambda trainer: None, progress=silent, callbacks=()):
         """Train until the recipe's epochs are over or validation no longer improves.
@@ -289,14 +177,14 @@ class Trainer:
             self._fit(self.batches.steps_per_epoch - self.progress["step"], True, progress, callbacks)
             # Keras ends every fit by putting the averaged weights in place.
             self.progress = self.checkpoint.load()
-        if self.progress["epoch"] < self.recipe.epochs and not self.should_stop():
+        if self.progress["epoch"] < self.stage.epochs and not self.should_stop():
             self._fit(self.batches.steps_per_epoch, False, progress, callbacks)
 
     def _fit(self, steps, single, progress, callbacks):
         self.model.fit(
             self.batches.dataset(self.progress["epoch"], self.progress["step"]),
             initial_epoch=self.progress["epoch"],
-            epochs=self.recipe.epochs,
+            epochs=self.stage.epochs,
             steps_per_epoch=steps,
             shuffle=False,  # the batches come shuffled
             verbose=0,
@@ -316,17 +204,21 @@ class Trainer:
         for target, value in zip(self.averaged.trainable_variables, optimizer._model_variables_moving_average):
             target.assign(value)
         started = time.perf_counter()
-        written = caption_photos(self.search, self.cache, list(self.references), self.tokenizer)
+        regions = self.source.regions(self.averaged.encoder, self.val)
+        written = [" ".join(words) for words in caption_photos(self.search, regions, self.tokenizer)]
         scores = metrics.evaluate(
-            self.references, {i: " ".join(words) for i, words in written.items()}, which=("Bleu", "CIDEr")
+            {photo.id: list(photo.references) for photo in self.val},
+            {photo.id: caption for photo, caption in zip(self.val, written)},
+            which=("Bleu", "CIDEr"),
         )
-        captions = len(self.batches.ids) * recipe.captions_per_photo
+        captions = len(self.batches.photos) * recipe.captions_per_photo
         row = {
+            "stage": self.stage.name,
             "epoch": progress["epoch"] + 1,
             "loss": round(progress["loss_sum"] / self.batches.steps_per_epoch, 5),
             "val_Bleu_4": round(scores["Bleu_4"], 5),
             "val_CIDEr": round(scores["CIDEr"], 5),
-            "distinct_captions": len({" ".join(words) for words in written.values()}),
+            "distinct_captions": len(set(written)),
             "learning_rate": float(ops.convert_to_numpy(optimizer.learning_rate)),
             "captions_per_second": round(captions * steps / self.batches.steps_per_epoch / seconds),
             "minutes": round(seconds / 60, 2),
@@ -348,6 +240,6 @@ class Trainer:
         return all(row["val_CIDEr"] < self.history[-1]["val_CIDEr"] for row in self.history[:-1])
 
     def should_stop(self):
-        """Whether CIDEr has not improved for the recipe's `patience` epochs."""
-        scores = [row["val_CIDEr"] for row in self.history]
+        """Whether this stage's CIDEr has not improved for the recipe's `patience` epochs."""
+        scores = [row["val_CIDEr"] for row in self.history if row["stage"] == self.stage.name]
         return bool(scores) and len(scores) - 1 - scores.index(max(scores)) >= self.recipe.patience

@@ -1,0 +1,33 @@
+from types import SimpleNamespace
+
+import numpy as np
+
+from tests.training_worker import Regions
+from utils.batches import Batches, RegionSource, caption_arrays
+from utils.recipes import Recipe
+from utils.tokenizer import END, PAD, START, Tokenizer
+
+
+def test_inputs_begin_with_start_and_targets_end_with_end_unless_cut():
+    tokenizer = Tokenizer.fit(["a dog runs fast"], 1)
+    number = tokenizer.number
+    photos = [SimpleNamespace(references=("a dog", "a dog runs fast", "a"))]
+    inputs, targets = caption_arrays(photos, tokenizer, 4, 3)
+    a, dog, runs, fast = (number[word] for word in ("a", "dog", "runs", "fast"))
+    assert inputs[0].tolist() == [[START, a, dog, PAD], [START, a, dog, runs], [START, a, PAD, PAD], [PAD] * 4]
+    assert targets[0].tolist() == [[a, dog, END, PAD], [a, dog, runs, fast], [a, END, PAD, PAD], [PAD] * 4]
+
+
+def test_every_photo_comes_once_an_epoch_in_an_order_of_its_own():
+    tokenizer = Tokenizer.fit(["a dog"], 1)
+    photos = [SimpleNamespace(id=str(i), references=("a dog",)) for i in range(7)]
+    batches = Batches(RegionSource(Regions()), photos, tokenizer, Recipe(batch_size=3), seed=0)
+    regions = Regions().stack([photo.id for photo in photos])
+
+    def epoch(number):
+        rows = np.concatenate([batches.batch(number, step)[0] for step in range(batches.steps_per_epoch)])
+        return [int(np.abs(regions - row).sum((1, 2)).argmin()) for row in rows[:7]]
+
+    assert sorted(epoch(0)) == sorted(epoch(1)) == list(range(7))
+    assert epoch(0) != epoch(1)
+    assert epoch(0) == epoch(0)

@@ -1,0 +1,42 @@
+import contextlib
+import io
+
+import numpy as np
+import pytest
+
+from utils.rewards import CiderReward
+from utils.tokenizer import END, PAD
+
+
+def fill(captions, length=9):
+    return np.array([[[*caption, *[PAD] * (length - len(caption))] for caption in photo] for photo in captions])
+
+
+def test_the_reward_is_pycocoevalcaps_cider():
+    """On the references' own document frequencies, with the end of a caption as a word."""
+    from pycocoevalcap.cider.cider import Cider
+
+    generator = np.random.default_rng(0)
+    captions = [[[*generator.integers(4, 12, n), END] for n in generator.integers(1, 8, 4)] for _ in range(12)]
+    written, references = [photo[:1] for photo in captions], [photo[1:] for photo in captions]
+    words = [[" ".join(map(str, caption)) for caption in photo] for photo in references]
+    with contextlib.redirect_stdout(io.StringIO()):
+        _, expected = Cider().compute_score(
+            dict(enumerate(words)), {i: [" ".join(map(str, photo[0]))] for i, photo in enumerate(written)}
+        )
+    rewards = CiderReward(fill(references))(fill(references), fill(written))
+    assert expected.max() > 0.1
+    np.testing.assert_allclose(rewards[:, 0], expected, rtol=1e-5)
+
+
+def test_a_caption_that_breaks_off_is_worth_less():
+    references = fill([[[4, 5, 6, END]], [[7, 8, 9, END]]])
+    whole, broken = CiderReward(references)(references, fill([[[4, 5, 6, END], [4, 5, 6]], [[7], [7]]]))[0]
+    assert whole == pytest.approx(10, abs=1e-4)
+    assert broken < whole
+
+
+def test_photos_without_references_are_worth_nothing():
+    """As those are that fill up the last batch."""
+    references = fill([[[4, 5, END], []], [[], []]])
+    assert CiderReward(references)(references, fill([[[4, END]], [[4, END]]]))[1, 0] == 0

@@ -1,0 +1,126 @@
+"""Training batches: photos, or their cached regions, with captions as numbers."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import tensorflow as tf
+
+from utils.augmentation import augment
+from utils.errors import ImageError
+from utils.features import encode_files
+from utils.images import open_photo
+from utils.tokenizer import END, PAD, START, split_words
+
+
+def caption_arrays(photos, tokenizer, captions_per_photo, max_words):
+    """References as numbers for teacher forcing.
+
+    Photos with more references give the first ones; those with fewer are
+    filled up with captions of padding alone, which the loss ignores.
+
+    Returns:
+        Inputs, which begin with <start>, and targets, which end with <end>:
+        int32 (photos, captions_per_photo, max_words + 1) each, filled with <pad>.
+    """
+    inputs = np.full((len(photos), captions_per_photo, max_words + 1), PAD, "int32")
+    targets = inputs.copy()
+    for row, photo in enumerate(photos):
+        for column, reference in enumerate(photo.references[:captions_per_photo]):
+            words = tokenizer.encode(reference)
+            inputs[row, column, : len(words[:max_words]) + 1] = [START, *words[:max_words]]
+            # A caption that is cut must not teach that it ends there.
+            following = [*words, END][: max_words + 1]
+            targets[row, column, : len(following)] = following
+    return inputs, targets
+
+
+class RegionSource:
+    """Training on regions that were extracted before; the encoder stays as it is.
+
+    Args:
+        cache: a RegionCache that holds all photos.
+    """
+
+    encoder = None
+
+    def __init__(self, cache):
+        self.cache = cache
+
+    def load(self, photos, generator):
+        """What the model is trained on: float32 (photos, regions, channels)."""
+        return self.cache.stack([photo.id for photo in photos])
+
+    def regions(self, encoder, photos):
+        """The same for validation; `encoder` is None."""
+        return self.cache.stack([photo.id for photo in photos])
+
+
+class PhotoSource:
+    """Training on pixels, varied by chance, so that the encoder can learn too.
+
+    Args:
+        encoder: the Encoder that training starts from.
+    """
+
+    def __init__(self, encoder):
+        self.encoder = encoder
+        self._pool = ThreadPoolExecutor(max_workers=2)
+
+    def load(self, photos, generator):
+        """What the model is trained on: uint8 (photos, size, size, 3)."""
+        return np.stack(list(self._pool.map(self._vary, photos, generator.spawn(len(photos)))))
+
+    def _vary(self, photo, generator):
+        size = self.encoder.image_size
+        mirror = not any({"left", "right"} & set(split_words(text)) for text in photo.references)
+        return np.asarray(augment(open_photo(photo.path, at_least=2 * size), size, generator, mirror))
+
+    def regions(self, encoder, photos):
+        """Regions of whole, unvaried photos by `encoder`: float32 (photos, regions, channels)."""
+        encoded = []
+        for _, regions in encode_files(encoder, photos):
+            if isinstance(regions, ImageError):
+                raise regions
+            encoded.append(regions)
+        return np.stack(encoded)
+
+
+class Batches:
+    """Batches of photos whose order and variation depend on the seed and the epoch alone.
+
+    Args:
+        source: a RegionSource or PhotoSource.
+        photos: the training photos.
+        tokenizer, recipe: as trained with.
+        seed: of order and variation; a number or a list of numbers.
+    """
+
+    def __init__(self, source, photos, tokenizer, recipe, seed):
+        self.source, self.photos, self.batch_size = source, photos, recipe.batch_size
+        self.seed = seed if isinstance(seed, list) else [seed]
+        self.arrays = caption_arrays(photos, tokenizer, recipe.captions_per_photo, recipe.max_words)
+        self.steps_per_epoch = -(-len(photos) // recipe.batch_size)
+
+    def batch(self, epoch, step):
+        """Regions or pixels, input words and targets of one step; the last batch is filled up with padding."""
+        order = np.random.default_rng([*self.seed, epoch]).permutation(len(self.photos))
+        chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+        inputs, targets = (array[chosen] for array in self.arrays)
+        generator = np.random.default_rng([*self.seed, epoch, step])
+        loaded = self.source.load([self.photos[i] for i in chosen], generator)
+        fill = self.batch_size - len(chosen)
+        return tuple(np.pad(a, [(0, fill)] + [(0, 0)] * (a.ndim - 1)) for a in (loaded, inputs, targets))
+
+    def dataset(self, epoch, step):
+        """All batches from a position on, epoch after epoch, without end, as a tf.data.Dataset."""
+
+        def generate(epoch=epoch, step=step):
+            while True:
+                for position in range(step, self.steps_per_epoch):
+                    loaded, inputs, targets = self.batch(epoch, position)
+                    yield (loaded, inputs), targets
+                epoch, step = epoch + 1, 0
+
+        (loaded, inputs), targets = next(generate())
+        spec = tf.nest.map_structure(lambda a: tf.TensorSpec(a.shape, a.dtype), ((loaded, inputs), targets))
+        return tf.data.Dataset.from_generator(generate, output_signature=spec).prefetch(2)

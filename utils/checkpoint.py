@@ -1,0 +1,81 @@
+"""The state of a training run on disk, from which it goes on exactly."""
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from keras import ops
+
+from utils.errors import InputError
+
+
+class Checkpoint:
+    """Everything that a run's future depends on, in one file that is replaced by a rename.
+
+    Args:
+        path: the file, an .npz.
+        model: a compiled model whose optimizer is built.
+    """
+
+    def __init__(self, path, model):
+        self.path = Path(path)
+        # With the dropout layers' random states, the optimizer's moments and
+        # step, and the averaged weights.
+        self._variables = [*model.variables, *model.optimizer.variables]
+
+    def save(self, progress):
+        """Write variables and `progress`, a JSON object."""
+        arrays = {f"variable_{n}": np.asarray(ops.convert_to_numpy(v)) for n, v in enumerate(self._variables)}
+        temporary = self.path.with_suffix(".partial")
+        try:
+            with open(temporary, "wb") as file:
+                np.savez(file, progress=np.array(json.dumps(progress)), **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self.path)
+        except OSError as error:
+            raise InputError(f"{temporary}: cannot be written ({error.strerror}); make room and --resume") from None
+
+    def load(self):
+        """Restore the variables and return what was saved as `progress`."""
+        with _opened(self.path) as file:
+            values = [file[f"variable_{n}"] for n in range(len(self._variables))]
+            for variable, value in zip(self._variables, values, strict=True):
+                variable.assign(value)
+            return json.loads(str(file["progress"]))
+
+
+def read_progress(path):
+    """What was saved as `progress` in a checkpoint, or None where there is no checkpoint."""
+    if not Path(path).exists():
+        return None
+    with _opened(path) as file:
+        return json.loads(str(file["progress"]))
+
+
+class _opened:
+    """A context in which a checkpoint is read; whatever is wrong with it becomes an InputError."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __enter__(self):
+        try:
+            self.file = np.load(self.path, allow_pickle=False)
+        except _DAMAGES as error:
+            raise self._complaint(error) from None
+        return self.file
+
+    def __exit__(self, kind, error, traceback):
+        self.file.close()
+        if isinstance(error, _DAMAGES):
+            raise self._complaint(error) from None
+
+    def _complaint(self, error):
+        reason = " ".join(str(error).split())[:150]
+        return InputError(f"{self.path}: does not fit this run ({reason}); train anew with --overwrite")
+
+
+_DAMAGES = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)

@@ -1,0 +1,47 @@
+"""How weights are moved: AdamW with warm-up, decay, and a slower pace for the encoder."""
+
+import keras
+
+
+@keras.saving.register_keras_serializable(package="captioning")
+class PacedAdamW(keras.optimizers.AdamW):
+    """AdamW in which chosen variables move at a fraction of the learning rate and without weight decay.
+
+    Loshchilov and Hutter, "Decoupled weight decay regularization", 2019. A
+    pretrained network needs smaller steps than a decoder beside it.
+    """
+
+    def slow_down(self, variables, pace):
+        """Let `variables` move at `pace` times the learning rate; to be called before `build`."""
+        self._slow, self._pace = {id(v) for v in variables}, pace
+        if variables:
+            self.exclude_from_weight_decay(var_list=variables)
+
+    def update_step(self, gradient, variable, learning_rate):
+        """One variable's step."""
+        pace = self._pace if id(variable) in self._slow else 1.0
+        super().update_step(gradient, variable, learning_rate * pace)
+
+
+def make_optimizer(recipe, learning_rate, steps, encoder_variables=()):
+    """The optimizer of a stage, whose averaged weights (Polyak and Juditsky, 1992) are kept beside the weights.
+
+    Args:
+        recipe: a Recipe.
+        learning_rate: at its peak, after which it falls to zero along a cosine.
+        steps: of the whole stage.
+        encoder_variables: those that move at the recipe's `encoder_pace`.
+    """
+    warmup = min(recipe.warmup_steps, steps // 10)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, steps - warmup, warmup_target=learning_rate, warmup_steps=warmup
+    )
+    optimizer = PacedAdamW(
+        schedule,
+        weight_decay=recipe.weight_decay,
+        global_clipnorm=recipe.clip_norm,
+        use_ema=True,
+        ema_momentum=recipe.averaging,
+    )
+    optimizer.slow_down(list(encoder_variables), recipe.encoder_pace)
+    return optimizer
