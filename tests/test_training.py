@@ -29,7 +29,7 @@ def worker(folder, stage, *moment):
 
 @pytest.mark.parametrize(
     ("stage", "kills"),
-    [("decoder", ("step:3", "checkpoint:2", "step:4")), ("finetuning", ("step:3",))],
+    [("decoder", ("step:3", "checkpoint:2", "step:4")), ("finetuning", ("step:3",)), ("self-critical", ("step:3",))],
 )
 def test_killed_runs_end_with_the_weights_of_one_that_was_not(tmp_path, stage, kills):
     """Dropout is on; the kills come mid-epoch, at an epoch's end, and while a checkpoint is written."""

@@ -60,7 +60,10 @@ def make_trainer(folder, stage="decoder"):
     source = RegionSource(Regions())
     if stage.on_photos:
         source = PhotoSource(Encoder("vgg16", "random", 32, "block2_pool", pool=4, precision="float32"))
-    return Trainer(recipe, stage, tokenizer, source, photos[:10], photos[10:], folder, seed=1, checkpoint_steps=2)
+    return Trainer(
+        recipe, stage, tokenizer, source, photos[:10], photos[10:], folder, seed=1, precision="float32",
+        checkpoint_steps=2,
+    )  # fmt: skip
 
 
 def die():

@@ -81,8 +81,8 @@ def train(
     cache = RegionCache(cache_dir, dataset, encoder)
     splits = cache_regions(cache, splits, say, progress)
 
-    begun = read_progress(folder / "checkpoint.npz") or {"stage": None, "history": []}
-    history, stages = begun["history"], recipe.stages()
+    begun = read_progress(folder / "checkpoint.npz") or {"stage": None, "precision": None, "history": []}
+    history, precision, stages = begun["history"], begun["precision"], recipe.stages()
     stages = stages[next((n for n, stage in enumerate(stages) if stage.name == begun["stage"]), 0) :]
     for stage in stages:
         start = None
@@ -91,12 +91,12 @@ def train(
             start, encoder = captioner.decoder, captioner.encoder
         source = PhotoSource(encoder) if stage.on_photos else RegionSource(cache)
         trainer = Trainer(
-            recipe, stage, tokenizer, source, splits["train"], splits["val"], folder, seed, start, history
+            recipe, stage, tokenizer, source, splits["train"], splits["val"], folder, seed, start, history, precision
         )
         if stage.name == begun["stage"]:
             trainer.resume()
         _train_stage(trainer, encoder, folder, settings, say, progress, callbacks)
-        history = trainer.history
+        history, precision = trainer.history, trainer.progress["precision"]
     captioner = Captioner.from_folder(folder)
     write_card(folder, captioner, history, {split: len(photos) for split, photos in splits.items()})
     for name in ("run.json", "checkpoint.npz"):

@@ -96,6 +96,9 @@ class Trainer:
         seed: of weights, dropout, order and variation.
         start: a decoder whose weights the stage begins with; fresh ones if None.
         history: rows of the stages before.
+        precision: Keras's dtype policy of the weights in training; the faster
+            one if None. A run that is resumed needs the one it began with:
+            which is faster is measured, and may turn out otherwise.
         checkpoint_steps: steps between checkpoints.
     """
 
@@ -111,6 +114,7 @@ class Trainer:
         seed=0,
         start=None,
         history=(),
+        precision=None,
         checkpoint_steps=CHECKPOINT_STEPS,
     ):
         self._seed = [seed, stage.number]
@@ -119,7 +123,8 @@ class Trainer:
         self.checkpoint_steps = checkpoint_steps
         self.batches = Batches(source, train, tokenizer, recipe, self._seed)
         statistics = None if start else source.regions(source.encoder, train[:_STATISTICS_PHOTOS])
-        self.model = self._end_to_end("mixed_bfloat16" if bfloat16_is_faster() else "float32", start, statistics)
+        precision = precision or ("mixed_bfloat16" if bfloat16_is_faster() else "float32")
+        self.model = self._end_to_end(precision, start, statistics)
         self.averaged = self._end_to_end("float32", start, statistics)
         self.search = Search(self.averaged.decoder, recipe.beam_size, recipe.max_words)
         encoder_variables = self.model.encoder.network.trainable_variables if source.encoder else ()
@@ -129,7 +134,14 @@ class Trainer:
         self.model.compile(optimizer, CaptionLoss(recipe.label_smoothing), jit_compile=False)
         optimizer.build(self.model.trainable_variables)
         self.checkpoint = Checkpoint(Path(folder) / "checkpoint.npz", self.model)
-        self.progress = {"stage": stage.name, "epoch": 0, "step": 0, "loss_sum": 0.0, "history": list(history)}
+        self.progress = {
+            "stage": stage.name,
+            "precision": precision,
+            "epoch": 0,
+            "step": 0,
+            "loss_sum": 0.0,
+            "history": list(history),
+        }
 
     def _end_to_end(self, policy, start, statistics):
         recipe, encoder = self.recipe, self.source.encoder
