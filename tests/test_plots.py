@@ -38,7 +38,7 @@ def test_every_word_has_its_picture(tmp_path, save_photo):
 
 
 def test_curves_of_a_single_epoch(tmp_path):
-    row = {"epoch": 1, "loss": 3.0, "val_CIDEr": 0.1, "val_Bleu_4": 0.05}
+    row = {"stage": "decoder", "epoch": 1, "loss": 3.0, "val_CIDEr": 0.1, "val_Bleu_4": 0.05}
     save_figure(training_figure([row]), tmp_path / "curves.png")
     assert (tmp_path / "curves.png").exists()
 

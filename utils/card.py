@@ -5,7 +5,7 @@ from pathlib import Path
 _CARD = """# {dataset} captioner, {encoder}
 
 Writes a sentence about a photo and shows for every word where it looked: {encoder}
-({weights} weights, frozen) → {rows} × {columns} regions → Bahdanau attention and an LSTM
+({weights}) → {rows} × {columns} regions → Bahdanau attention and an LSTM
 of {units} units → words. Made by `train.py` of this repository.
 
 ```python
@@ -17,7 +17,7 @@ print(caption.text, caption.attention.shape)
 ## Training
 
 {train} photos of `{dataset}`, {words} words, batches of {batch_size} photos with {captions} captions
-each; {epochs} epochs, of which epoch {best} is kept ({minutes:.0f} minutes in all). The whole recipe is
+each; {epochs} epochs in all, of which the one kept is {best} ({minutes:.0f} minutes in all). The whole recipe is
 in `config.json`, every epoch in `history.csv`, and `training.png` shows it.
 
 ## Validation
@@ -38,6 +38,9 @@ The epoch was chosen on these photos, so other photos score a little lower.
 """
 
 
+_WEIGHTS = {"imagenet": "ImageNet weights, frozen", "trained": "trained with the decoder, weights in this folder"}
+
+
 def write_card(folder, captioner, history, counts, references=5):
     """Write README.md into a model folder.
 
@@ -53,7 +56,7 @@ def write_card(folder, captioner, history, counts, references=5):
     text = _CARD.format(
         dataset=captioner.dataset,
         encoder=encoder.name,
-        weights="ImageNet" if encoder.weights == "imagenet" else encoder.weights,
+        weights=_WEIGHTS.get(encoder.weights, f"{encoder.weights} weights, frozen"),
         rows=encoder.rows,
         columns=encoder.columns,
         units=recipe["units"],
@@ -64,7 +67,7 @@ def write_card(folder, captioner, history, counts, references=5):
         batch_size=recipe["batch_size"],
         captions=recipe["captions_per_photo"],
         epochs=len(history),
-        best=best["epoch"],
+        best=f"epoch {best['epoch']} of the {best['stage']} stage",
         minutes=sum(row["minutes"] for row in history),
         references=references,
         beam=recipe["beam_size"],

@@ -54,18 +54,23 @@ def attention_figure(caption, columns=5, photo=None):
 
 
 def training_figure(history):
-    """Loss and validation scores by epoch.
+    """Loss and validation scores by epoch, with a dotted line where a stage ends.
+
+    The self-critical stage's loss is minus the mean reward.
 
     Args:
         history: rows as `Trainer.history` has them.
     """
-    epochs = [int(row["epoch"]) for row in history]
+    epochs = range(1, len(history) + 1)
+    begins = [n + 0.5 for n in range(1, len(history)) if history[n]["stage"] != history[n - 1]["stage"]]
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     for axis, (name, label) in zip(
         figure.subplots(1, 3),
         (("loss", "training loss"), ("val_CIDEr", "validation CIDEr"), ("val_Bleu_4", "validation BLEU-4")),
     ):
         axis.plot(epochs, [float(row[name]) for row in history], marker="o", markersize=3)
+        for begin in begins:
+            axis.axvline(begin, color="grey", linestyle=":")
         axis.set(title=label, xlabel="epoch")
         axis.grid(alpha=0.3)
         axis.xaxis.get_major_locator().set_params(integer=True)
