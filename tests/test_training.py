@@ -83,7 +83,7 @@ def test_eight_images_are_memorised_word_for_word(tmp_path):
     regions, stage = RegionSource(Regions()), recipe.stages()[0]
     trainer = Trainer(recipe, stage, Tokenizer.fit(captions, 1), regions, photos, photos, tmp_path)
     trainer.fit()
-    written = caption_photos(trainer.search, regions.regions(None, photos), trainer.tokenizer)
+    written = caption_photos(trainer.search, regions, None, photos, trainer.tokenizer)
     assert [" ".join(words) for words in written] == captions
     assert trainer.history[-1]["val_Bleu_4"] > 0.99
 

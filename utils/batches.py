@@ -1,6 +1,7 @@
 """Training batches: photos, or their cached regions, with captions as numbers."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 import tensorflow as tf
@@ -55,6 +56,12 @@ class RegionSource:
         return self.cache.stack([photo.id for photo in photos])
 
 
+@cache
+def _sides_matter(references):
+    """Whether captions tell left from right; asked of every photo in every epoch."""
+    return any({"left", "right"} & set(split_words(text)) for text in references)
+
+
 class PhotoSource:
     """Training on pixels, varied by chance, so that the encoder can learn too.
 
@@ -72,8 +79,8 @@ class PhotoSource:
 
     def _vary(self, photo, generator):
         size = self.encoder.image_size
-        mirror = not any({"left", "right"} & set(split_words(text)) for text in photo.references)
-        return np.asarray(augment(open_photo(photo.path, at_least=2 * size), size, generator, mirror))
+        photo, mirror = open_photo(photo.path, at_least=2 * size), not _sides_matter(tuple(photo.references))
+        return np.asarray(augment(photo, size, generator, mirror))
 
     def regions(self, encoder, photos):
         """Regions of whole, unvaried photos by `encoder`: float32 (photos, regions, channels)."""

@@ -1,5 +1,6 @@
 """The state of a training run on disk, from which it goes on exactly."""
 
+import contextlib
 import json
 import os
 import zipfile
@@ -55,27 +56,12 @@ def read_progress(path):
         return json.loads(str(file["progress"]))
 
 
-class _opened:
-    """A context in which a checkpoint is read; whatever is wrong with it becomes an InputError."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __enter__(self):
-        try:
-            self.file = np.load(self.path, allow_pickle=False)
-        except _DAMAGES as error:
-            raise self._complaint(error) from None
-        return self.file
-
-    def __exit__(self, kind, error, traceback):
-        self.file.close()
-        if isinstance(error, _DAMAGES):
-            raise self._complaint(error) from None
-
-    def _complaint(self, error):
+@contextlib.contextmanager
+def _opened(path):
+    """A checkpoint to read from; whatever is wrong with it becomes an InputError."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            yield file
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())[:150]
-        return InputError(f"{self.path}: does not fit this run ({reason}); train anew with --overwrite")
-
-
-_DAMAGES = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+        raise InputError(f"{path}: does not fit this run ({reason}); train anew with --overwrite") from None

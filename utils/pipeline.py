@@ -107,11 +107,10 @@ def train(
 def _train_stage(trainer, encoder, folder, settings, say, progress, callbacks):
     """Fit one stage; whatever is the best so far lies in the folder."""
     recipe, stage = trainer.recipe, trainer.stage
-    millions = [sum(int(v.shape.num_elements()) for v in model.trainable_variables) / 1e6 for model in (
-        trainer.model.decoder, trainer.model)]  # fmt: skip
+    total, decoder = _millions(trainer.model), _millions(trainer.model.decoder)
     say(
-        f"{stage.name}: {millions[1]:.1f} million weights are trained"
-        + (f", {millions[1] - millions[0]:.1f} of them the encoder's" if stage.on_photos else "")
+        f"{stage.name}: {total:.1f} million weights are trained"
+        + (f", {total - decoder:.1f} of them the encoder's" if stage.on_photos else "")
         + f"; {encoder.rows} × {encoder.columns} regions, {trainer.model.decoder.compute_dtype}, "
         f"{trainer.batches.steps_per_epoch} steps an epoch, {stage.epochs} epochs at most"
     )
@@ -139,6 +138,10 @@ def _train_stage(trainer, encoder, folder, settings, say, progress, callbacks):
     trainer.fit(after_epoch, progress, callbacks)
     if trainer.should_stop():
         say(f"{stage.name} stopped: no better CIDEr for {recipe.patience} epochs")
+
+
+def _millions(model):
+    return sum(int(variable.shape.num_elements()) for variable in model.trainable_variables) / 1e6
 
 
 def cache_regions(cache, splits, say, progress):

@@ -56,7 +56,8 @@ class CiderReward:
         norms = [0.0] * _ORDERS
         for n_gram, weight in weights.items():
             norms[len(n_gram) - 1] += weight * weight
-        return weights, [math.sqrt(norm) for norm in norms], sum(len(n_gram) == 1 for n_gram in counts.elements())
+        length = sum(count for n_gram, count in counts.items() if len(n_gram) == 1)
+        return weights, [math.sqrt(norm) for norm in norms], length
 
 
 def _n_grams(caption):

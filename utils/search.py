@@ -143,12 +143,8 @@ def sample(decoder, regions, count, max_words, seed):
         _, forbidden = _forbidden(size, last)
         logits = ops.reshape(ops.where(forbidden, _IMPOSSIBLE, logits), (-1, size))
         last = ops.reshape(keras.random.categorical(logits, 1, dtype="int32", seed=seed), (batch, count))
-        return (
-            position + 1,
-            last,
-            tuple(state),
-            ops.where(ops.arange(max_words + 1) == position, last[..., None], words),
-        )
+        words = ops.where(ops.arange(length) == position, last[..., None], words)
+        return position + 1, last, tuple(state), words
 
     _, _, _, words = ops.while_loop(unfinished, extend, (ops.convert_to_tensor(0), last, tuple(state), words))
     return words

@@ -46,7 +46,7 @@ class SelfCritical(EndToEnd):
                 rewards = tf.numpy_function(self.reward, [targets, words], "float32", stateful=False)
                 rewards = tf.ensure_shape(rewards, words.shape[:2])
                 others = (ops.sum(rewards, axis=1, keepdims=True) - rewards) / (self.samples - 1)
-            loss = policy_loss(self, regions, words, rewards - others)
+            loss = policy_loss(self.decoder, regions, words, rewards - others)
         variables = self.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
         # The last batch is filled up with photos without references.
@@ -55,17 +55,17 @@ class SelfCritical(EndToEnd):
         return {"loss": self.reward_tracker.result()}
 
 
-def policy_loss(model, regions, words, advantage):
+def policy_loss(decoder, regions, words, advantage):
     """Minus the mean, over all words, of log-probability times advantage.
 
     Args:
-        model: an EndToEnd.
+        decoder: an AttentionDecoder.
         regions: (batch, regions, channels).
         words: drawn captions, int (batch, samples, length), filled with PAD.
         advantage: (batch, samples).
     """
     starts = ops.full((*words.shape[:2], 1), START, dtype=words.dtype)
-    logits = model.decoder((regions, ops.concatenate([starts, words[:, :, :-1]], axis=2)), training=True)
+    logits = decoder((regions, ops.concatenate([starts, words[:, :, :-1]], axis=2)), training=True)
     logits = ops.where(never_written(logits.shape[-1]), -1e9, logits)
     log_probability = ops.take_along_axis(ops.log_softmax(logits, axis=-1), words[..., None], axis=-1)[..., 0]
     real = ops.cast(words != PAD, "float32")

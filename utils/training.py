@@ -26,11 +26,12 @@ CHECKPOINT_STEPS = 200
 _STATISTICS_PHOTOS = 500
 
 
-def caption_photos(search, regions, tokenizer):
-    """The best caption of each photo, as words, from regions (photos, regions, channels)."""
+def caption_photos(search, source, encoder, photos, tokenizer):
+    """The best caption of each photo, as words; `source` gives the regions, those of a batch at a time."""
     words = []
-    for start in range(0, len(regions), search.batch_size):
-        words += list(search(regions[start : start + search.batch_size]).words[:, 0])
+    for start in range(0, len(photos), search.batch_size):
+        regions = source.regions(encoder, photos[start : start + search.batch_size])
+        words += list(search(regions).words[:, 0])
     return [tokenizer.decode(numbers) for numbers in words]
 
 
@@ -124,8 +125,13 @@ class Trainer:
         self.batches = Batches(source, train, tokenizer, recipe, self._seed)
         statistics = None if start else source.regions(source.encoder, train[:_STATISTICS_PHOTOS])
         precision = precision or ("mixed_bfloat16" if bfloat16_is_faster() else "float32")
-        self.model = self._end_to_end(precision, start, statistics)
-        self.averaged = self._end_to_end("float32", start, statistics)
+        networks = self._networks(precision, start, statistics)
+        if stage.self_critical:
+            reward = CiderReward(self.batches.arrays[1])
+            self.model = SelfCritical(*networks, reward, recipe.scst_samples, recipe.max_words, seed)
+        else:
+            self.model = EndToEnd(*networks)
+        self.averaged = EndToEnd(*self._networks("float32", start, statistics))
         self.search = Search(self.averaged.decoder, recipe.beam_size, recipe.max_words)
         encoder_variables = self.model.encoder.network.trainable_variables if source.encoder else ()
         optimizer = make_optimizer(
@@ -143,7 +149,8 @@ class Trainer:
             "history": list(history),
         }
 
-    def _end_to_end(self, policy, start, statistics):
+    def _networks(self, policy, start, statistics):
+        """A decoder, and an encoder or None, with the weights that the stage begins with."""
         recipe, encoder = self.recipe, self.source.encoder
         decoder = AttentionDecoder(
             len(self.tokenizer),
@@ -163,10 +170,7 @@ class Trainer:
             encoder = encoder.copy()
             encoder.weights = "trained"
             encoder.freeze_below(recipe.finetune_encoder)
-        if not self.stage.self_critical:
-            return EndToEnd(decoder, encoder)
-        reward = CiderReward(self.batches.arrays[1])
-        return SelfCritical(decoder, encoder, reward, recipe.scst_samples, recipe.max_words, seed=self._seed[0])
+        return decoder, encoder
 
     def resume(self):
         """Go on from the checkpoint."""
@@ -216,14 +220,14 @@ class Trainer:
         for target, value in zip(self.averaged.trainable_variables, optimizer._model_variables_moving_average):
             target.assign(value)
         started = time.perf_counter()
-        regions = self.source.regions(self.averaged.encoder, self.val)
-        written = [" ".join(words) for words in caption_photos(self.search, regions, self.tokenizer)]
+        captions = caption_photos(self.search, self.source, self.averaged.encoder, self.val, self.tokenizer)
+        written = [" ".join(words) for words in captions]
         scores = metrics.evaluate(
             {photo.id: list(photo.references) for photo in self.val},
             {photo.id: caption for photo, caption in zip(self.val, written)},
             which=("Bleu", "CIDEr"),
         )
-        captions = len(self.batches.photos) * recipe.captions_per_photo
+        references = len(self.batches.photos) * recipe.captions_per_photo
         row = {
             "stage": self.stage.name,
             "epoch": progress["epoch"] + 1,
@@ -232,7 +236,7 @@ class Trainer:
             "val_CIDEr": round(scores["CIDEr"], 5),
             "distinct_captions": len(set(written)),
             "learning_rate": float(ops.convert_to_numpy(optimizer.learning_rate)),
-            "captions_per_second": round(captions * steps / self.batches.steps_per_epoch / seconds),
+            "captions_per_second": round(references * steps / self.batches.steps_per_epoch / seconds),
             "minutes": round(seconds / 60, 2),
             "validation_seconds": round(time.perf_counter() - started, 1),
         }
