@@ -99,21 +99,20 @@ class Batches:
         source: a RegionSource or PhotoSource.
         photos: the training photos.
         tokenizer, recipe: as trained with.
-        seed: of order and variation; a number or a list of numbers.
+        seed: of order and variation.
     """
 
     def __init__(self, source, photos, tokenizer, recipe, seed):
-        self.source, self.photos, self.batch_size = source, photos, recipe.batch_size
-        self.seed = seed if isinstance(seed, list) else [seed]
+        self.source, self.photos, self.seed, self.batch_size = source, photos, seed, recipe.batch_size
         self.arrays = caption_arrays(photos, tokenizer, recipe.captions_per_photo, recipe.max_words)
         self.steps_per_epoch = -(-len(photos) // recipe.batch_size)
 
     def batch(self, epoch, step):
         """Regions or pixels, input words and targets of one step; the last batch is filled up with padding."""
-        order = np.random.default_rng([*self.seed, epoch]).permutation(len(self.photos))
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.photos))
         chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
         inputs, targets = (array[chosen] for array in self.arrays)
-        generator = np.random.default_rng([*self.seed, epoch, step])
+        generator = np.random.default_rng([self.seed, epoch, step])
         loaded = self.source.load([self.photos[i] for i in chosen], generator)
         fill = self.batch_size - len(chosen)
         return tuple(np.pad(a, [(0, fill)] + [(0, 0)] * (a.ndim - 1)) for a in (loaded, inputs, targets))

@@ -118,11 +118,11 @@ class Trainer:
         precision=None,
         checkpoint_steps=CHECKPOINT_STEPS,
     ):
-        self._seed = [seed, stage.number]
-        keras.utils.set_random_seed(seed + 1000 * stage.number)
+        seed += 1000 * stage.number  # so that stages see the photos in other orders
+        keras.utils.set_random_seed(seed)
         self.recipe, self.stage, self.tokenizer, self.source, self.val = recipe, stage, tokenizer, source, val
         self.checkpoint_steps = checkpoint_steps
-        self.batches = Batches(source, train, tokenizer, recipe, self._seed)
+        self.batches = Batches(source, train, tokenizer, recipe, seed)
         statistics = None if start else source.regions(source.encoder, train[:_STATISTICS_PHOTOS])
         precision = precision or ("mixed_bfloat16" if bfloat16_is_faster() else "float32")
         networks = self._networks(precision, start, statistics)
