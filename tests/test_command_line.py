@@ -12,7 +12,9 @@ import evaluate
 import inference
 import train
 from utils import console, recipes, shapes
+from utils.captioner import Captioner
 from utils.images import sample_photo
+from utils.training import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -124,6 +126,36 @@ def test_an_interrupted_run_is_never_lost_by_accident_and_can_be_resumed(tiny, c
     assert status == 0, error
     assert "epoch 2:" in output
     assert not (tiny / "models" / "shapes" / "checkpoint.npz").exists()
+
+
+def test_all_stages_one_after_the_other_and_resumed_in_between(tiny, command, monkeypatch):
+    """The encoder learns tags, then the decoder, both together, and both on the reward."""
+    recipe = replace(recipes.RECIPES["shapes"], epochs=1, tagging_epochs=1, finetune_epochs=1)
+    monkeypatch.setitem(recipes.RECIPES, "shapes", recipe)
+    flags = ("--finetune_encoder", "block1_conv1", "--scst_epochs", "1")
+    inner, saves = Captioner.save, []
+
+    def save(self, folder):
+        saves.append(1)
+        if len(saves) == 2:
+            raise KeyboardInterrupt
+        inner(self, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Captioner, "save", save)
+        patch.setattr(Trainer, "is_best", True)  # so that each stage writes its model
+        status, _, error = command(train, *flags)
+    assert status == 130, error
+    assert {"tagged_encoder.weights.h5", "regions"} <= {p.name for p in Path("models/shapes").iterdir()}
+    status, output, error = command(train, *flags, "--resume")
+    assert status == 0, error
+    assert "finetuning epoch 1" in output
+    rows = Path("models/shapes/history.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == ["tagging", "decoder", "finetuning", "self-critical"]
+    written = {path.name for path in Path("models/shapes").iterdir()}
+    assert "encoder.weights.h5" in written
+    assert not {"tagged_encoder.weights.h5", "regions", "run.json"} & written
+    assert Captioner.from_folder("models/shapes").encoder.weights == "trained"
 
 
 def test_a_photo_is_captioned_with_a_picture_of_the_attention(model, command, tmp_path):

@@ -29,7 +29,7 @@ def worker(folder, stage, *moment):
 
 @pytest.mark.parametrize(
     ("stage", "kills"),
-    [("decoder", ("step:3", "checkpoint:2", "step:4")), ("finetuning", ("step:3",)), ("self-critical", ("step:3",))],
+    [("decoder", ("step:3", "checkpoint:2", "step:4")), ("tagging", ("step:3",)), ("self-critical", ("step:3",))],
 )
 def test_killed_runs_end_with_the_weights_of_one_that_was_not(tmp_path, stage, kills):
     """Dropout is on; the kills come mid-epoch, at an epoch's end, and while a checkpoint is written."""
@@ -80,7 +80,7 @@ def test_eight_images_are_memorised_word_for_word(tmp_path):
         epochs=60, batch_size=8, units=48, attention_units=24, embedding_size=24, max_words=8, captions_per_photo=1,
         dropout=0.0, label_smoothing=0.0, learning_rate=0.02, warmup_steps=5, averaging=0.5, patience=60,
     )  # fmt: skip
-    regions, stage = RegionSource(Regions()), recipe.stages()[0]
+    regions, (stage,) = RegionSource(Regions()), recipe.stages()
     trainer = Trainer(recipe, stage, Tokenizer.fit(captions, 1), regions, photos, photos, tmp_path)
     trainer.fit()
     written = caption_photos(trainer.search, regions, None, photos, trainer.tokenizer)

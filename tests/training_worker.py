@@ -51,7 +51,8 @@ def make_trainer(folder, stage="decoder"):
     Path(folder).mkdir(exist_ok=True)
     photos = make_photos(folder)
     recipe = Recipe(
-        epochs=3, finetune_epochs=2, scst_epochs=2, finetune_encoder="block1_conv1", scst_dropout=0.1, batch_size=3,
+        epochs=3, tagging_epochs=2, finetune_epochs=2, scst_epochs=2, finetune_encoder="block1_conv1",
+        scst_dropout=0.1, batch_size=3,
         units=16, attention_units=8, embedding_size=8, max_words=8, captions_per_photo=3,
         dropout=0.3, warmup_steps=3, beam_size=2, learning_rate=0.02,
     )  # fmt: skip
@@ -103,7 +104,7 @@ def main(folder, stage, moment=""):
     for model in (trainer.model, trainer.averaged):
         for value in model.get_weights():
             digest.update(value.tobytes())
-    history = [(row["loss"], row["val_CIDEr"], row["val_Bleu_4"]) for row in trainer.history]
+    history = [(row["loss"], row["val_CIDEr"], row["val_tag_precision"]) for row in trainer.history]
     print("result", digest.hexdigest(), history)
 
 

@@ -178,10 +178,10 @@ class Captioner:
         for name in ("vocabulary.txt", _DECODER_FILE, *[_ENCODER_FILE] * trained):
             if not (folder / name).is_file():
                 raise InputError(f"{folder}: damaged model folder, {name} is missing")
-        weights = folder / _ENCODER_FILE if trained else encoder_weights or settings["weights"]
+        weights = "random" if trained else encoder_weights or settings["weights"]
         encoder = Encoder(**settings | {"weights": weights})
         if trained:
-            encoder.weights = "trained"
+            encoder.load_trained(folder / _ENCODER_FILE)
         if encoder.fingerprint != fingerprint:
             raise InputError(
                 f"{folder}: was trained with other weights of {encoder.name} than {encoder.weights}; "

@@ -51,7 +51,7 @@ def write_card(folder, captioner, history, counts, references=5):
         counts: photos by split.
         references: captions a photo has at most.
     """
-    best = max(history, key=lambda row: row["val_CIDEr"])
+    best = max(history, key=lambda row: row["val_CIDEr"] or 0)
     recipe, encoder = captioner.training, captioner.encoder
     text = _CARD.format(
         dataset=captioner.dataset,

@@ -220,6 +220,16 @@ class Encoder:
         twin.weights = self.weights
         return twin
 
+    def load_trained(self, file):
+        """Take the weights that `network.save_weights` of such an encoder wrote.
+
+        Raises:
+            InputError: the file is not there, or is of another encoder.
+        """
+        _load_file(self.network, file)
+        self.weights = "trained"
+        self.__dict__.pop("fingerprint", None)
+
     def freeze_below(self, layer):
         """Make the layers after `layer` trainable, and `layer` and those before it not.
 

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,12 +16,18 @@ from utils.card import write_card
 from utils.checkpoint import read_progress
 from utils.datasets import load_dataset
 from utils.encoders import Encoder
-from utils.errors import InputError
+from utils.errors import ImageError, InputError
 from utils.features import RegionCache
 from utils.hardware import matmul_rate
+from utils.images import open_photo
 from utils.progress import silent
 from utils.tokenizer import Tokenizer
 from utils.training import Trainer
+
+# What lies in a model folder only while it is being trained: the encoder after
+# the tagging stage, and the regions that it extracts for the decoder stage.
+_TAGGED_ENCODER = "tagged_encoder.weights.h5"
+_OWN_REGIONS = "regions"
 
 # Room for checkpoint, model and pictures; asked for before the work starts.
 _OUTPUT_BYTES = 500_000_000
@@ -78,18 +85,26 @@ def train(
     if recipe.encoder_weights == "random":
         say(f"{encoder.name} has random weights: it has never seen a photo, which suffices for drawn scenes only")
     _claim_output(folder, settings, resume)
-    cache = RegionCache(cache_dir, dataset, encoder)
-    splits = cache_regions(cache, splits, say, progress)
+    stages = recipe.stages()
+    if stages[0].tagging:
+        splits = leave_out_unreadable(splits, say, progress)
 
     begun = read_progress(folder / "checkpoint.npz") or {"stage": None, "precision": None, "history": []}
-    history, precision, stages = begun["history"], begun["precision"], recipe.stages()
-    stages = stages[next((n for n, stage in enumerate(stages) if stage.name == begun["stage"]), 0) :]
-    for stage in stages:
+    history, precision = begun["history"], begun["precision"]
+    for stage in stages[next((n for n, stage in enumerate(stages) if stage.name == begun["stage"]), 0) :]:
         start = None
-        if stage.number:
+        if stage.name not in ("tagging", "decoder"):
             captioner = Captioner.from_folder(folder)
             start, encoder = captioner.decoder, captioner.encoder
-        source = PhotoSource(encoder) if stage.on_photos else RegionSource(cache)
+        elif stage.name == "decoder" and recipe.finetune_encoder:
+            encoder.load_trained(folder / _TAGGED_ENCODER)
+        if stage.on_photos:
+            source = PhotoSource(encoder)
+        else:
+            # Nobody but this run needs the regions of an encoder that is still being trained.
+            cache = RegionCache(folder / _OWN_REGIONS if recipe.finetune_encoder else cache_dir, dataset, encoder)
+            splits = cache_regions(cache, splits, say, progress)
+            source = RegionSource(cache)
         trainer = Trainer(
             recipe, stage, tokenizer, source, splits["train"], splits["val"], folder, seed, start, history, precision
         )
@@ -99,7 +114,8 @@ def train(
         history, precision = trainer.history, trainer.progress["precision"]
     captioner = Captioner.from_folder(folder)
     write_card(folder, captioner, history, {split: len(photos) for split, photos in splits.items()})
-    for name in ("run.json", "checkpoint.npz"):
+    shutil.rmtree(folder / _OWN_REGIONS, ignore_errors=True)
+    for name in (_TAGGED_ENCODER, "run.json", "checkpoint.npz"):
         (folder / name).unlink(missing_ok=True)
     return captioner
 
@@ -107,17 +123,20 @@ def train(
 def _train_stage(trainer, encoder, folder, settings, say, progress, callbacks):
     """Fit one stage; whatever is the best so far lies in the folder."""
     recipe, stage = trainer.recipe, trainer.stage
-    total, decoder = _millions(trainer.model), _millions(trainer.model.decoder)
     say(
-        f"{stage.name}: {total:.1f} million weights are trained"
-        + (f", {total - decoder:.1f} of them the encoder's" if stage.on_photos else "")
-        + f"; {encoder.rows} × {encoder.columns} regions, {trainer.model.decoder.compute_dtype}, "
+        f"{stage.name}: {_millions(trainer.model):.1f} million weights are trained"
+        + (f", {_millions(trainer.model.encoder.network):.1f} of them the encoder's" if stage.on_photos else "")
+        + f"; {encoder.rows} × {encoder.columns} regions, {trainer.progress['precision']}, "
         f"{trainer.batches.steps_per_epoch} steps an epoch, {stage.epochs} epochs at most"
     )
 
     def after_epoch(trainer):
-        if trainer.is_best:
-            averaged = trainer.averaged
+        averaged = trainer.averaged
+        if trainer.is_best and stage.tagging:
+            partial = folder / f"partial.{_TAGGED_ENCODER}"
+            averaged.encoder.network.save_weights(partial)
+            os.replace(partial, folder / _TAGGED_ENCODER)
+        elif trainer.is_best:
             Captioner(
                 averaged.encoder or encoder,
                 trainer.tokenizer,
@@ -127,21 +146,46 @@ def _train_stage(trainer, encoder, folder, settings, say, progress, callbacks):
                 settings["recipe"],
             ).save(folder)
         _write_history(folder, trainer.history)
-        row = trainer.history[-1]
-        say(
-            f"{stage.name} epoch {row['epoch']}: loss {row['loss']:.3f}, val CIDEr {row['val_CIDEr']:.3f}, "
-            f"BLEU-4 {row['val_Bleu_4']:.3f}, {row['distinct_captions']} distinct captions "
-            f"({row['captions_per_second']} captions/s, validation {row['validation_seconds']:.0f} s)"
-            + (", best so far" if trainer.is_best else "")
-        )
+        say(_describe_epoch(trainer.history[-1]) + (", best so far" if trainer.is_best else ""))
 
     trainer.fit(after_epoch, progress, callbacks)
     if trainer.should_stop():
-        say(f"{stage.name} stopped: no better CIDEr for {recipe.patience} epochs")
+        say(f"{stage.name} stopped: no better score for {recipe.patience} epochs")
+
+
+def _describe_epoch(row):
+    if row["val_CIDEr"] is None:
+        scores = f"val tags' mean average precision {row['val_tag_precision']:.3f}"
+    else:
+        scores = (
+            f"val CIDEr {row['val_CIDEr']:.3f}, BLEU-4 {row['val_Bleu_4']:.3f}, "
+            f"{row['distinct_captions']} distinct captions"
+        )
+    return (
+        f"{row['stage']} epoch {row['epoch']}: loss {row['loss']:.3f}, {scores} "
+        f"({row['captions_per_second']} captions/s, validation {row['validation_seconds']:.0f} s)"
+    )
 
 
 def _millions(model):
     return sum(int(variable.shape.num_elements()) for variable in model.trainable_variables) / 1e6
+
+
+def leave_out_unreadable(splits, say, progress):
+    """The splits, lists of Photo, without photos whose files cannot be read; says which."""
+    photos = [photo for split in splits.values() for photo in split]
+    bad = {}
+
+    def check(photo):
+        try:
+            open_photo(photo.path, at_least=1)  # decoded as small as can be
+        except ImageError as error:
+            bad[photo.id] = error
+
+    with ThreadPoolExecutor() as pool, progress(total=len(photos), unit="photo", desc="reading") as bar:
+        for _ in pool.map(check, photos):
+            bar.update()
+    return _keep_readable(splits, bad, lambda photo: photo.id not in bad, say)
 
 
 def cache_regions(cache, splits, say, progress):
@@ -173,11 +217,17 @@ def cache_regions(cache, splits, say, progress):
             f"{rate:.1f} photos/s, {rate * encoder.operations / 1e9:.0f} GFLOP/s: {share:.0%} of this machine's "
             f"float32 matrix products; {cache.bytes_per_photo() / 1000:.1f} KB a photo"
         )
+    return _keep_readable(splits, bad, lambda photo: photo in cache, say)
+
+
+def _keep_readable(splits, bad, readable, say):
+    """The splits' photos that are `readable`; tells of those that are `bad`, a dict of ImageError."""
     if bad:
         for error in list(bad.values())[:5]:
             say(f"left out: {error}")
-        say(f"{len(bad)} of {len(photos)} photos cannot be read and are left out")
-    kept = {split: [photo for photo in photos if photo in cache] for split, photos in splits.items()}
+        count = sum(len(photos) for photos in splits.values())
+        say(f"{len(bad)} of {count} photos cannot be read and are left out")
+    kept = {split: [photo for photo in photos if readable(photo)] for split, photos in splits.items()}
     for split, photos in kept.items():
         if not photos:
             raise InputError(f"no photo of split {split} can be read")

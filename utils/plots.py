@@ -68,7 +68,9 @@ def training_figure(history):
         figure.subplots(1, 3),
         (("loss", "training loss"), ("val_CIDEr", "validation CIDEr"), ("val_Bleu_4", "validation BLEU-4")),
     ):
-        axis.plot(epochs, [float(row[name]) for row in history], marker="o", markersize=3)
+        # A stage that writes no captions has no scores of them.
+        values = [math.nan if row[name] in (None, "") else float(row[name]) for row in history]
+        axis.plot(epochs, values, marker="o", markersize=3)
         for begin in begins:
             axis.axvline(begin, color="grey", linestyle=":")
         axis.set(title=label, xlabel="epoch")

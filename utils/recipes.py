@@ -8,13 +8,14 @@ class Stage:
     """A part of a run that has a goal, and data, of its own.
 
     Args:
-        name: "decoder", "finetuning" or "self-critical".
-        number: its place in a run of all stages.
+        name: "tagging", "decoder", "finetuning" or "self-critical".
+        number: sets its random choices apart from those of the other stages.
         epochs: at most.
         learning_rate: at its peak.
         dropout: of the decoder.
         on_photos: whether it trains on photos rather than on cached regions.
         self_critical: whether it maximises a reward rather than likelihood.
+        tagging: whether it trains the encoder alone, to name the words of captions.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Stage:
     dropout: float
     on_photos: bool = False
     self_critical: bool = False
+    tagging: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Recipe:
     units: int = 512
     attention_units: int = 512
     embedding_size: int = 256
-    max_words: int = 20  # longer captions are cut
+    max_words: int = 16  # longer captions are cut
     captions_per_photo: int = 5
     dropout: float = 0.4
     label_smoothing: float = 0.1
@@ -54,28 +56,35 @@ class Recipe:
     averaging: float = 0.997  # momentum of the averaged weights
     clip_norm: float = 5.0
     beam_size: int = 3  # of the validation captions
-    patience: int = 4  # epochs without a better CIDEr before a stage stops
+    patience: int = 5  # epochs without a better CIDEr before a stage stops
 
-    finetune_epochs: int = 12
+    tagging_epochs: int = 10
+    tagging_learning_rate: float = 1e-3
+    finetune_epochs: int = 8
     finetune_learning_rate: float = 5e-4
-    encoder_pace: float = 0.2  # the encoder's learning rate over the decoder's
-    scst_learning_rate: float = 1e-4
+    encoder_pace: float = 0.4  # the encoder's learning rate over the decoder's
+    scst_learning_rate: float = 1.5e-4
     scst_samples: int = 5  # captions drawn for each photo
     scst_dropout: float = 0.0
 
     def stages(self):
         """The stages that this recipe goes through."""
         joint = self.finetune_encoder is not None
-        stages = [Stage("decoder", 0, self.epochs, self.learning_rate, self.dropout)]
+        stages = []
         if joint:
             stages.append(
-                Stage("finetuning", 1, self.finetune_epochs, self.finetune_learning_rate, self.dropout, on_photos=True)
+                Stage("tagging", 1, self.tagging_epochs, self.tagging_learning_rate, 0.3, on_photos=True, tagging=True)
+            )
+        stages.append(Stage("decoder", 0, self.epochs, self.learning_rate, self.dropout))
+        if joint:
+            stages.append(
+                Stage("finetuning", 2, self.finetune_epochs, self.finetune_learning_rate, self.dropout, on_photos=True)
             )
         if self.scst_epochs:
             stages.append(
                 Stage(
                     "self-critical",
-                    2,
+                    3,
                     self.scst_epochs,
                     self.scst_learning_rate,
                     self.scst_dropout,

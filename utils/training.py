@@ -4,10 +4,11 @@ import time
 from pathlib import Path
 
 import keras
+import numpy as np
 from keras import ops
 
 from utils import metrics
-from utils.batches import Batches
+from utils.batches import Batches, caption_arrays
 from utils.checkpoint import Checkpoint
 from utils.decoder import AttentionDecoder
 from utils.end_to_end import EndToEnd
@@ -18,9 +19,16 @@ from utils.progress import silent
 from utils.rewards import CiderReward
 from utils.search import Search
 from utils.self_critical import SelfCritical
+from utils.tagging import Tagger, TagLoss, tag_precision, tag_shares
 
 # Steps between two checkpoints: a few minutes on two cores.
 CHECKPOINT_STEPS = 200
+
+# Validation scores in the history; a stage has those of what it writes.
+SCORES = ("val_Bleu_4", "val_CIDEr", "distinct_captions", "val_tag_precision")
+
+# Photos whose tags are looked for together.
+_TAGGED_PHOTOS = 64
 
 # Photos whose regions give the channels' mean and deviation.
 _STATISTICS_PHOTOS = 500
@@ -123,21 +131,17 @@ class Trainer:
         self.recipe, self.stage, self.tokenizer, self.source, self.val = recipe, stage, tokenizer, source, val
         self.checkpoint_steps = checkpoint_steps
         self.batches = Batches(source, train, tokenizer, recipe, seed)
-        statistics = None if start else source.regions(source.encoder, train[:_STATISTICS_PHOTOS])
+        self._statistics = None if start else source.regions(source.encoder, train[:_STATISTICS_PHOTOS])
         precision = precision or ("mixed_bfloat16" if bfloat16_is_faster() else "float32")
-        networks = self._networks(precision, start, statistics)
-        if stage.self_critical:
-            reward = CiderReward(self.batches.arrays[1])
-            self.model = SelfCritical(*networks, reward, recipe.scst_samples, recipe.max_words, seed)
-        else:
-            self.model = EndToEnd(*networks)
-        self.averaged = EndToEnd(*self._networks("float32", start, statistics))
-        self.search = Search(self.averaged.decoder, recipe.beam_size, recipe.max_words)
+        self.model, self.averaged = self._make_model(precision, start, stage), self._make_model("float32", start)
+        if not stage.tagging:
+            self.search = Search(self.averaged.decoder, recipe.beam_size, recipe.max_words)
         encoder_variables = self.model.encoder.network.trainable_variables if source.encoder else ()
         optimizer = make_optimizer(
             recipe, stage.learning_rate, stage.epochs * self.batches.steps_per_epoch, encoder_variables
         )
-        self.model.compile(optimizer, CaptionLoss(recipe.label_smoothing), jit_compile=False)
+        loss = TagLoss() if stage.tagging else CaptionLoss(recipe.label_smoothing)
+        self.model.compile(optimizer, loss, jit_compile=False)
         optimizer.build(self.model.trainable_variables)
         self.checkpoint = Checkpoint(Path(folder) / "checkpoint.npz", self.model)
         self.progress = {
@@ -149,28 +153,35 @@ class Trainer:
             "history": list(history),
         }
 
-    def _networks(self, policy, start, statistics):
-        """A decoder, and an encoder or None, with the weights that the stage begins with."""
-        recipe, encoder = self.recipe, self.source.encoder
+    def _make_model(self, policy, start, stage=None):
+        """A model with the weights that the stage begins with; without `stage`, one that is only used."""
+        recipe, encoder, dropout = self.recipe, self.source.encoder, self.stage.dropout
+        if encoder:
+            encoder = encoder.copy()
+            encoder.weights = "trained"
+            encoder.freeze_below(recipe.finetune_encoder)
+        if self.stage.tagging:
+            tagger = Tagger(encoder, len(self.tokenizer), dropout)
+            tagger.prepare(self._statistics, self.batches.arrays[1])
+            return tagger
         decoder = AttentionDecoder(
             len(self.tokenizer),
             units=recipe.units,
             attention_units=recipe.attention_units,
             embedding_size=recipe.embedding_size,
-            dropout=self.stage.dropout,
+            dropout=dropout,
             dtype=policy,
         )
         if start:
             decoder.build((None, None, start.region_mean.shape[0]))
             decoder.set_weights(start.get_weights())
         else:
-            decoder.build((None, *statistics.shape[1:]))
-            decoder.standardise(statistics.mean((0, 1)), statistics.std((0, 1)))
-        if encoder:
-            encoder = encoder.copy()
-            encoder.weights = "trained"
-            encoder.freeze_below(recipe.finetune_encoder)
-        return decoder, encoder
+            decoder.build((None, *self._statistics.shape[1:]))
+            decoder.standardise(self._statistics.mean((0, 1)), self._statistics.std((0, 1)))
+        if stage and stage.self_critical:
+            reward = CiderReward(self.batches.arrays[1])
+            return SelfCritical(decoder, encoder, reward, recipe.scst_samples, recipe.max_words, self.batches.seed)
+        return EndToEnd(decoder, encoder)
 
     def resume(self):
         """Go on from the checkpoint."""
@@ -220,21 +231,13 @@ class Trainer:
         for target, value in zip(self.averaged.trainable_variables, optimizer._model_variables_moving_average):
             target.assign(value)
         started = time.perf_counter()
-        captions = caption_photos(self.search, self.source, self.averaged.encoder, self.val, self.tokenizer)
-        written = [" ".join(words) for words in captions]
-        scores = metrics.evaluate(
-            {photo.id: list(photo.references) for photo in self.val},
-            {photo.id: caption for photo, caption in zip(self.val, written)},
-            which=("Bleu", "CIDEr"),
-        )
+        scores = self._validate_tags() if self.stage.tagging else self._validate_captions()
         references = len(self.batches.photos) * recipe.captions_per_photo
         row = {
             "stage": self.stage.name,
             "epoch": progress["epoch"] + 1,
             "loss": round(progress["loss_sum"] / self.batches.steps_per_epoch, 5),
-            "val_Bleu_4": round(scores["Bleu_4"], 5),
-            "val_CIDEr": round(scores["CIDEr"], 5),
-            "distinct_captions": len(set(written)),
+            **{name: scores.get(name) for name in SCORES},
             "learning_rate": float(ops.convert_to_numpy(optimizer.learning_rate)),
             "captions_per_second": round(references * steps / self.batches.steps_per_epoch / seconds),
             "minutes": round(seconds / 60, 2),
@@ -245,6 +248,31 @@ class Trainer:
         progress |= {"epoch": progress["epoch"] + 1, "step": 0, "loss_sum": 0.0}
         self.checkpoint.save(progress)
 
+    def _validate_captions(self):
+        """Scores of free-running captions of the validation photos."""
+        captions = caption_photos(self.search, self.source, self.averaged.encoder, self.val, self.tokenizer)
+        written = [" ".join(words) for words in captions]
+        scores = metrics.evaluate(
+            {photo.id: list(photo.references) for photo in self.val},
+            {photo.id: caption for photo, caption in zip(self.val, written)},
+            which=("Bleu", "CIDEr"),
+        )
+        return {
+            "val_Bleu_4": round(scores["Bleu_4"], 5),
+            "val_CIDEr": round(scores["CIDEr"], 5),
+            "distinct_captions": len(set(written)),
+        }
+
+    def _validate_tags(self):
+        """How well the words of the validation photos' captions are told from the photos."""
+        recipe, logits, shares = self.recipe, [], []
+        for start in range(0, len(self.val), _TAGGED_PHOTOS):
+            photos = self.val[start : start + _TAGGED_PHOTOS]
+            captions = caption_arrays(photos, self.tokenizer, recipe.captions_per_photo, recipe.max_words)[1]
+            shares.append(tag_shares(captions, len(self.tokenizer)))
+            logits.append(self.averaged.tags(self.source.regions(self.averaged.encoder, photos)))
+        return {"val_tag_precision": round(tag_precision(np.concatenate(shares), np.concatenate(logits)), 5)}
+
     @property
     def history(self):
         """A dict per finished epoch."""
@@ -252,10 +280,16 @@ class Trainer:
 
     @property
     def is_best(self):
-        """Whether the last epoch is the first one with the best validation CIDEr."""
-        return all(row["val_CIDEr"] < self.history[-1]["val_CIDEr"] for row in self.history[:-1])
+        """Whether the last epoch is the first one with the best validation score."""
+        *before, last = self._scores(self.history)
+        return all(score < last for score in before)
 
     def should_stop(self):
-        """Whether this stage's CIDEr has not improved for the recipe's `patience` epochs."""
-        scores = [row["val_CIDEr"] for row in self.history if row["stage"] == self.stage.name]
+        """Whether this stage's score has not improved for the recipe's `patience` epochs."""
+        scores = self._scores(row for row in self.history if row["stage"] == self.stage.name)
         return bool(scores) and len(scores) - 1 - scores.index(max(scores)) >= self.recipe.patience
+
+    def _scores(self, rows):
+        """What a stage is judged by, of those rows that have it."""
+        name = "val_tag_precision" if self.stage.tagging else "val_CIDEr"
+        return [row[name] for row in rows if row[name] is not None]
