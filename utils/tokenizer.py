@@ -4,30 +4,23 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from nltk.tokenize import TreebankWordTokenizer
-
+from utils import ptb
 from utils.errors import InputError
 
 PAD, START, END, UNKNOWN = range(4)
 SPECIAL_WORDS = ("<pad>", "<start>", "<end>", "<unk>")
 
-# The tokens that pycocoevalcap drops before it scores; so they are not learnt either.
-PUNCTUATION = frozenset(
-    ["''", "'", "``", "`", "(", ")", "{", "}", "[", "]", ".", "?", "!", ",", ":", "-", "--", "...", ";"]
-)
-
-_treebank = TreebankWordTokenizer()
-
 
 def split_words(text):
-    """A sentence as lower-case Penn Treebank words without punctuation.
+    """The words of a sentence to learn: its Penn Treebank tokens without brackets, faces and the like.
 
-    Needs no Java and no download: `split_words("The dog's ball.")` is
-    `["the", "dog", "'s", "ball"]`.
+    `split_words("The dog's ball (red).")` is `["the", "dog", "'s", "ball", "red"]`.
     """
-    # Treebank rules take a full stop off the end of the text only.
-    text = re.sub(r"\.(?=\s)", " . ", text.replace('"', " "))
-    return [word for word in (token.lower() for token in _treebank.tokenize(text)) if word not in PUNCTUATION]
+    return [token for token in ptb.tokenize(text) if token in "#&$%" or _is_word(token)]
+
+
+def _is_word(token):
+    return token not in ptb.BRACKETS.values() and any(character.isalnum() for character in token)
 
 
 def join_words(words):
