@@ -1,67 +1,172 @@
-"""Caption scores as pycocoevalcap computes them."""
+"""Caption scores as pycocoevalcap computes them, for a split and for every image."""
 
-import contextlib
-import io
+import functools
+import importlib.util
 import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
 
 from utils.errors import InputError
-from utils.tokenizer import split_words
+from utils.ptb import tokenize
 
-# METEOR is a Java program; the others are Python.
-SCORERS = ("Bleu", "METEOR", "ROUGE_L", "CIDEr")
+# METEOR and SPICE are Java programs; the others are Python.
+SCORERS = ("Bleu", "METEOR", "ROUGE_L", "CIDEr", "SPICE")
+
+# As in pycocoevalcap's BLEU: keeps divisions from 0/0.
+_TINY, _SMALL = 1e-15, 1e-9
 
 
-def _scorer(name):
-    # Imported here because the package is large, and only scores need it.
-    if name == "Bleu":
-        from pycocoevalcap.bleu.bleu import Bleu
+@dataclass(frozen=True)
+class Scores:
+    """Scores of captions against references.
 
-        return Bleu(4)
-    if name == "METEOR":
-        from pycocoevalcap.meteor.meteor import Meteor
+    Args:
+        ids: the images, in the order of the arrays.
+        corpus: score of all images together by pycocoevalcap's names.
+        images: the same for each image, float (images,) by name.
+        bleu_counts: float (images, 10): matching and written n-grams of 1 to 4
+            words, written words, words of the closest reference. What corpus
+            BLEU is made of, which is no mean over images.
+    """
 
-        return Meteor()
-    if name == "ROUGE_L":
-        from pycocoevalcap.rouge.rouge import Rouge
+    ids: tuple
+    corpus: dict
+    images: dict
+    bleu_counts: np.ndarray
 
-        return Rouge()
-    from pycocoevalcap.cider.cider import Cider
+    def weighted(self, weights):
+        """Corpus scores with every image counted a number of times, as a bootstrap does.
 
-    return Cider()
+        METEOR, whose corpus score is no mean either, is the mean over images,
+        shifted to agree where all weights are 1.
+
+        Args:
+            weights: float (samples, images).
+
+        Returns:
+            Float (samples,) by name.
+        """
+        result = {}
+        if "Bleu_1" in self.corpus:
+            result = {f"Bleu_{n}": score for n, score in enumerate(_bleu(weights @ self.bleu_counts), 1)}
+        for name in self.corpus.keys() - result.keys():
+            values = self.images[name]
+            result[name] = weights @ values / weights.sum(1) + (self.corpus[name] - values.mean())
+        return result
+
+
+def _bleu(counts):
+    """BLEU-1 to 4 of counts (samples, 10) as in `Scores`; Papineni et al., 2002."""
+    matching, written, length, closest = counts[:, :4], counts[:, 4:8], counts[:, 8], counts[:, 9]
+    precision = np.cumprod((matching + _TINY) / (written + _SMALL), 1)
+    ratio = (length + _TINY) / (closest + _SMALL)
+    penalty = np.exp(np.minimum(0, 1 - 1 / ratio))
+    return [precision[:, n] ** (1 / (n + 1)) * penalty for n in range(4)]
+
+
+@functools.cache
+def available():
+    """The names of `SCORERS` that this machine can run, and why it cannot run the others, by name."""
+    missing = {}
+    if not shutil.which("java"):
+        missing = dict.fromkeys(("METEOR", "SPICE"), "needs java (Debian: default-jre-headless)")
+    else:
+        package = Path(importlib.util.find_spec("pycocoevalcap").submodule_search_locations[0])
+        if not (package / "spice" / "lib" / "stanford-corenlp-3.6.0-models.jar").exists():
+            missing["SPICE"] = (
+                "needs Stanford's models: python -m pycocoevalcap.spice.get_stanford_models in its folder"
+            )
+    return tuple(name for name in SCORERS if name not in missing), missing
 
 
 def evaluate(references, candidates, which=None):
+    """Score candidate captions: the `corpus` of `score`, a dict of floats by pycocoevalcap's names."""
+    return score(references, candidates, which).corpus
+
+
+def score(references, candidates, which=None):
     """Score candidate captions against references.
 
-    Both are split into words as pycocoevalcap does it, lower-cased and without
-    punctuation. BLEU: Papineni et al., 2002; METEOR: Denkowski and Lavie, 2014;
-    ROUGE-L: Lin, 2004; CIDEr: Vedantam et al., 2015, whose document
-    frequencies come from the references given, so a subset's CIDEr is not the
-    whole's.
+    Both are split into the words that pycocoevalcap has from its Java program
+    (utils/ptb.py). BLEU: Papineni et al., 2002, over the whole corpus; METEOR:
+    Denkowski and Lavie, 2014; ROUGE-L: Lin, 2004; CIDEr: Vedantam et al., 2015,
+    with the clipping and the length penalty that the paper calls CIDEr-D, as
+    pycocoevalcap has them. Its document frequencies come from the references
+    given: a subset's CIDEr is not the whole's, and that of a single image is 0.
+    An empty caption scores 0 in everything.
 
     Args:
-        references: captions people gave, a list of strings by image id.
+        references: captions people gave, a list of one or more strings by image id.
         candidates: the caption to score, a string by image id.
         which: names of `SCORERS`; all that this machine can run if None.
 
     Returns:
-        A dict with pycocoevalcap's names: Bleu_1 … Bleu_4, METEOR, ROUGE_L, CIDEr.
+        Scores.
 
     Raises:
-        InputError: the images of both are not the same.
+        InputError: the images of both are not the same, or have no references.
     """
+    _check(references, candidates)
+    ids = tuple(references)
+    truth = {i: [" ".join(tokenize(text)) for text in references[i]] for i in ids}
+    written = {i: [" ".join(tokenize(candidates[i]))] for i in ids}
+    corpus, images, counts = {}, {}, np.zeros((len(ids), 10))
+    for name in SCORERS:
+        if name not in (available()[0] if which is None else which):
+            continue
+        if name == "Bleu":
+            corpus |= _score_bleu(truth, written, images, counts)
+        else:
+            corpus[name], images[name] = _run(name, truth, written)
+    empty = np.array([not written[i][0] for i in ids])
+    for values in images.values():
+        values[empty] = 0
+    return Scores(ids, corpus, images, counts)
+
+
+def _check(references, candidates):
     if references.keys() != candidates.keys():
         missing, extra = len(references.keys() - candidates.keys()), len(candidates.keys() - references.keys())
         raise InputError(f"captions and references do not match: {missing} images without caption, {extra} unknown")
     if not references:
         raise InputError("there are no captions to score")
-    if which is None:
-        which = [name for name in SCORERS if name != "METEOR" or shutil.which("java")]
-    truth = {i: [" ".join(split_words(text)) for text in texts] for i, texts in references.items()}
-    written = {i: [" ".join(split_words(text))] for i, text in candidates.items()}
-    scores = {}
-    for name in which:
-        with contextlib.redirect_stdout(io.StringIO()):
-            score, _ = _scorer(name).compute_score(truth, written)
-        scores |= {f"Bleu_{n}": float(s) for n, s in enumerate(score, 1)} if name == "Bleu" else {name: float(score)}
-    return scores
+    mute = [str(i) for i, texts in references.items() if not texts]
+    if mute:
+        raise InputError(f"{len(mute)} images have no references, such as {mute[0]}")
+
+
+def _score_bleu(truth, written, images, counts):
+    # Not pycocoevalcap's Bleu, which prints; this is what it calls.
+    from pycocoevalcap.bleu.bleu_scorer import BleuScorer
+
+    scorer = BleuScorer(n=4)
+    for i in truth:
+        scorer += (written[i][0], truth[i])
+    corpus, by_image = scorer.compute_score(option="closest")
+    images |= {f"Bleu_{n}": np.array(values) for n, values in enumerate(by_image, 1)}
+    for row, counted in zip(counts, scorer.ctest):
+        length = counted["testlen"]
+        closest = min((abs(other - length), other) for other in counted["reflen"])[1]
+        row[:] = [*counted["correct"], *counted["guess"], length, closest]
+    return {f"Bleu_{n}": float(value) for n, value in enumerate(corpus, 1)}
+
+
+def _run(name, truth, written):
+    """Corpus score and scores by image, of METEOR, ROUGE_L, CIDEr or SPICE."""
+    # Imported here because the package is large, and only scores need it.
+    if name == "METEOR":
+        from pycocoevalcap.meteor.meteor import Meteor as Scorer
+    elif name == "ROUGE_L":
+        from pycocoevalcap.rouge.rouge import Rouge as Scorer
+    elif name == "CIDEr":
+        from pycocoevalcap.cider.cider import Cider as Scorer
+    else:
+        from pycocoevalcap.spice.spice import Spice as Scorer
+    corpus, images = Scorer().compute_score(truth, written)
+    if name == "SPICE":
+        # It gives its images sorted.
+        images = dict(zip(sorted(truth), (scores["All"]["f"] for scores in images)))
+        images = [images[i] for i in truth]
+    return float(corpus), np.array(images, float)
