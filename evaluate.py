@@ -1,21 +1,28 @@
-"""Score a trained model: `python evaluate.py --model models/flickr8k --dataset flickr8k`."""
+"""Score captions: `python evaluate.py --model models/flickr8k --dataset flickr8k`."""
 
 from pathlib import Path
 
 from utils import console
+from utils.errors import InputError
 from utils.model_folder import read_config
 from utils.recipes import RECIPES
 
-DESCRIPTION = """Score a model's captions against people's.
+DESCRIPTION = """Score captions against people's.
 
-Captions are written free-running, by beam search, and scored against all
-references of a photo as pycocoevalcap does it."""
+A model's captions are written free-running, by beam search; --captions takes
+anyone's, and needs neither model nor photos. All references of a photo count,
+and words and scores are pycocoevalcap's."""
 
 
 def parse_arguments(arguments=None):
     """The command line as a namespace."""
     parser = console.Parser(DESCRIPTION)
-    parser.add_argument("--model", type=Path, help="the model folder (default: models/DATASET)")
+    parser.add_argument(
+        "--model", type=Path, nargs="+", help="model folders (default: models/DATASET, or none with --captions)"
+    )
+    parser.add_argument(
+        "--captions", type=Path, nargs="+", default=[], metavar="FILE", help="captions in COCO's results format"
+    )
     parser.add_argument("--dataset", choices=sorted(RECIPES), default="shapes", help="default: shapes")
     parser.add_argument("--data_dir", type=Path, help="folder of the dataset (default: data/DATASET)")
     parser.add_argument(
@@ -26,47 +33,78 @@ def parse_arguments(arguments=None):
     parser.add_argument(
         "--seed", type=console.number(int, 0, 2**31 - 1), default=0, help="of the scenes of shapes (default: 0)"
     )
-    parser.add_argument("--beam_size", type=console.number(int, 1, 100), default=3, help="hypotheses kept (default: 3)")
+    parser.add_argument(
+        "--beam_size", type=console.number(int, 1, 100), nargs="+", default=[3], help="hypotheses kept (default: 3)"
+    )
+    parser.add_argument("--compare", action="store_true", help="test whether the others differ from the first")
+    parser.add_argument(
+        "--baselines", action="store_true", help="add people and nearest neighbours (extracts the training photos)"
+    )
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write an HTML page with photos and attention here")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores here")
     parser.add_argument(
         "--captions_out", type=Path, metavar="FILE", help="write the captions here, in COCO's results format"
     )
     parsed = parser.parse_args(arguments)
     parsed.data_dir = parsed.data_dir or Path("data") / parsed.dataset
-    parsed.model = parsed.model or Path("models") / parsed.dataset
+    if parsed.model is None:
+        parsed.model = [] if parsed.captions else [Path("models") / parsed.dataset]
+    several = len(parsed.model) * len(parsed.beam_size) + len(parsed.captions)
+    if parsed.compare and several < 2:
+        parser.error("--compare: give two models, beam sizes or files of captions")
+    if parsed.captions_out and several > 1:
+        parser.error("--captions_out: takes the captions of one model with one beam size")
     return parsed
 
 
-def main():
-    """Evaluate, from the arguments to the table."""
-    arguments = parse_arguments()
-    console.check_outputs([arguments.json, arguments.captions_out])
-    read_config(arguments.model)
-    console.import_tensorflow()
-    from utils.evaluation import evaluate_model
+def measure(arguments):
+    """The split, an Evaluation for each model, beam size and file, and baselines' Evaluations."""
+    if arguments.model:
+        console.import_tensorflow()
+    from utils import evaluation
 
-    result = evaluate_model(
-        arguments.model,
-        arguments.dataset,
-        arguments.data_dir,
-        cache_dir=arguments.cache_dir,
-        split=arguments.split,
-        beam_size=arguments.beam_size,
-        seed=arguments.seed,
-        encoder_weights=arguments.encoder_weights,
-        say=console.say,
-        progress=console.progress,
+    split = evaluation.open_split(
+        arguments.dataset, arguments.data_dir, arguments.split, arguments.seed, bool(arguments.model), console.say
     )
-    console.say(
-        "", result.heading, console.table([(n, f"{v:.4f}") for n, v in result.scores.items()], ("score", "value"))
-    )
-    if result.scene_scores:
-        console.say("", "Against the scenes themselves:", result.describe_scenes())
+    common = {"encoder_weights": arguments.encoder_weights, "say": console.say, "progress": console.progress}
+    results, neighbours = [], []
+    for model in arguments.model:
+        results += evaluation.evaluate_model(split, model, arguments.cache_dir, arguments.beam_size, **common)
+    results += [evaluation.evaluate_captions(split, path, console.say) for path in arguments.captions]
+    if arguments.baselines and arguments.model:
+        neighbours = [
+            evaluation.evaluate_neighbours(
+                split, arguments.model[0], arguments.data_dir, arguments.cache_dir, arguments.seed, **common
+            )
+        ]
+    return split, results, neighbours
+
+
+def main(arguments=None):
+    """Evaluate, from the arguments to the table."""
+    arguments = parse_arguments(arguments)
+    console.check_outputs([arguments.json, arguments.captions_out, arguments.report])
+    for model in arguments.model:
+        read_config(model)
+    for path in arguments.captions:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file of captions")
+    split, results, neighbours = measure(arguments)
+    from utils import baselines, score_table
+
+    people = baselines.human_scores(split.references) if arguments.baselines else {}
+    differences = score_table.compare_all(results) if arguments.compare else []
+    console.say("", *score_table.lines(split, results, neighbours, people, differences))
     if arguments.json:
-        console.write_json(arguments.json, result.scores | result.scene_scores)
+        console.write_json(arguments.json, score_table.as_json(split, results, neighbours, people, differences))
     if arguments.captions_out:
-        results = [{"image_id": photo_id, "caption": text} for photo_id, text in result.captions.items()]
-        console.write_json(arguments.captions_out, results)
+        captions = [{"image_id": photo_id, "caption": text} for photo_id, text in results[0].captions.items()]
+        console.write_json(arguments.captions_out, captions)
+    if arguments.report:
+        from utils import report
+
+        report.write_report(arguments.report, split, results[0])
+        console.say(f"report: {arguments.report}")
     return 0
 
 

@@ -56,13 +56,14 @@ class Dataset:
         return photos
 
 
-def load_dataset(name, data_dir, seed=0):
+def load_dataset(name, data_dir, seed=0, with_photos=True):
     """Read a dataset.
 
     Args:
         name: "shapes" or "flickr8k".
         data_dir: its folder; `shapes` is drawn into it if need be.
         seed: of the scenes that are drawn.
+        with_photos: False to keep the rows whose photo is not there: captions can be scored without.
 
     Raises:
         InputError: unknown name, nothing there, or a file that makes no sense.
@@ -70,10 +71,10 @@ def load_dataset(name, data_dir, seed=0):
     readers = {"shapes": _read_shapes, "flickr8k": _read_flickr8k}
     if name not in readers:
         raise InputError(f"unknown dataset {name}: choose one of {', '.join(readers)}")
-    return readers[name](Path(data_dir), seed)
+    return readers[name](Path(data_dir), seed, with_photos)
 
 
-def _read_shapes(folder, seed):
+def _read_shapes(folder, seed, with_photos):
     scenes = shapes.load_scenes(folder, seed)
     return Dataset("shapes", [Photo(s.id, s.path, s.split, s.references) for s in scenes])
 
@@ -122,7 +123,7 @@ def _split_by_hash(image_id):
     return "train" if share < 8 else SPLITS[share - 7]
 
 
-def _read_flickr8k(folder, seed):
+def _read_flickr8k(folder, seed, with_photos):
     """Hodosh et al., 2013, in its original files or in Kaggle's."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; see data/README.md for how to get flickr8k")
@@ -133,12 +134,14 @@ def _read_flickr8k(folder, seed):
     notes = [f"captions from {tokens or table}"]
 
     images = _find(folder, "Flick*r8k_Dataset") or _find(folder, "Images")
-    if not images:
+    if not images and not with_photos:
+        images = folder / "Images"
+    elif not images:
         raise InputError(f"{folder}: no folder of photos (Flicker8k_Dataset or Images); see data/README.md")
     # Kaggle's and the original archive both hold a folder of the same name again.
     nested = images / images.name
     images = nested if nested.is_dir() else images
-    there = {path.name for path in images.iterdir()}
+    there = {path.name for path in images.iterdir()} if with_photos else captions.keys()
 
     splits, photos = {}, []
     for split, official in zip(SPLITS, ("train", "dev", "test")):

@@ -1,105 +1,198 @@
-"""A model's captions for a split of a dataset, with their scores: what evaluate.py calls."""
+"""Captions of a split with their scores and what explains them: what evaluate.py calls."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
-from utils import metrics, shapes
-from utils.captioner import Captioner
+from utils import attention_quality, baselines, bootstrap, coco_results, diversity, metrics, shapes
 from utils.datasets import load_dataset
-from utils.features import RegionCache
-from utils.pipeline import cache_regions
 from utils.progress import silent
 
 # Photos that are decoded together.
 _BATCH_PHOTOS = 50
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What was measured.
+@dataclass
+class Split:
+    """The photos of a split and what people said of them.
 
     Args:
-        heading: says on what: dataset, split, photos, references, words, beam.
-        captions: sentence by image id.
-        scores: as `metrics.evaluate` gives them.
-        scene_scores: for `shapes`, as `shapes.score_captions` gives them.
+        dataset, name: of the dataset and of the split.
+        photos: list of Photo; their files need not be there.
+        training: the training captions.
+        scenes: by photo id, for `shapes`.
     """
 
-    heading: str
-    captions: dict
-    scores: dict
-    scene_scores: dict
+    dataset: str
+    name: str
+    photos: list
+    training: list
+    scenes: dict = field(default_factory=dict)
 
-    def describe_scenes(self):
-        """`scene_scores` in words, a line each."""
-        scores = self.scene_scores
-        return "\n".join(
-            [
-                f"  {scores['right']:.1%} of {scores['mentions']} mentions have colour and shape right",
-                f"  {scores['recall']:.1%} of the objects are mentioned",
-                f"  {scores['attention_gain']:.1f} times uniform attention lies in the mentioned object's box",
-                f"  {scores['pointing']:.1%} of attention peaks lie in it",
-            ]
+    @cached_property
+    def references(self):
+        """Captions people gave, a list by photo id."""
+        return {photo.id: list(photo.references) for photo in self.photos}
+
+    def describe(self):
+        """Dataset, split, photos, references a photo and words, in words."""
+        counts = {len(texts) for texts in self.references.values()}
+        each = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else str(max(counts))
+        return f"{self.dataset} {self.name}: {len(self.photos)} photos, {each} references a photo, Penn Treebank words"
+
+
+@dataclass
+class Evaluation:
+    """Captions of a split, and what was measured.
+
+    Args:
+        name: the model folder or file they come from.
+        beam_size: hypotheses kept; None for captions from a file.
+        captions: sentence by photo id.
+        scores: a metrics.Scores.
+        written: Caption by photo id, with attention; empty for captions from a file.
+        statistics: as `diversity.describe` gives them.
+        attention: as `attention_quality.spread` gives them.
+        scene_scores: for `shapes`, as `shapes.score_captions` gives them.
+        word_kinds: for `shapes`, as `attention_quality.by_word_kind` gives them.
+    """
+
+    name: str
+    beam_size: int | None
+    captions: dict
+    scores: metrics.Scores
+    statistics: dict
+    written: dict = field(default_factory=dict)
+    attention: dict = field(default_factory=dict)
+    scene_scores: dict = field(default_factory=dict)
+    word_kinds: dict = field(default_factory=dict)
+
+    @property
+    def title(self):
+        """The name, and the beam where there is one."""
+        return f"{self.name}, beam {self.beam_size}" if self.beam_size else self.name
+
+    @cached_property
+    def intervals(self):
+        """95 % bootstrap intervals, (low, high) by score."""
+        return bootstrap.intervals(self.scores)
+
+    def as_dict(self):
+        """Everything but captions, for a JSON file: the scores by pycocoevalcap's names, and the rest beside them."""
+        return (
+            self.scores.corpus
+            | self.scene_scores
+            | {
+                "name": str(self.name),
+                "beam_size": self.beam_size,
+                "intervals": self.intervals,
+                "statistics": self.statistics,
+                "attention": self.attention,
+                "word_kinds": self.word_kinds,
+            }
         )
 
 
-def evaluate_model(
-    model,
-    dataset,
-    data_dir,
-    cache_dir,
-    split="val",
-    beam_size=3,
-    seed=0,
-    encoder_weights=None,
-    say=lambda line: None,
-    progress=silent,
-):
-    """Caption a split and score the captions.
+def open_split(dataset, data_dir, name="val", seed=0, with_photos=True, say=lambda line: None):
+    """Read a split.
 
     Args:
-        model: the model folder.
         dataset, data_dir: name and folder of the dataset.
-        cache_dir: folder of the region caches.
-        split: "train", "val" or "test"; `shapes` also has "unseen".
-        beam_size: hypotheses kept.
+        name: "train", "val" or "test"; `shapes` also has "unseen".
         seed: of the scenes of `shapes`.
+        with_photos: False where captions suffice: photos that are not there are kept.
+        say: called with lines for a person.
+
+    Returns:
+        A Split.
+    """
+    table = load_dataset(dataset, data_dir, seed, with_photos)
+    for note in table.notes:
+        say(note)
+    photos = table.split(name)
+    mute = [photo.id for photo in photos if not photo.references]
+    if mute:
+        say(f"{len(mute)} photos of split {name} have no references and are not scored, such as {mute[0]}")
+        photos = [photo for photo in photos if photo.references]
+    training = [text for photo in table.photos if photo.split == "train" for text in photo.references]
+    scenes = {scene.id: scene for scene in shapes.load_scenes(data_dir, seed)} if dataset == "shapes" else {}
+    return Split(dataset, name, photos, training, scenes)
+
+
+def evaluate_model(
+    split, model, cache_dir, beam_sizes=(3,), encoder_weights=None, say=lambda line: None, progress=silent
+):
+    """Caption a split with a model, once for every beam size, and score the captions.
+
+    Args:
+        split: a Split; photos that cannot be read are taken out of it, and told.
+        model: the model folder.
+        cache_dir: folder of the region caches.
+        beam_sizes: hypotheses kept.
         encoder_weights: as for `Captioner.from_folder`.
         say: called with lines for a person.
         progress: called as tqdm is.
 
-    Returns:
-        An Evaluation.
+    Yields:
+        An Evaluation for every beam size.
     """
-    table = load_dataset(dataset, data_dir, seed)
-    for note in table.notes:
-        say(note)
-    photos = table.split(split)
-    captioner = Captioner.from_folder(model, encoder_weights)
-    cache = RegionCache(cache_dir, dataset, captioner.encoder)
-    photos = cache_regions(cache, {split: photos}, say, progress)[split]
+    from utils.captioner import Captioner
+    from utils.features import RegionCache
+    from utils.pipeline import cache_regions
 
-    start = time.perf_counter()
+    captioner = Captioner.from_folder(model, encoder_weights)
+    cache = RegionCache(cache_dir, split.dataset, captioner.encoder)
+    readable = cache_regions(cache, {split.name: split.photos}, say, progress)[split.name]
+    if len(readable) < len(split.photos):
+        split.photos = readable
+        split.__dict__.pop("references", None)
+    for beam_size in beam_sizes:
+        start = time.perf_counter()
+        captions = _caption(captioner, cache, split.photos, beam_size, progress)
+        say(f"{model}, beam {beam_size}: {len(captions)} photos captioned in {time.perf_counter() - start:.0f} s")
+        written = {photo.id: caption for photo, caption in zip(split.photos, captions)}
+        result = _evaluate(split, str(model), {i: caption.text for i, caption in written.items()}, beam_size)
+        result.written, result.attention = written, attention_quality.spread(captions)
+        if split.scenes:
+            scenes = [split.scenes[photo.id] for photo in split.photos]
+            result.scene_scores = shapes.score_captions(scenes, captions)
+            result.word_kinds = attention_quality.by_word_kind(scenes, captions)
+        yield result
+
+
+def _caption(captioner, cache, photos, beam_size, progress):
     captions = []
-    with progress(total=len(photos), unit="photo", desc="captions") as bar:
+    with progress(total=len(photos), unit="photo", desc=f"captions, beam {beam_size}") as bar:
         for i in range(0, len(photos), _BATCH_PHOTOS):
             batch = photos[i : i + _BATCH_PHOTOS]
             regions = cache.stack([photo.id for photo in batch])
             captions += captioner.caption_regions([p.path for p in batch], regions, beam_size, _BATCH_PHOTOS)
             bar.update(len(batch))
-    seconds = time.perf_counter() - start
-    say(f"{len(photos)} photos captioned in {seconds:.0f} s")
+    return captions
 
-    counts = {len(photo.references) for photo in photos}
-    references = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else str(max(counts))
-    heading = (
-        f"{model} on {dataset} {split}: {len(photos)} photos, {references} references a photo, Penn Treebank words, "
-        f"beam {beam_size}, {len({c.text for c in captions})} distinct captions"
-    )
-    texts = {photo.id: caption.text for photo, caption in zip(photos, captions)}
-    scores = metrics.evaluate({photo.id: list(photo.references) for photo in photos}, texts)
-    scene_scores = {}
-    if dataset == "shapes":
-        scenes = {scene.id: scene for scene in shapes.load_scenes(data_dir, seed)}
-        scene_scores = shapes.score_captions([scenes[photo.id] for photo in photos], captions)
-    return Evaluation(heading, texts, scores, scene_scores)
+
+def _evaluate(split, name, captions, beam_size=None):
+    scores = metrics.score(split.references, captions)
+    return Evaluation(name, beam_size, captions, scores, diversity.describe(list(captions.values()), split.training))
+
+
+def evaluate_captions(split, path, say=lambda line: None):
+    """Score anyone's captions from a file in COCO's results format; needs neither model nor photos."""
+    captions = coco_results.match(coco_results.read_results(path), split.references, say)
+    return _evaluate(split, str(path), captions)
+
+
+def evaluate_neighbours(
+    split, model, data_dir, cache_dir, seed=0, encoder_weights=None, say=lambda line: None, progress=silent
+):
+    """The baseline of `baselines.nearest_neighbour_captions`, on the regions that a model's encoder sees."""
+    from utils.captioner import Captioner
+    from utils.features import RegionCache
+    from utils.pipeline import cache_regions
+
+    captioner = Captioner.from_folder(model, encoder_weights)
+    cache = RegionCache(cache_dir, split.dataset, captioner.encoder)
+    training = load_dataset(split.dataset, data_dir, seed).split("train")
+    training = cache_regions(cache, {"train": training}, say, progress)["train"]
+    captions = baselines.nearest_neighbour_captions(cache, split.photos, training)
+    return _evaluate(split, f"nearest neighbours by {captioner.encoder.name}", captions)

@@ -50,14 +50,14 @@ class Scores:
         """
         result = {}
         if "Bleu_1" in self.corpus:
-            result = {f"Bleu_{n}": score for n, score in enumerate(_bleu(weights @ self.bleu_counts), 1)}
+            result = {f"Bleu_{n}": score for n, score in enumerate(bleu_of_counts(weights @ self.bleu_counts), 1)}
         for name in self.corpus.keys() - result.keys():
             values = self.images[name]
             result[name] = weights @ values / weights.sum(1) + (self.corpus[name] - values.mean())
         return result
 
 
-def _bleu(counts):
+def bleu_of_counts(counts):
     """BLEU-1 to 4 of counts (samples, 10) as in `Scores`; Papineni et al., 2002."""
     matching, written, length, closest = counts[:, :4], counts[:, 4:8], counts[:, 8], counts[:, 9]
     precision = np.cumprod((matching + _TINY) / (written + _SMALL), 1)
@@ -75,9 +75,7 @@ def available():
     else:
         package = Path(importlib.util.find_spec("pycocoevalcap").submodule_search_locations[0])
         if not (package / "spice" / "lib" / "stanford-corenlp-3.6.0-models.jar").exists():
-            missing["SPICE"] = (
-                "needs Stanford's models: python -m pycocoevalcap.spice.get_stanford_models in its folder"
-            )
+            missing["SPICE"] = "needs Stanford's models, see pycocoevalcap.spice.get_stanford_models"
     return tuple(name for name in SCORERS if name not in missing), missing
 
 
