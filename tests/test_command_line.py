@@ -91,12 +91,17 @@ def test_from_training_to_a_caption(tiny, command, fails, save_photo):
         "2",
         "--json",
         "out/scores.json",
+        "--report",
+        "out/report.html",
         "--captions_out",
         "captions.json",
     )
     assert status == 0, error
     assert "shapes unseen: 8 photos, 5 references a photo" in output
     assert "mentions have colour and shape right" in output
+    page = Path("out/report.html").read_text()
+    assert "data:image/jpeg;base64," in page
+    assert "mass in box" in output
     scores = json.loads(Path("out/scores.json").read_text())
     assert {"Bleu_1", "Bleu_4", "ROUGE_L", "CIDEr", "right"} <= scores.keys()
     results = json.loads(Path("captions.json").read_text())
@@ -203,12 +208,62 @@ def test_bad_photos_are_one_line_each(model, fails, tmp_path):
         (evaluate, ["--model", "nowhere"], "no model in this folder"),
         (evaluate, ["--beam_size", "0"], "must be"),
         (evaluate, ["--json", "."], "is a folder"),
+        (evaluate, ["--captions", "nowhere.json"], "no such file of captions"),
+        (evaluate, ["--compare"], "give two models"),
+        (evaluate, ["--beam_size", "1", "3", "--captions_out", "x.json"], "one model with one beam size"),
         (inference, ["--model", "nowhere"], "no model in this folder"),
         (inference, ["--beam_size", "3.5"], "no number"),
     ],
 )
 def test_errors_are_one_line_and_status_2(tiny, fails, script, arguments, message):
     assert message in fails(script, *arguments)
+
+
+@pytest.fixture
+def flickr8k(tmp_path, monkeypatch):
+    """Flickr8k's captions and lists without its photos, on a machine without Java."""
+    available = ("Bleu", "ROUGE_L", "CIDEr"), {"METEOR": "needs java"}
+    monkeypatch.setattr("utils.metrics.available", lambda: available)
+    folder = tmp_path / "captions_only"
+    folder.mkdir()
+    names = [f"{n}.jpg" for n in range(4)]
+    lines = [f"{name}#{k}\ta dog number {n} runs {k} times ." for n, name in enumerate(names) for k in range(2)]
+    (folder / "Flickr8k.token.txt").write_text("\n".join(lines))
+    (folder / "Flickr_8k.trainImages.txt").write_text("0.jpg\n")
+    (folder / "Flickr_8k.devImages.txt").write_text("1.jpg\n2.jpg\n3.jpg\n")
+    return folder
+
+
+def write_captions(path, captions):
+    path.write_text(json.dumps([{"image_id": i, "caption": text} for i, text in captions.items()]))
+    return path
+
+
+def test_anyones_captions_are_scored_without_model_or_photos(flickr8k, command, tmp_path):
+    mine = write_captions(tmp_path / "mine.json", {"1.jpg": "A dog runs.", "2.jpg": "</script> 🐕", "x.jpg": "a cat"})
+    other = write_captions(tmp_path / "other.json", {f"{n}.jpg": f"a dog number {n} runs 0 times" for n in (1, 2, 3)})
+    status, output, error = command(
+        evaluate, "--dataset", "flickr8k", "--data_dir", flickr8k, "--captions", mine, other, "--compare",
+        "--baselines", "--json", tmp_path / "scores.json", "--report", tmp_path / "report.html",
+    )  # fmt: skip
+    assert status == 0, error
+    assert "3 photos, 2 references a photo" in output
+    assert "1 of 3 images have no caption" in output
+    assert "1 of 3 captions are of other images" in output
+    assert "people, against the other references" in output
+    assert "METEOR is not computed: needs java" in output
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    first, second = scores["evaluations"]
+    assert first["Bleu_4"] < second["Bleu_4"]
+    assert scores["comparisons"][0]["scores"]["CIDEr"]["value"] == pytest.approx(second["CIDEr"] - first["CIDEr"])
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("</script>") == 2  # a caption cannot end the page's own script
+    assert "http" not in page
+
+
+def test_captions_of_another_split_are_told(flickr8k, fails, tmp_path):
+    path = write_captions(tmp_path / "mine.json", {"0.jpg": "A dog runs."})
+    assert "another --split?" in fails(evaluate, "--dataset", "flickr8k", "--data_dir", flickr8k, "--captions", path)
 
 
 def test_evaluating_a_split_that_does_not_exist(tiny, model, fails):
