@@ -40,6 +40,9 @@ def parse_arguments(arguments=None):
     parser.add_argument(
         "--baselines", action="store_true", help="add people and nearest neighbours (extracts the training photos)"
     )
+    parser.add_argument(
+        "--clipscore", action="store_true", help="add CLIPScore; needs the photos and the package open_clip_torch"
+    )
     parser.add_argument("--report", type=Path, metavar="FILE", help="write an HTML page with photos and attention here")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores here")
     parser.add_argument(
@@ -63,8 +66,14 @@ def measure(arguments):
         console.import_tensorflow()
     from utils import evaluation
 
+    clip = None
+    if arguments.clipscore:
+        from utils.clipscore import load_clip
+
+        clip = load_clip()
+    with_photos = bool(arguments.model) or arguments.clipscore
     split = evaluation.open_split(
-        arguments.dataset, arguments.data_dir, arguments.split, arguments.seed, bool(arguments.model), console.say
+        arguments.dataset, arguments.data_dir, arguments.split, arguments.seed, with_photos, console.say
     )
     common = {"encoder_weights": arguments.encoder_weights, "say": console.say, "progress": console.progress}
     results, neighbours = [], []
@@ -77,6 +86,9 @@ def measure(arguments):
                 split, arguments.model[0], arguments.data_dir, arguments.cache_dir, arguments.seed, **common
             )
         ]
+    if clip:
+        for result in results:
+            evaluation.add_clip_scores(split, result, clip)
     return split, results, neighbours
 
 

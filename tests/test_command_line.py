@@ -210,6 +210,7 @@ def test_bad_photos_are_one_line_each(model, fails, tmp_path):
         (evaluate, ["--json", "."], "is a folder"),
         (evaluate, ["--captions", "nowhere.json"], "no such file of captions"),
         (evaluate, ["--compare"], "give two models"),
+        (evaluate, ["--clipscore", "--captions", __file__], "pip install open_clip_torch"),
         (evaluate, ["--beam_size", "1", "3", "--captions_out", "x.json"], "one model with one beam size"),
         (inference, ["--model", "nowhere"], "no model in this folder"),
         (inference, ["--beam_size", "3.5"], "no number"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from utils import attention_quality, baselines, bootstrap, coco_results, diversity, metrics, shapes
+from utils import attention_quality, baselines, bootstrap, clipscore, coco_results, diversity, metrics, shapes
 from utils.errors import InputError
 
 REFERENCES = {f"{n}.jpg": [f"a dog number {n} runs", f"the dog {n} plays in snow"] for n in range(30)}
@@ -114,6 +114,23 @@ def test_attention_in_the_box_by_word_kind():
     assert found["other"] == {"words": 1, "mass": 0, "gain": 0, "pointing": 0}
     assert found["colour"] == {"words": 1, "mass": 1, "gain": 4, "pointing": 1}
     assert found["shape"]["gain"] == 1
+
+
+def test_clipscore_is_the_papers_formula():
+    vectors = {
+        "photo": [2, 0],
+        "A photo depicts a": [0.6, 0.8],
+        "A photo depicts b": [0, 3],
+        "A photo depicts -": [-1, 0],
+    }
+
+    def encode(texts):
+        return np.array([vectors[text] for text in texts], float)
+
+    score, with_references = clipscore.clip_scores(["photo"], ["a"], [["b", "-"]], (encode, encode))
+    assert score == pytest.approx(2.5 * 0.6)
+    assert with_references == pytest.approx(2 * 1.5 * 0.8 / (1.5 + 0.8))
+    assert clipscore.clip_scores(["photo"], ["-"], [["b"]], (encode, encode)) == (0, 0)
 
 
 def write(path, content):

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from utils import attention_quality, baselines, bootstrap, coco_results, diversity, metrics, shapes
+from utils import attention_quality, baselines, bootstrap, clipscore, coco_results, diversity, metrics, shapes
 from utils.datasets import load_dataset
 from utils.progress import silent
 
@@ -196,3 +196,14 @@ def evaluate_neighbours(
     training = cache_regions(cache, {"train": training}, say, progress)["train"]
     captions = baselines.nearest_neighbour_captions(cache, split.photos, training)
     return _evaluate(split, f"nearest neighbours by {captioner.encoder.name}", captions)
+
+
+def add_clip_scores(split, result, clip):
+    """Add CLIPScore and RefCLIPScore of `utils.clipscore` to an Evaluation's statistics."""
+    photos = [photo for photo in split.photos if photo.id in result.captions]
+    result.statistics["clipscore"], result.statistics["ref_clipscore"] = clipscore.clip_scores(
+        [photo.path for photo in photos],
+        [result.captions[photo.id] for photo in photos],
+        [list(photo.references) for photo in photos],
+        clip,
+    )

@@ -15,6 +15,8 @@ STATISTICS = (
     ("distinct_1", "distinct-1", "{:.3f}"),
     ("distinct_2", "distinct-2", "{:.3f}"),
     ("self_bleu", "self-BLEU", "{:.3f}"),
+    ("clipscore", "CLIPScore", "{:.4f}"),
+    ("ref_clipscore", "RefCLIPScore", "{:.4f}"),
 )
 ATTENTION = (
     ("entropy", "attention entropy (1: uniform)", "{:.3f}"),
@@ -73,7 +75,7 @@ def _side_by_side(results, people):
 def _rows(results, neighbours, what, fields, title):
     shown = [result for result in [*results, *neighbours] if getattr(result, what)]
     rows = [
-        (label, *(form.format(getattr(result, what)[key]) for result in shown))
+        (label, *(form.format(values[key]) if key in (values := getattr(r, what)) else "" for r in shown))
         for key, label, form in fields
         if key in getattr(shown[0], what)
     ]
