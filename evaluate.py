@@ -102,7 +102,7 @@ def main(arguments=None):
         if not path.is_file():
             raise InputError(f"{path}: no such file of captions")
     split, results, neighbours = measure(arguments)
-    from utils import baselines, score_table
+    from utils import baselines, coco_results, score_table
 
     people = baselines.human_scores(split.references) if arguments.baselines else {}
     differences = score_table.compare_all(results) if arguments.compare else []
@@ -110,8 +110,7 @@ def main(arguments=None):
     if arguments.json:
         console.write_json(arguments.json, score_table.as_json(split, results, neighbours, people, differences))
     if arguments.captions_out:
-        captions = [{"image_id": photo_id, "caption": text} for photo_id, text in results[0].captions.items()]
-        console.write_json(arguments.captions_out, captions)
+        console.write_json(arguments.captions_out, coco_results.as_results(results[0].captions))
     if arguments.report:
         from utils import report
 

@@ -145,6 +145,13 @@ def test_captions_from_a_file(tmp_path):
     assert coco_results.read_results(write(tmp_path / "c.json", {"7": "a dog"})) == {"7": "a dog"}
 
 
+def test_captions_written_are_read_again(tmp_path):
+    captions = {"391895": "a man", "b.jpg": "a dog"}
+    rows = coco_results.as_results(captions)
+    assert [row["image_id"] for row in rows] == [391895, "b.jpg"]
+    assert coco_results.read_results(write(tmp_path / "a.json", rows)) == captions
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -36,6 +36,14 @@ def read_results(path):
     return captions
 
 
+def as_results(captions):
+    """Captions by image id in COCO's results format; ids that are numbers become numbers, as COCO's own tools want."""
+    return [
+        {"image_id": int(image_id) if image_id.isdecimal() else image_id, "caption": text}
+        for image_id, text in captions.items()
+    ]
+
+
 def match(captions, references, say=lambda line: None):
     """Captions for exactly the images of references.
 
