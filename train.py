@@ -123,19 +123,13 @@ def show(captioner, arguments):
 
 def show_scene_scores(arguments):
     """Compare captions with the scenes themselves, on scenes and on pairs of colour and shape it never saw."""
-    from utils.evaluation import evaluate_model
+    from utils.evaluation import evaluate_model, open_split
 
     splits = {"test": "scenes it never saw", "unseen": "pairs of colour and shape it never saw"}
-    for split, description in splits.items():
-        result = evaluate_model(
-            arguments.output_dir,
-            arguments.dataset,
-            arguments.data_dir,
-            arguments.cache_dir,
-            split,
-            seed=arguments.seed,
-        )
-        console.say("", f"On {description}:", result.describe_scenes())
+    for name, description in splits.items():
+        split = open_split(arguments.dataset, arguments.data_dir, name, arguments.seed)
+        (result,) = evaluate_model(split, arguments.output_dir, arguments.cache_dir)
+        console.say("", f"On {description}:", *result.describe_scenes())
 
 
 if __name__ == "__main__":

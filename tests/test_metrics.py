@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from utils.errors import InputError
-from utils.metrics import evaluate, score
+from utils.metrics import available, evaluate, score
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -140,6 +140,17 @@ def test_odd_captions_are_scored_and_empty_ones_score_0():
         assert np.isfinite(scores.corpus[name])
         assert not values[:3].any()
     assert scores.images["ROUGE_L"][4] == scores.images["ROUGE_L"][5] == 1
+
+
+def test_a_broken_java_costs_only_the_scores_that_need_it(monkeypatch, tmp_path):
+    (tmp_path / "java").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "java").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    available.cache_clear()
+    scores = score({1: ["a dog runs"], 2: ["a cat"]}, {1: "a dog", 2: "a cat"})
+    available.cache_clear()
+    assert {"Bleu_4", "ROUGE_L", "CIDEr"} == scores.corpus.keys() - {"Bleu_1", "Bleu_2", "Bleu_3"}
+    assert "its Java program failed" in scores.left_out["METEOR"]
 
 
 def test_scores_of_images_belong_to_them_and_corpus_scores_can_be_resampled():

@@ -29,7 +29,7 @@ class Split:
     training: list
     scenes: dict = field(default_factory=dict)
 
-    @cached_property
+    @property
     def references(self):
         """Captions people gave, a list by photo id."""
         return {photo.id: list(photo.references) for photo in self.photos}
@@ -76,6 +76,16 @@ class Evaluation:
     def intervals(self):
         """95 % bootstrap intervals, (low, high) by score."""
         return bootstrap.intervals(self.scores)
+
+    def describe_scenes(self):
+        """`scene_scores` in words, a list of lines."""
+        scores = self.scene_scores
+        return [
+            f"  {scores['right']:.1%} of {scores['mentions']} mentions have colour and shape right",
+            f"  {scores['recall']:.1%} of the objects are mentioned",
+            f"  {scores['attention_gain']:.1f} times uniform attention lies in the mentioned object's box",
+            f"  {scores['pointing']:.1%} of attention peaks lie in it",
+        ]
 
     def as_dict(self):
         """Everything but captions, for a JSON file: the scores by pycocoevalcap's names, and the rest beside them."""
@@ -142,10 +152,7 @@ def evaluate_model(
 
     captioner = Captioner.from_folder(model, encoder_weights)
     cache = RegionCache(cache_dir, split.dataset, captioner.encoder)
-    readable = cache_regions(cache, {split.name: split.photos}, say, progress)[split.name]
-    if len(readable) < len(split.photos):
-        split.photos = readable
-        split.__dict__.pop("references", None)
+    split.photos = cache_regions(cache, {split.name: split.photos}, say, progress)[split.name]
     for beam_size in beam_sizes:
         start = time.perf_counter()
         captions = _caption(captioner, cache, split.photos, beam_size, progress)

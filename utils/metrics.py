@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from utils.ptb import tokenize
 
 # METEOR and SPICE are Java programs; the others are Python.
 SCORERS = ("Bleu", "METEOR", "ROUGE_L", "CIDEr", "SPICE")
+_JAVA = ("METEOR", "SPICE")
 
 # As in pycocoevalcap's BLEU: keeps divisions from 0/0.
 _TINY, _SMALL = 1e-15, 1e-9
@@ -29,12 +31,14 @@ class Scores:
         bleu_counts: float (images, 10): matching and written n-grams of 1 to 4
             words, written words, words of the closest reference. What corpus
             BLEU is made of, which is no mean over images.
+        left_out: why scores that were wanted are not there, by name of `SCORERS`.
     """
 
     ids: tuple
     corpus: dict
     images: dict
     bleu_counts: np.ndarray
+    left_out: dict
 
     def weighted(self, weights):
         """Corpus scores with every image counted a number of times, as a bootstrap does.
@@ -71,7 +75,7 @@ def available():
     """The names of `SCORERS` that this machine can run, and why it cannot run the others, by name."""
     missing = {}
     if not shutil.which("java"):
-        missing = dict.fromkeys(("METEOR", "SPICE"), "needs java (Debian: default-jre-headless)")
+        missing = dict.fromkeys(_JAVA, "needs java (Debian: default-jre-headless)")
     else:
         package = Path(importlib.util.find_spec("pycocoevalcap").submodule_search_locations[0])
         if not (package / "spice" / "lib" / "stanford-corenlp-3.6.0-models.jar").exists():
@@ -111,17 +115,24 @@ def score(references, candidates, which=None):
     truth = {i: [" ".join(tokenize(text)) for text in references[i]] for i in ids}
     written = {i: [" ".join(tokenize(candidates[i]))] for i in ids}
     corpus, images, counts = {}, {}, np.zeros((len(ids), 10))
+    runnable, missing = available()
+    left_out = dict(missing) if which is None else {}
     for name in SCORERS:
-        if name not in (available()[0] if which is None else which):
+        if name not in (runnable if which is None else which):
             continue
         if name == "Bleu":
             corpus |= _score_bleu(truth, written, images, counts)
-        else:
+            continue
+        try:
             corpus[name], images[name] = _run(name, truth, written)
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            if name not in _JAVA or which is not None:
+                raise
+            left_out[name] = f"its Java program failed ({error}); is java in order?"
     empty = np.array([not written[i][0] for i in ids])
     for values in images.values():
         values[empty] = 0
-    return Scores(ids, corpus, images, counts)
+    return Scores(ids, corpus, images, counts, left_out)
 
 
 def _check(references, candidates):

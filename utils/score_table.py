@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from utils import bootstrap, metrics
+from utils import bootstrap
 
 _COLUMNS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr", "SPICE")
 
@@ -45,7 +45,7 @@ def lines(split, results, neighbours=(), people=(), differences=()):
     else:
         text += _side_by_side([*results, *neighbours], people)
         text.append("±: half the width of the 95 % bootstrap interval")
-    for name, reason in metrics.available()[1].items():
+    for name, reason in results[0].scores.left_out.items():
         text.append(f"{name} is not computed: {reason}")
     text += ["", *_rows(results, neighbours, "statistics", STATISTICS, "captions")]
     if any(result.attention for result in results):
@@ -83,8 +83,7 @@ def _rows(results, neighbours, what, fields, title):
 
 
 def _scenes(result):
-    scores = result.scene_scores
-    if not scores:
+    if not result.scene_scores:
         return []
     rows = [
         (kind, f"{v['words']}", f"{v['mass']:.3f}", f"{v['gain']:.1f}", f"{v['pointing']:.1%}")
@@ -93,10 +92,7 @@ def _scenes(result):
     return [
         "",
         f"{result.title}, against the scenes themselves:",
-        f"  {scores['right']:.1%} of {scores['mentions']} mentions have colour and shape right",
-        f"  {scores['recall']:.1%} of the objects are mentioned",
-        f"  {scores['attention_gain']:.1f} times uniform attention lies in the mentioned object's box",
-        f"  {scores['pointing']:.1%} of attention peaks lie in it",
+        *result.describe_scenes(),
         *(table(rows, ("word", "count", "mass in box", "over uniform", "peak in box")) if rows else ()),
     ]
 
