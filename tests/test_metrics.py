@@ -148,9 +148,8 @@ def test_a_broken_java_costs_only_the_scores_that_need_it(monkeypatch, tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     available.cache_clear()
     scores = score({1: ["a dog runs"], 2: ["a cat"]}, {1: "a dog", 2: "a cat"})
-    available.cache_clear()
-    assert {"Bleu_4", "ROUGE_L", "CIDEr"} == scores.corpus.keys() - {"Bleu_1", "Bleu_2", "Bleu_3"}
-    assert "its Java program failed" in scores.left_out["METEOR"]
+    available.cache_clear()  # the next test has its own java
+    assert scores.corpus.keys() == {"Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr"}
 
 
 def test_scores_of_images_belong_to_them_and_corpus_scores_can_be_resampled():

@@ -31,14 +31,12 @@ class Scores:
         bleu_counts: float (images, 10): matching and written n-grams of 1 to 4
             words, written words, words of the closest reference. What corpus
             BLEU is made of, which is no mean over images.
-        left_out: why scores that were wanted are not there, by name of `SCORERS`.
     """
 
     ids: tuple
     corpus: dict
     images: dict
     bleu_counts: np.ndarray
-    left_out: dict
 
     def weighted(self, weights):
         """Corpus scores with every image counted a number of times, as a bootstrap does.
@@ -74,13 +72,18 @@ def bleu_of_counts(counts):
 def available():
     """The names of `SCORERS` that this machine can run, and why it cannot run the others, by name."""
     missing = {}
-    if not shutil.which("java"):
+    if not _java_runs():
         missing = dict.fromkeys(_JAVA, "needs java (Debian: default-jre-headless)")
     else:
         package = Path(importlib.util.find_spec("pycocoevalcap").submodule_search_locations[0])
         if not (package / "spice" / "lib" / "stanford-corenlp-3.6.0-models.jar").exists():
             missing["SPICE"] = "needs Stanford's models, see pycocoevalcap.spice.get_stanford_models"
     return tuple(name for name in SCORERS if name not in missing), missing
+
+
+def _java_runs():
+    # A program of that name may only tell where Java is to be had, as on a fresh Mac.
+    return bool(shutil.which("java")) and not subprocess.run(["java", "-version"], capture_output=True).returncode
 
 
 def evaluate(references, candidates, which=None):
@@ -115,24 +118,17 @@ def score(references, candidates, which=None):
     truth = {i: [" ".join(tokenize(text)) for text in references[i]] for i in ids}
     written = {i: [" ".join(tokenize(candidates[i]))] for i in ids}
     corpus, images, counts = {}, {}, np.zeros((len(ids), 10))
-    runnable, missing = available()
-    left_out = dict(missing) if which is None else {}
     for name in SCORERS:
-        if name not in (runnable if which is None else which):
+        if name not in (available()[0] if which is None else which):
             continue
         if name == "Bleu":
             corpus |= _score_bleu(truth, written, images, counts)
-            continue
-        try:
+        else:
             corpus[name], images[name] = _run(name, truth, written)
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
-            if name not in _JAVA or which is not None:
-                raise
-            left_out[name] = f"its Java program failed ({error}); is java in order?"
     empty = np.array([not written[i][0] for i in ids])
     for values in images.values():
         values[empty] = 0
-    return Scores(ids, corpus, images, counts, left_out)
+    return Scores(ids, corpus, images, counts)
 
 
 def _check(references, candidates):
@@ -173,7 +169,13 @@ def _run(name, truth, written):
         from pycocoevalcap.cider.cider import Cider as Scorer
     else:
         from pycocoevalcap.spice.spice import Spice as Scorer
-    corpus, images = Scorer().compute_score(truth, written)
+    scorer = Scorer()
+    try:
+        corpus, images = scorer.compute_score(truth, written)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        if name == "METEOR" and scorer.lock.locked():
+            scorer.lock.release()  # or its end would wait for it for ever
+        raise InputError(f"{name}: its Java program failed ({error}); mend java or take it off the PATH") from None
     if name == "SPICE":
         # It gives its images sorted.
         images = dict(zip(sorted(truth), (scores["All"]["f"] for scores in images)))

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from utils import bootstrap
+from utils import bootstrap, metrics
 
 _COLUMNS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr", "SPICE")
 
@@ -45,7 +45,7 @@ def lines(split, results, neighbours=(), people=(), differences=()):
     else:
         text += _side_by_side([*results, *neighbours], people)
         text.append("±: half the width of the 95 % bootstrap interval")
-    for name, reason in results[0].scores.left_out.items():
+    for name, reason in metrics.available()[1].items():
         text.append(f"{name} is not computed: {reason}")
     text += ["", *_rows(results, neighbours, "statistics", STATISTICS, "captions")]
     if any(result.attention for result in results):
