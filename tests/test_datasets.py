@@ -1,6 +1,6 @@
 import pytest
 
-from utils.datasets import load_dataset
+from utils.datasets import load_dataset, load_datasets
 from utils.errors import InputError
 
 
@@ -64,7 +64,7 @@ def test_a_split_by_hash_survives_additions(tmp_path, save_photo):
     ("file", "text", "line"),
     [
         ("Flickr8k.token.txt", "1.jpg#0\tA dog\n1.jpg A dog\n", "line 2"),
-        ("captions.txt", "image;caption\n", "line 1"),
+        ("captions.txt", "image caption\n", "line 1"),
         ("captions.txt", "image,caption\n1.jpg,A dog, running\n", "line 2"),
     ],
 )
@@ -78,13 +78,13 @@ def test_a_line_that_makes_no_sense_is_named(tmp_path, save_photo, file, text, l
 def test_what_is_missing_is_said(tmp_path, save_photo):
     with pytest.raises(InputError, match="no such folder"):
         load_dataset("flickr8k", tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"neither Flickr8k\.token\.txt nor captions\.txt"):
+    with pytest.raises(InputError, match=r"no captions of flickr8k are here .*Flickr8k\.token\.txt, captions\.txt"):
         load_dataset("flickr8k", tmp_path)
     (tmp_path / "captions.txt").write_text("image,caption\n1.jpg,A dog\n")
-    with pytest.raises(InputError, match="no folder of photos"):
+    with pytest.raises(InputError, match="captions but no photos"):
         load_dataset("flickr8k", tmp_path)
     save_photo("Images/other.jpg")
-    with pytest.raises(InputError, match="none of the 0 photos"):
+    with pytest.raises(InputError, match="none of the 1 captioned photos"):
         load_dataset("flickr8k", tmp_path)
 
 
@@ -98,8 +98,78 @@ def test_real_flickr8k_in_both_layouts(shared, tmp_path):
         (tmp_path / name).symlink_to(shared / "flickr8k" / name)
     (tmp_path / "captions.txt").symlink_to(shared / "flickr8k" / "kaggle" / "captions.txt")
     kaggle = load_dataset("flickr8k", tmp_path)
-    table = lambda photos: [(photo.id, photo.split, sorted(photo.references)) for photo in photos]  # noqa: E731
+    table = lambda photos: [(photo.id, photo.path.name, photo.split, photo.references) for photo in photos]  # noqa: E731
     assert table(kaggle.photos) == table(dataset.photos)
+    assert table(kaggle.missing) == table(dataset.missing)
+
+
+def test_real_coco_of_which_a_part_is_there(shared):
+    dataset = load_dataset("coco", shared / "coco")
+    assert [len(dataset.split(split)) for split in ("train", "val")] == [20, 40]
+    assert len(dataset.missing) == 4960
+    assert any(note.startswith("4960 of 5000 photos of split val are not in") for note in dataset.notes)
+    (photo,) = [photo for photo in dataset.photos if photo.id == "139"]
+    assert photo.path == shared / "coco" / "val2017" / "000000000139.jpg"
+    assert "A woman stands in the dining area at the table." in photo.references
+
+
+def test_several_datasets_are_one_table_with_unique_ids(tmp_path, save_photo):
+    for name, split in {"a": "train", "b": "val"}.items():
+        save_photo(f"{name}/1.jpg")
+        (tmp_path / name / "captions.csv").write_text(f"image,caption,split\n1.jpg,Of {name},{split}\n")
+    table = load_datasets(["custom", "coco"], [tmp_path / "a", tmp_path / "b"])
+    assert table.name == "custom+coco"
+    assert [(p.id, p.dataset, p.name, p.split) for p in table.photos] == [
+        ("custom/1.jpg", "custom", "1.jpg", "train"),
+        ("coco/1.jpg", "coco", "1.jpg", "val"),
+    ]
+    assert all(note.startswith(("custom: ", "coco: ")) for note in table.notes)
+    with pytest.raises(InputError, match="every dataset once"):
+        load_datasets(["coco", "coco"], [tmp_path / "a", tmp_path / "b"])
+
+
+def test_what_flickr8k_tests_on_is_not_trained_on_through_flickr30k(tmp_path, save_photo):
+    tables = {
+        "flickr8k": "12_ab.jpg,A,test\n34_cd.jpg,B,train\n",
+        "flickr30k": "12.jpg,A,train\n34.jpg,B,train\n56.jpg,C,val\n",
+    }
+    for name, rows in tables.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "captions.csv").write_text("image,caption,split\n" + rows)
+        for row in rows.splitlines():
+            save_photo(f"{name}/{row.split(',')[0]}")
+    table = load_datasets(list(tables), [tmp_path / name for name in tables])
+    assert [p.id for p in table.photos if p.split == "train"] == ["flickr8k/34_cd.jpg", "flickr30k/34.jpg"]
+    assert "1 training photos are held out by the other dataset, and are left out" in table.notes
+
+
+def test_ones_own_photos_in_folders_and_with_some_splits(tmp_path, save_photo):
+    for name in ("a/1.jpg", "b/1.jpg", "deep/c/2.png", "c/3.png"):
+        save_photo(name)
+    (tmp_path / "captions.csv").write_text(
+        "image,caption,split\na/1.jpg,A dog,train\nb\\1.jpg,A cat,val\n2.png,A bird,\nd/3.png,Moved,\n"
+    )
+    dataset = load_dataset("custom", tmp_path)
+    found = {photo.id: photo.path.relative_to(tmp_path).as_posix() for photo in dataset.photos}
+    assert found == {"a/1.jpg": "a/1.jpg", "b/1.jpg": "b/1.jpg", "2.png": "deep/c/2.png"}
+    assert [photo.id for photo in dataset.missing] == ["d/3.png"]
+    assert "no split of 2 given: photos divided 80/10/10 by a hash of their names" in dataset.notes
+
+
+def test_captions_in_no_split_and_empty_ones_are_counted(tmp_path, save_photo):
+    save_photo("1.jpg")
+    save_photo("2.jpg")
+    (tmp_path / "captions.csv").write_text("image,caption,split\n1.jpg,A dog,train\n1.jpg,  ,train\n2.jpg,,train\n")
+    notes = load_dataset("custom", tmp_path).notes
+    assert "2 empty captions are left out" in notes
+    assert "1 photos of split train have no caption" in notes
+
+
+def test_a_folder_that_links_to_itself_ends(tmp_path, save_photo):
+    save_photo("photos/1.jpg")
+    (tmp_path / "photos" / "again").symlink_to(tmp_path)
+    (tmp_path / "captions.csv").write_text("image,caption,split\n1.jpg,A dog,train\n")
+    assert len(load_dataset("custom", tmp_path).photos) == 1
 
 
 def test_shapes_are_drawn_once_and_the_same_for_a_seed(tmp_path):

@@ -1,32 +1,38 @@
 """Datasets on disk → one table of photos with their split and reference captions."""
 
-import csv
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from utils import shapes
+from utils import layouts, shapes
 from utils.errors import InputError
+from utils.layouts.captions import SPLITS
 
-SPLITS = ("train", "val", "test")
+# Their captions are read from files; see utils/layouts. "custom" is one's own photos.
+PHOTO_DATASETS = ("flickr8k", "flickr30k", "coco", "custom")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Photo:
     """A row of the table.
 
     Args:
-        id: names the photo within its dataset, with its suffix.
+        id: names the photo within the table: for COCO its number, else its
+            file's name; where datasets are combined, with the dataset before it.
         path: the image file.
         split: "train", "val" or "test"; `shapes` also has "unseen".
         references: the captions people gave it.
+        dataset: that it belongs to.
+        name: its id within that dataset.
     """
 
     id: str
     path: Path
     split: str
     references: tuple
+    dataset: str
+    name: str
 
 
 @dataclass
@@ -34,14 +40,20 @@ class Dataset:
     """All photos of a dataset that are there.
 
     Args:
-        name: as given to `load_dataset`.
+        name: as given to `load_dataset`; of several, joined by "+".
         photos: the table.
         notes: what a person should know of it (layout, photos that are missing), a line each.
+        missing: Photos whose file is not there; its path is where it might be.
+        in_no_split: ids of captioned images that no split holds.
+        files: that the captions were read from.
     """
 
     name: str
     photos: list
     notes: list = field(default_factory=list)
+    missing: list = field(default_factory=list)
+    in_no_split: list = field(default_factory=list)
+    files: list = field(default_factory=list)
 
     def split(self, name):
         """The photos of one split.
@@ -52,7 +64,10 @@ class Dataset:
         photos = [photo for photo in self.photos if photo.split == name]
         if not photos:
             there = sorted({photo.split for photo in self.photos})
-            raise InputError(f"{self.name} has no photos in split {name} (there are: {', '.join(there) or 'none'})")
+            raise InputError(
+                f"{self.name} has no photos in split {name} (there are: {', '.join(there) or 'none'})"
+                + ("; a split can be given with every caption, see data/README.md" if self.name == "custom" else "")
+            )
         return photos
 
 
@@ -60,7 +75,7 @@ def load_dataset(name, data_dir, seed=0, with_photos=True):
     """Read a dataset.
 
     Args:
-        name: "shapes" or "flickr8k".
+        name: "shapes", "flickr8k", "flickr30k", "coco" or "custom".
         data_dir: its folder; `shapes` is drawn into it if need be.
         seed: of the scenes that are drawn.
         with_photos: False to keep the rows whose photo is not there: captions can be scored without.
@@ -68,53 +83,62 @@ def load_dataset(name, data_dir, seed=0, with_photos=True):
     Raises:
         InputError: unknown name, nothing there, or a file that makes no sense.
     """
-    readers = {"shapes": _read_shapes, "flickr8k": _read_flickr8k}
-    if name not in readers:
-        raise InputError(f"unknown dataset {name}: choose one of {', '.join(readers)}")
-    return readers[name](Path(data_dir), seed, with_photos)
+    if name == "shapes":
+        scenes = shapes.load_scenes(Path(data_dir), seed)
+        return Dataset(name, [Photo(s.id, s.path, s.split, s.references, name, s.id) for s in scenes])
+    if name not in PHOTO_DATASETS:
+        raise InputError(f"unknown dataset {name}: choose one of shapes, {', '.join(PHOTO_DATASETS)}")
+    return _read_photos(name, Path(data_dir), with_photos)
 
 
-def _read_shapes(folder, seed, with_photos):
-    scenes = shapes.load_scenes(folder, seed)
-    return Dataset("shapes", [Photo(s.id, s.path, s.split, s.references) for s in scenes])
+def load_datasets(names, data_dirs, seed=0):
+    """Read one dataset, or several as one table.
+
+    In a table of several, ids begin with the dataset's name. Flickr30k holds
+    most photos of Flickr8k: those that one of them validates or tests on are
+    left out of the training photos of the other.
+
+    Args:
+        names: of the datasets, each once.
+        data_dirs: their folders, in the same order.
+        seed: as for `load_dataset`.
+
+    Raises:
+        InputError: as `load_dataset`, or a name given twice.
+    """
+    if len(names) == 1:
+        return load_dataset(names[0], data_dirs[0], seed)
+    if len(set(names)) < len(names):
+        raise InputError(f"--dataset {' '.join(names)}: every dataset once; put both folders into one")
+    tables = [load_dataset(name, data_dir, seed) for name, data_dir in zip(names, data_dirs)]
+    whole = Dataset("+".join(names), [])
+    for table in tables:
+        whole.photos += [replace(photo, id=f"{table.name}/{photo.id}") for photo in table.photos]
+        whole.missing += [replace(photo, id=f"{table.name}/{photo.id}") for photo in table.missing]
+        whole.in_no_split += [f"{table.name}/{name}" for name in table.in_no_split]
+        whole.notes += [f"{table.name}: {note}" for note in table.notes]
+        whole.files += table.files
+    _keep_held_out(whole)
+    return whole
 
 
-def _lines(path):
-    """The lines of a text file, numbered from 1."""
-    try:
-        yield from enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1)
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not UTF-8 text") from None
+def _keep_held_out(table):
+    """Take photos out of training that the other of Flickr8k and Flickr30k holds out."""
+    held_out = {(_flickr_number(photo), photo.dataset) for photo in table.photos if photo.split != "train"}
+    other = {"flickr8k": "flickr30k", "flickr30k": "flickr8k"}
+    leaking = {
+        photo.id
+        for photo in table.photos
+        if photo.split == "train" and (_flickr_number(photo), other.get(photo.dataset)) in held_out
+    }
+    if leaking:
+        table.photos = [photo for photo in table.photos if photo.id not in leaking]
+        table.notes.append(f"{len(leaking)} training photos are held out by the other dataset, and are left out")
 
 
-def _read_token_file(path):
-    """`name.jpg#0<tab>caption` lines → captions by image."""
-    captions = {}
-    for number, line in _lines(path):
-        match = re.fullmatch(r"(.+)#\d+\t(.*)", line)
-        if match:
-            captions.setdefault(match[1], []).append(match[2].strip())
-        elif line.strip():
-            raise InputError(f"{path}, line {number}: expected image#number, a tab and a caption")
-    return captions
-
-
-def _read_csv(path):
-    """Kaggle's `image,caption` rows, with CSV's quotes → captions by image."""
-    captions = {}
-    rows = csv.reader(line for _, line in _lines(path))
-    if next(rows, None) != ["image", "caption"]:
-        raise InputError(f"{path}, line 1: expected the header image,caption")
-    for row in rows:
-        if len(row) != 2:
-            raise InputError(f"{path}, line {rows.line_num}: expected an image and a caption, found {len(row)} fields")
-        captions.setdefault(row[0], []).append(row[1].strip())
-    return captions
-
-
-def _find(folder, pattern):
-    """The first file or folder of that name in a folder or the folders in it."""
-    return next(iter(sorted(folder.glob(pattern)) + sorted(folder.glob(f"*/{pattern}"))), None)
+def _flickr_number(photo):
+    """The number Flickr gave a photo; Flickr8k's file names go on after it, Flickr30k's do not."""
+    return re.match(r"\d*", photo.name)[0]
 
 
 def _split_by_hash(image_id):
@@ -123,46 +147,64 @@ def _split_by_hash(image_id):
     return "train" if share < 8 else SPLITS[share - 7]
 
 
-def _read_flickr8k(folder, seed, with_photos):
-    """Hodosh et al., 2013, in its original files or in Kaggle's."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; see data/README.md for how to get flickr8k")
-    tokens, table = _find(folder, "Flickr8k.token.txt"), _find(folder, "captions.txt")
-    if not tokens and not table:
-        raise InputError(f"{folder}: neither Flickr8k.token.txt nor captions.txt is here; see data/README.md")
-    captions = _read_token_file(tokens) if tokens else _read_csv(table)
-    notes = [f"captions from {tokens or table}"]
+def _read_photos(name, root, with_photos):
+    """A dataset whose captions and photos lie in a folder, in any layout."""
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder; see data/README.md for how to get {name}")
+    folder = layouts.Folder(root)
+    source = layouts.read_captions(folder, name)
+    captions = source.captions
+    table = Dataset(name, [], files=captions.files)
+    table.notes.append(f"captions from {', '.join(map(str, captions.files))} ({source.layout})")
+    if source.others:
+        table.notes.append(f"not read, as other captions come before them: {', '.join(map(str, source.others))}")
+    if with_photos and not len(folder):
+        raise InputError(f"{root}: captions but no photos are here; see data/README.md")
+    _fill(table, captions, folder, with_photos)
+    table.notes += _count(table, captions, folder)
+    if not table.photos:
+        raise InputError(f"{root}: none of the {len(captions.images)} captioned photos is here; see data/README.md")
+    return table
 
-    images = _find(folder, "Flick*r8k_Dataset") or _find(folder, "Images")
-    if not images and not with_photos:
-        images = folder / "Images"
-    elif not images:
-        raise InputError(f"{folder}: no folder of photos (Flicker8k_Dataset or Images); see data/README.md")
-    # Kaggle's and the original archive both hold a folder of the same name again.
-    nested = images / images.name
-    images = nested if nested.is_dir() else images
-    there = {path.name for path in images.iterdir()} if with_photos else captions.keys()
 
-    splits, photos = {}, []
-    for split, official in zip(SPLITS, ("train", "dev", "test")):
-        listing = _find(folder, f"Flickr_8k.{official}Images.txt")
-        if listing:
-            splits |= {line.strip(): split for _, line in _lines(listing) if line.strip()}
-    if not splits:
-        splits = {image_id: _split_by_hash(image_id) for image_id in captions if image_id in there}
-        notes.append("no split lists: photos divided 80/10/10 by a hash of their names")
+def _fill(table, captions, folder, with_photos):
+    """Make the rows, split after split, in the order of the captions or lists."""
+    rows = {split: [] for split in SPLITS}
+    for image_id, image in captions.images.items():
+        split = image.split
+        if split is None and captions.has_splits:
+            table.in_no_split.append(image_id)
+            continue
+        path = folder.photo(image)
+        if image.captions:
+            row = Photo(
+                image_id, path or folder.root / image.file, split or _split_by_hash(image_id), tuple(image.captions),
+                table.name, image_id,
+            )  # fmt: skip
+            rows[row.split].append((row, not with_photos or path is not None))
     for split in SPLITS:
-        listed = [image_id for image_id, other in splits.items() if other == split]
-        photos += [Photo(i, images / i, split, tuple(captions[i])) for i in listed if i in there and i in captions]
-        absent = sum(image_id not in there for image_id in listed)
+        table.photos += [row for row, there in rows[split] if there]
+        table.missing += [row for row, there in rows[split] if not there]
+
+
+def _count(table, captions, folder):
+    """What is not as it should be, a line each."""
+    notes = captions.all_notes()
+    hashed = sum(image.split is None for image in captions.images.values())
+    if hashed and not captions.has_splits:
+        every = "" if hashed == len(captions.images) else f"of {hashed} "
+        notes.append(f"no split {every}given: photos divided 80/10/10 by a hash of their names")
+    for split in SPLITS:
+        absent = [photo.id for photo in table.missing if photo.split == split]
         if absent:
-            notes.append(f"{absent} of {len(listed)} photos of split {split} are not in {images}")
-        mute = sum(image_id not in captions for image_id in listed)
+            listed = len(absent) + sum(photo.split == split for photo in table.photos)
+            example = f", such as {absent[0]}" if len(absent) < listed else ""
+            notes.append(f"{len(absent)} of {listed} photos of split {split} are not in {folder.root}{example}")
+        mute = sum(image.split == split and not image.captions for image in captions.images.values())
         if mute:
             notes.append(f"{mute} photos of split {split} have no caption")
-    left = len(captions.keys() - splits.keys())
-    if left:
-        notes.append(f"{left} captioned images are in no split and are left out")
-    if not photos:
-        raise InputError(f"{images}: none of the {len(splits)} photos in the split lists is here")
-    return Dataset("flickr8k", photos, notes)
+    if table.in_no_split:
+        notes.append(f"{len(table.in_no_split)} captioned images are in no split and are left out")
+    if folder.ambiguous:
+        notes.append(f"{folder.ambiguous} photos lie in several folders; the one nearest to the top is taken")
+    return notes

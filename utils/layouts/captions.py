@@ -1,0 +1,94 @@
+"""What caption files say, in the one form that every reader of a layout gives it."""
+
+from dataclasses import dataclass, field
+
+SPLITS = ("train", "val", "test")
+
+# What the layouts call the splits; `restval` are the photos of COCO's val2014
+# that Karpathy's split of 2015 trains on.
+_NAMES = {
+    "train": "train", "training": "train", "restval": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test",
+}  # fmt: skip
+
+
+def split_name(name, wrong):
+    """Train, val or test, whatever the layout calls it; None where nothing stands.
+
+    Args:
+        name: as it stands in the file.
+        wrong: called with a message, returns the error that names the place.
+    """
+    if name is None or (isinstance(name, str) and not name.strip()):
+        return None
+    known = isinstance(name, str) and _NAMES.get(name.strip().lower())
+    if not known:
+        raise wrong(f"unknown split {str(name)[:40]!r}: train, val or test")
+    return known
+
+
+@dataclass(slots=True)
+class Image:
+    """An image of which a caption file speaks.
+
+    Args:
+        file: its file's name, perhaps with folders before it.
+        folder: the folder it should be in, where the layout says so.
+        coco_id: its number in COCO, under which its file is found whatever its name.
+        split: "train", "val", "test", or None where the files give none.
+        captions: what people wrote of it.
+    """
+
+    file: str
+    folder: str | None = None
+    coco_id: int | None = None
+    split: str | None = None
+    captions: list = field(default_factory=list)
+
+
+class Captions:
+    """All that the caption files of a dataset say.
+
+    Args:
+        files: that were read.
+
+    Attributes:
+        images: Image by id, in the order of the files.
+        dataset: which one the files say that they hold, if they do.
+        notes: what a person should know, a line each.
+        empty: how many captions are blank.
+        has_splits: whether the files divide the images; then one without a split is in none.
+    """
+
+    def __init__(self, *files):
+        self.files = list(files)
+        self.images = {}
+        self.dataset = None
+        self.notes = []
+        self.has_splits = False
+        self.empty = 0
+
+    def image(self, image_id):
+        """The Image of that id; it is made if need be, its file named by the id."""
+        return self.images.get(image_id) or self.images.setdefault(image_id, Image(image_id))
+
+    def add(self, image_id, text):
+        """A caption of an image, in the form of `text.caption_text`; an empty one is counted and left out."""
+        captions = self.image(image_id).captions
+        if text:
+            captions.append(text)
+        else:
+            self.empty += 1
+
+    def put_in_split(self, image_id, split, wrong):
+        """Note the split of an image; None says nothing. A second, other split is an error."""
+        image = self.image(image_id)
+        if split and image.split and split != image.split:
+            raise wrong(f"{image_id} is in split {image.split} too")
+        image.split = image.split or split
+
+    def all_notes(self):
+        """The notes, and how many captions are empty."""
+        empty = f"{self.empty} empty captions are left out"
+        return [*self.notes, *([empty] if self.empty else [])]

@@ -1,0 +1,160 @@
+"""Text and JSON files, read so that whatever makes no sense is named with its file and line."""
+
+import json
+import re
+
+from utils.errors import InputError
+
+
+def read_text(path):
+    """The text of a UTF-8 file, with or without a byte order mark, its lines ended by newlines.
+
+    Raises:
+        InputError: cannot be read, or another encoding; the line is named.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def lines(path):
+    """The lines of a text file, numbered from 1."""
+    # Not str.splitlines: it also splits at characters that occur within captions.
+    yield from enumerate(read_text(path).split("\n"), 1)
+
+
+def caption_text(text, wrong):
+    """A caption on one line, its words a blank apart.
+
+    Args:
+        text: as it stands in the file.
+        wrong: called with a message, returns the error that names the place.
+    """
+    if not isinstance(text, str):
+        raise wrong(f"a caption is text, not {_kind(text)}")
+    if not text.isascii() and not _is_text(text):
+        raise wrong("the caption holds half a character (a lone surrogate)")
+    return " ".join(text.split())
+
+
+def image_name(name, wrong):
+    """The file name of an image, with slashes between folders whatever system wrote it."""
+    if not isinstance(name, str):
+        raise wrong(f"an image is named by text, not by {_kind(name)}")
+    name = name.strip().replace("\\", "/").removeprefix("./")
+    if not name or name.endswith("/"):
+        raise wrong("the name of the image is missing")
+    if not name.isprintable() or len(name) > 1000 or not _is_text(name):
+        raise wrong("the name of the image cannot be that of a file")
+    return name
+
+
+def _is_text(text):
+    return not re.search("[\ud800-\udfff]", text)
+
+
+def _kind(value):
+    names = {dict: "an object", list: "a list", bool: "true or false", type(None): "null", str: "text"}
+    return names.get(type(value), "a number")
+
+
+class Document:
+    """A JSON file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        InputError: not JSON; the line is named.
+    """
+
+    def __init__(self, path):
+        self.path = path
+        text = read_text(path)
+        try:
+            self.content = json.loads(text, object_pairs_hook=_object)
+        except _TwiceError as error:
+            raise InputError(f"{path}, line {_line_of_key(text, error.key)}: {error.key!r} stands here twice") from None
+        except RecursionError:
+            raise InputError(f"{path}, line 1: lists or objects within each other without end") from None
+        except ValueError as error:
+            line, reason = getattr(error, "lineno", 1), getattr(error, "msg", str(error))
+            raise InputError(f"{path}, line {line}: not JSON ({reason})") from None
+
+    def wrong(self, message, *keys):
+        """An InputError about the value that is reached by keys and positions from the top."""
+        parts = (f"[{key}]" if isinstance(key, int) else f".{_printable(key)}" for key in keys)
+        name = "".join(parts).removeprefix(".")
+        line = _line_of(read_text(self.path), keys)
+        return InputError(f"{self.path}, line {line}: {name + ': ' if name else ''}{message}")
+
+    def field(self, record, name, kind, *keys):
+        """A field of a record that must be there.
+
+        Args:
+            record: the object, at `keys`.
+            name: of the field.
+            kind: str, int, list or dict.
+        """
+        if not isinstance(record, dict):
+            raise self.wrong(f"must be an object, not {_kind(record)}", *keys)
+        if name not in record:
+            raise self.wrong(f"{name} is missing", *keys)
+        value = record[name]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise self.wrong(f"cannot be {_kind(value)}", *keys, name)
+        return value
+
+
+def _printable(text):
+    return text if text.isprintable() and len(text) < 80 else ascii(text)[:80]
+
+
+class _TwiceError(Exception):
+    def __init__(self, key):
+        self.key = key
+
+
+def _object(pairs):
+    """An object as a dict; of two values of one key Python would drop the first without a word."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _TwiceError(next(key for key in keys if keys.count(key) > 1))
+    return record
+
+
+def _line_of_key(text, key):
+    place = [match.start() for match in re.finditer(re.escape(json.dumps(key)) + r"\s*:", text)][1:2] or [0]
+    return text.count("\n", 0, place[0]) + 1
+
+
+def _line_of(text, keys):
+    """The line on which the value begins that is reached by keys and positions; read once more, as json tells none."""
+    decoder = json.JSONDecoder()
+
+    def skip(position, characters=" \t\n\r"):
+        while position < len(text) and text[position] in characters:
+            position += 1
+        return position
+
+    position = skip(0)
+    for key in keys:
+        position, index = skip(position + 1), 0
+        while position < len(text) and text[position] not in "]}":
+            found = index
+            if isinstance(key, str):
+                found, position = decoder.raw_decode(text, position)
+                position = skip(position, " \t\n\r:")
+            if found == key:
+                break
+            _, position = decoder.raw_decode(text, position)
+            position, index = skip(position, " \t\n\r,"), index + 1
+    return text.count("\n", 0, position) + 1
