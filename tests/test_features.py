@@ -1,5 +1,6 @@
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import pytest
 from utils import features
 from utils.encoders import Encoder
 from utils.errors import ImageError, InputError
-from utils.features import RegionCache, pack, unpack
+from utils.features import RegionCache, shard_of
+from utils.shards import pack, unpack
 
 WORKER = """
 import sys, time
@@ -174,3 +176,58 @@ def test_a_shard_cut_by_a_crash_is_extracted_again(tmp_path, tiny_encoder, photo
     again = RegionCache(tmp_path / "cache", "test", tiny_encoder)
     again.fill(photos)
     assert_complete(again, photos, tiny_encoder, tmp_path)
+
+
+def test_several_datasets_use_what_was_extracted_for_each(tmp_path, tiny_encoder, photos):
+    RegionCache(tmp_path, "one", tiny_encoder).fill(photos[:6])
+    RegionCache(tmp_path, "two", tiny_encoder).fill([replaced(photo, photos[11].path) for photo in photos[:3]])
+    both = RegionCache(tmp_path, "one+two", tiny_encoder)
+    table = [SimpleNamespace(id=f"one/{p.id}", path=p.path) for p in photos]
+    table += [SimpleNamespace(id=f"two/{p.id}", path=photos[11].path) for p in photos[:3]]
+    assert both.plan(table).photos == 6
+    both.fill(table)
+    assert len(RegionCache(tmp_path, "one", tiny_encoder)) == 12
+    assert np.array_equal(both["two/00.png"], both["one/11.png"])
+    assert not np.array_equal(both["two/00.png"], both["one/00.png"])
+
+
+def replaced(photo, path):
+    return SimpleNamespace(id=photo.id, path=path)
+
+
+def test_machines_share_the_work_and_their_shards_are_merged_by_copying(tmp_path, tiny_encoder, photos):
+    """Each machine has the photos at another place, extracted at another time."""
+    parts = [shard_of(photos, number, 3) for number in (1, 2, 3)]
+    assert sorted(photo.id for part in parts for photo in part) == [photo.id for photo in photos]
+    merged = RegionCache(tmp_path / "merged", "test", tiny_encoder)
+    merged.folder.mkdir(parents=True)
+    for number, part in enumerate(parts):
+        copies = tmp_path / f"machine{number}"
+        copies.mkdir()
+        there = [replaced(photo, copies / photo.id) for photo in part]
+        for photo, copy in zip(part, there):
+            shutil.copyfile(photo.path, copy.path)
+            os.utime(copy.path, (number, number))
+        cache = RegionCache(copies / "cache", "test", tiny_encoder)
+        cache.fill(there)
+        for shard in cache.folder.glob("*.zip"):
+            shutil.copy(shard, merged.folder)
+    merged = RegionCache(tmp_path / "merged", "test", tiny_encoder)
+    assert merged.plan(photos).photos == 0
+    assert_complete(merged, photos, tiny_encoder, tmp_path)
+    # A photo of the same size and another content is not taken for the one that was extracted.
+    data = bytearray(photos[0].path.read_bytes())
+    data[-20] ^= 1
+    photos[0].path.write_bytes(data)
+    assert merged.plan(photos).photos == 1
+
+
+def test_a_damaged_shard_is_named(tmp_path, tiny_encoder, photos):
+    cache = RegionCache(tmp_path / "cache", "test", tiny_encoder)
+    cache.fill(photos)
+    (shard,) = cache.folder.glob("*.zip")
+    data = bytearray(shard.read_bytes())
+    data[200] ^= 255
+    shard.write_bytes(data)
+    with pytest.raises(InputError, match=rf"{shard.name}: damaged; delete this file"):
+        cache["00.png"]

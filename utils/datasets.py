@@ -19,20 +19,16 @@ class Photo:
 
     Args:
         id: names the photo within the table: for COCO its number, else its
-            file's name; where datasets are combined, with the dataset before it.
+            file's name; where datasets are combined, after the dataset's name.
         path: the image file.
         split: "train", "val" or "test"; `shapes` also has "unseen".
         references: the captions people gave it.
-        dataset: that it belongs to.
-        name: its id within that dataset.
     """
 
     id: str
     path: Path
     split: str
     references: tuple
-    dataset: str
-    name: str
 
 
 @dataclass
@@ -72,73 +68,61 @@ class Dataset:
 
 
 def load_dataset(name, data_dir, seed=0, with_photos=True):
-    """Read a dataset.
+    """Read a dataset, or several as one table.
+
+    In a table of several, ids begin with the dataset's name and a slash.
 
     Args:
-        name: "shapes", "flickr8k", "flickr30k", "coco" or "custom".
-        data_dir: its folder; `shapes` is drawn into it if need be.
+        name: "shapes", "flickr8k", "flickr30k", "coco" or "custom"; several are joined by "+".
+        data_dir: its folder, or a list of one for each; `shapes` is drawn into it if need be.
         seed: of the scenes that are drawn.
         with_photos: False to keep the rows whose photo is not there: captions can be scored without.
 
     Raises:
         InputError: unknown name, nothing there, or a file that makes no sense.
     """
+    names = name.split("+")
+    if len(names) > 1:
+        return _combine([load_dataset(name, folder, seed, with_photos) for name, folder in zip(names, data_dir)])
     if name == "shapes":
         scenes = shapes.load_scenes(Path(data_dir), seed)
-        return Dataset(name, [Photo(s.id, s.path, s.split, s.references, name, s.id) for s in scenes])
+        return Dataset(name, [Photo(s.id, s.path, s.split, s.references) for s in scenes])
     if name not in PHOTO_DATASETS:
         raise InputError(f"unknown dataset {name}: choose one of shapes, {', '.join(PHOTO_DATASETS)}")
     return _read_photos(name, Path(data_dir), with_photos)
 
 
-def load_datasets(names, data_dirs, seed=0):
-    """Read one dataset, or several as one table.
-
-    In a table of several, ids begin with the dataset's name. Flickr30k holds
-    most photos of Flickr8k: those that one of them validates or tests on are
-    left out of the training photos of the other.
-
-    Args:
-        names: of the datasets, each once.
-        data_dirs: their folders, in the same order.
-        seed: as for `load_dataset`.
-
-    Raises:
-        InputError: as `load_dataset`, or a name given twice.
-    """
-    if len(names) == 1:
-        return load_dataset(names[0], data_dirs[0], seed)
-    if len(set(names)) < len(names):
-        raise InputError(f"--dataset {' '.join(names)}: every dataset once; put both folders into one")
-    tables = [load_dataset(name, data_dir, seed) for name, data_dir in zip(names, data_dirs)]
-    whole = Dataset("+".join(names), [])
+def _combine(tables):
+    """Several tables as one."""
+    notes = _keep_held_out(tables)
+    whole = Dataset("+".join(table.name for table in tables), [])
     for table in tables:
         whole.photos += [replace(photo, id=f"{table.name}/{photo.id}") for photo in table.photos]
         whole.missing += [replace(photo, id=f"{table.name}/{photo.id}") for photo in table.missing]
         whole.in_no_split += [f"{table.name}/{name}" for name in table.in_no_split]
         whole.notes += [f"{table.name}: {note}" for note in table.notes]
         whole.files += table.files
-    _keep_held_out(whole)
+    whole.notes += notes
     return whole
 
 
-def _keep_held_out(table):
-    """Take photos out of training that the other of Flickr8k and Flickr30k holds out."""
-    held_out = {(_flickr_number(photo), photo.dataset) for photo in table.photos if photo.split != "train"}
-    other = {"flickr8k": "flickr30k", "flickr30k": "flickr8k"}
-    leaking = {
-        photo.id
-        for photo in table.photos
-        if photo.split == "train" and (_flickr_number(photo), other.get(photo.dataset)) in held_out
-    }
-    if leaking:
-        table.photos = [photo for photo in table.photos if photo.id not in leaking]
-        table.notes.append(f"{len(leaking)} training photos are held out by the other dataset, and are left out")
+def _keep_held_out(tables):
+    """Flickr30k holds most photos of Flickr8k: what one validates or tests on, the other must not train on."""
+    by_name = {table.name: table for table in tables}
+    if not by_name.keys() >= {"flickr8k", "flickr30k"}:
+        return []
+    pair = [by_name["flickr8k"], by_name["flickr30k"]]
+    before = sum(len(table.photos) for table in pair)
+    held_out = [{_flickr_number(photo) for photo in table.photos if photo.split != "train"} for table in pair]
+    for table, others in zip(pair, reversed(held_out)):
+        table.photos = [p for p in table.photos if p.split != "train" or _flickr_number(p) not in others]
+    left_out = before - sum(len(table.photos) for table in pair)
+    return [f"{left_out} training photos of one dataset are held out by the other, and are left out"] * bool(left_out)
 
 
 def _flickr_number(photo):
     """The number Flickr gave a photo; Flickr8k's file names go on after it, Flickr30k's do not."""
-    return re.match(r"\d*", photo.name)[0]
+    return re.match(r"\d*", photo.id)[0]
 
 
 def _split_by_hash(image_id):
@@ -177,10 +161,8 @@ def _fill(table, captions, folder, with_photos):
             continue
         path = folder.photo(image)
         if image.captions:
-            row = Photo(
-                image_id, path or folder.root / image.file, split or _split_by_hash(image_id), tuple(image.captions),
-                table.name, image_id,
-            )  # fmt: skip
+            split = split or _split_by_hash(image_id)
+            row = Photo(image_id, path or folder.root / image.file, split, tuple(image.captions))
             rows[row.split].append((row, not with_photos or path is not None))
     for split in SPLITS:
         table.photos += [row for row, there in rows[split] if there]

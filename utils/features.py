@@ -13,13 +13,13 @@ import os
 import shutil
 import time
 import zipfile
-import zlib
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from utils import shards
 from utils.errors import ImageError, InputError
 from utils.images import load_pixels
 from utils.progress import silent
@@ -35,25 +35,6 @@ _STALE_SECONDS = 120
 
 # What `fill` is about to do: photos without regions, and the bytes and seconds these will take.
 Work = namedtuple("Work", "photos bytes seconds")
-
-
-def pack(regions):
-    """Regions of one photo as bytes: 8 bits a value, compressed.
-
-    Args:
-        regions: float (regions, channels), none negative.
-    """
-    scale = np.float32(regions.max(initial=0) / 255)
-    codes = np.rint(regions / (scale or 1)).astype("uint8")
-    # Channel after channel: a channel that never fires takes no room.
-    return scale.tobytes() + zlib.compress(np.ascontiguousarray(codes.T).tobytes(), 6)
-
-
-def unpack(data, channels):
-    """The float32 (regions, channels) given to `pack`, to within 1/510 of the largest value."""
-    scale = np.frombuffer(data[:4], "float32")[0]
-    codes = np.frombuffer(zlib.decompress(data[4:]), "uint8")
-    return codes.reshape(channels, -1).T.astype("float32") * scale
 
 
 def encode_files(encoder, photos, batch_size=BATCH_PHOTOS):
@@ -89,63 +70,72 @@ def encode_files(encoder, photos, batch_size=BATCH_PHOTOS):
                 yield photo, result if isinstance(result, ImageError) else next(regions)
 
 
-def _stamp(photo):
-    """What tells a photo file from another one of the same name: size and time of its last change."""
-    try:
-        status = photo.path.stat()
-    except OSError:
-        return b"missing"
-    return f"{status.st_size} {status.st_mtime_ns}".encode()
+def shard_of(photos, number, count):
+    """The photos that machine `number` of `count` (from 1) extracts: every `count`th, so that all take equally long."""
+    return photos[number - 1 :: count]
 
 
 class RegionCache:
-    """Regions of photos on disk, for one dataset and one encoder.
+    """Regions of photos on disk, for one encoder.
+
+    Every dataset has a folder of its own, so that what was extracted for one
+    serves a table of several too. Folders of several machines are merged by
+    copying their files together.
 
     Args:
         folder: where all caches lie; this one gets a folder of its own in it.
-        name: of the dataset.
+        name: of the dataset; of several, joined by "+", and then the ids of
+            photos begin with their dataset's name and a slash.
         encoder: an Encoder; its fingerprint is part of the folder's name, so
             that a stale cache is never used.
     """
 
     def __init__(self, folder, name, encoder):
         self.encoder = encoder
-        self.folder = Path(folder) / f"{name}-{encoder.name}-{encoder.fingerprint[:12]}"
-        self._shards = {}
-        self._shard_of = {}
+        names = name.split("+")
+        suffix = f"{encoder.name}-{encoder.fingerprint[:12]}"
+        self._folders = {f"{n}/" if len(names) > 1 else "": Path(folder) / f"{n}-{suffix}" for n in names}
+        self.folder = Path(folder) if len(names) > 1 else self._folders[""]
+        self._known = set()
+        self._members = {}
         self._refresh()
 
     def __contains__(self, photo):
         """Whether the regions of a photo, as its file is now, are there."""
-        return photo.id in self._shard_of and self._shard_of[photo.id].getinfo(photo.id).comment == _stamp(photo)
+        return photo.id in self._members and shards.is_of(self._members[photo.id], photo.path)
 
     def __getitem__(self, image_id):
         """Float32 (regions, channels) of a photo that is in the cache."""
-        return unpack(self._shard_of[image_id].read(image_id), self.encoder.channels)
+        return shards.read(self._members[image_id], self.encoder.channels)
 
     def stack(self, image_ids):
         """Float32 (photos, regions, channels) of photos that are in the cache."""
         return np.stack([self[image_id] for image_id in image_ids])
 
     def __len__(self):
-        return len(self._shard_of)
+        return len(self._members)
 
     def bytes_per_photo(self):
         """Mean size of a photo's regions on disk."""
-        return sum(path.stat().st_size for path in self.folder.glob("*.zip")) / max(1, len(self))
+        return sum(path.stat().st_size for _, path in self._shards()) / max(1, len(self))
+
+    def _shards(self):
+        """The shards that are there, oldest first, each with what ids begin with."""
+        paths = [(prefix, path) for prefix, folder in self._folders.items() for path in folder.glob("*.zip")]
+        return sorted(paths, key=lambda item: (item[1].stat().st_mtime_ns, item[1].name))
 
     def _refresh(self):
         """Take in the shards that this or another process has added."""
         # Regions of a photo that was replaced are overruled by newer ones.
-        for path in sorted(self.folder.glob("*.zip"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
-            if path.name not in self._shards:
+        for prefix, path in self._shards():
+            if path not in self._known:
                 try:
-                    shard = zipfile.ZipFile(path)
+                    members = shards.index(path)
                 except zipfile.BadZipFile:
                     path.unlink()  # cut short by a crash of the whole machine: extract again
                     continue
-                self._shards[path.name] = shard
-                self._shard_of |= dict.fromkeys(shard.namelist(), shard)
+                self._known.add(path)
+                self._members |= {prefix + name: member for name, member in members.items()}
 
     def plan(self, photos):
         """The Work that `fill` has to do, judged by a first batch of photos.
@@ -160,7 +150,7 @@ class RegionCache:
             start = time.perf_counter()
             for _, regions in encode_files(self.encoder, sample):
                 if not isinstance(regions, ImageError):
-                    sizes.append(len(pack(regions)) + 200)
+                    sizes.append(len(shards.pack(regions)) + 200)
             seconds = time.perf_counter() - start
         size = np.mean(sizes) if sizes else 0
         work = Work(len(missing), int(len(missing) * size), seconds * len(missing) / max(1, len(sample)))
@@ -187,7 +177,10 @@ class RegionCache:
             InputError: the cache cannot be written; what was finished stays.
         """
         photos = list({photo.id: photo for photo in photos}.values())
-        blocks = [photos[i : i + SHARD_PHOTOS] for i in range(0, len(photos), SHARD_PHOTOS)]
+        blocks = []
+        for prefix in self._folders:
+            own = [photo for photo in photos if photo.id.startswith(prefix)]
+            blocks += [(prefix, own[i : i + SHARD_PHOTOS]) for i in range(0, len(own), SHARD_PHOTOS)]
         bad = {}
         try:
             self._prepare()
@@ -196,13 +189,13 @@ class RegionCache:
                 # it is mostly done, and otherwise it is done here.
                 for wait in (True, False):
                     deferred = []
-                    for block in blocks:
+                    for prefix, block in blocks:
                         self._refresh()
                         missing = [photo for photo in block if photo not in self]
-                        if wait and missing and self._in_work(missing):
-                            deferred.append(block)
+                        if wait and missing and self._in_work(missing, prefix):
+                            deferred.append((prefix, block))
                         elif missing:
-                            bad |= self._write_shard(missing, bar)
+                            bad |= self._write_shard(missing, prefix, bar)
                     blocks = deferred
         except OSError as error:
             what = "the disk is full" if error.errno == errno.ENOSPC else f"cannot be written ({error.strerror})"
@@ -214,11 +207,7 @@ class RegionCache:
         return bad
 
     def _prepare(self):
-        """Make the folder, say in it what it holds, and remove what killed processes left."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for path in self.folder.glob("*.partial"):
-            if self._is_stale(path):
-                path.unlink(missing_ok=True)
+        """Make the folders, say in them what they hold, and remove what killed processes left."""
         encoder = self.encoder
         content = {
             "encoder": encoder.name,
@@ -229,7 +218,12 @@ class RegionCache:
             "regions": [encoder.rows, encoder.columns, encoder.channels],
             "fingerprint": encoder.fingerprint,
         }
-        (self.folder / "encoder.json").write_text(json.dumps(content, indent=2) + "\n")
+        for folder in self._folders.values():
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in folder.glob("*.partial"):
+                if self._is_stale(path):
+                    path.unlink(missing_ok=True)
+            (folder / "encoder.json").write_text(json.dumps(content, indent=2) + "\n")
 
     @staticmethod
     def _is_stale(path):
@@ -239,18 +233,18 @@ class RegionCache:
             return True
 
     @staticmethod
-    def _shard_name(photos):
-        lines = [photo.id.encode() + b" " + _stamp(photo) for photo in photos]
-        return hashlib.sha256(b"\n".join(lines)).hexdigest()[:16]
+    def _shard_name(photos, prefix):
+        lines = [f"{photo.id.removeprefix(prefix)} {shards.file_time(photo.path)}" for photo in photos]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
-    def _in_work(self, photos):
-        partials = self.folder.glob(f"{self._shard_name(photos)}.*.partial")
+    def _in_work(self, photos, prefix):
+        partials = self._folders[prefix].glob(f"{self._shard_name(photos, prefix)}.*.partial")
         return any(not self._is_stale(path) for path in partials)
 
-    def _write_shard(self, photos, bar):
+    def _write_shard(self, photos, prefix, bar):
         """Extract photos into one new shard; returns those that could not be read."""
-        name = self._shard_name(photos)
-        partial_path = self.folder / f"{name}.{os.getpid()}.partial"
+        folder, name = self._folders[prefix], self._shard_name(photos, prefix)
+        partial_path = folder / f"{name}.{os.getpid()}.partial"
         bad = {}
         try:
             with open(partial_path, "wb") as file:
@@ -259,15 +253,14 @@ class RegionCache:
                         if isinstance(regions, ImageError):
                             bad[photo.id] = regions
                         else:
-                            member = zipfile.ZipInfo(photo.id)
-                            member.comment = _stamp(photo)
-                            shard.writestr(member, pack(regions))
+                            stamp = shards.file_stamp(photo.path)
+                            shards.write(shard, photo.id.removeprefix(prefix), regions, stamp)
                             file.flush()  # a growing file tells others that the block is in work
                         bar.update()
                 file.flush()
                 os.fsync(file.fileno())
             if len(bad) < len(photos):
-                os.replace(partial_path, self.folder / f"{name}.zip")
+                os.replace(partial_path, folder / f"{name}.zip")
         finally:
             partial_path.unlink(missing_ok=True)
         return bad

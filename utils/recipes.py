@@ -115,4 +115,7 @@ RECIPES = {
         patience=8,
     ),
     "flickr8k": Recipe(),
+    "flickr30k": Recipe(),
+    "coco": Recipe(),
+    "custom": Recipe(),  # one's own photos
 }
