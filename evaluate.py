@@ -23,8 +23,7 @@ def parse_arguments(arguments=None):
     parser.add_argument(
         "--captions", type=Path, nargs="+", default=[], metavar="FILE", help="captions in COCO's results format"
     )
-    parser.add_argument("--dataset", choices=sorted(RECIPES), default="shapes", help="default: shapes")
-    parser.add_argument("--data_dir", type=Path, help="folder of the dataset (default: data/DATASET)")
+    console.add_dataset_flags(parser, RECIPES)
     parser.add_argument(
         "--cache_dir", type=Path, default=Path("data/cache"), help="folder of the region caches (default: data/cache)"
     )
@@ -49,7 +48,7 @@ def parse_arguments(arguments=None):
         "--captions_out", type=Path, metavar="FILE", help="write the captions here, in COCO's results format"
     )
     parsed = parser.parse_args(arguments)
-    parsed.data_dir = parsed.data_dir or Path("data") / parsed.dataset
+    console.name_datasets(parser, parsed)
     if parsed.model is None:
         parsed.model = [] if parsed.captions else [Path("models") / parsed.dataset]
     several = len(parsed.model) * len(parsed.beam_size) + len(parsed.captions)

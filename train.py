@@ -16,12 +16,12 @@ def parse_arguments(arguments=None):
     """The command line as a namespace."""
     parser = console.Parser(DESCRIPTION)
     data = parser.add_argument_group("data")
-    data.add_argument(
-        "--dataset", choices=sorted(RECIPES), default="shapes", help="default: shapes, the embedded sample"
-    )
-    data.add_argument("--data_dir", type=Path, help="folder of the dataset (default: data/DATASET)")
+    console.add_dataset_flags(data, RECIPES)
     data.add_argument(
         "--cache_dir", type=Path, default=Path("data/cache"), help="folder of the region caches (default: data/cache)"
+    )
+    data.add_argument(
+        "--shard", type=console.part, metavar="K/N", help="only extract the regions of the Kth of N parts of the photos"
     )
     data.add_argument("--min_word_count", type=console.number(int, 1), help="rarer words are not learnt")
     encoder = parser.add_argument_group("encoder")
@@ -58,13 +58,13 @@ def parse_arguments(arguments=None):
     parsed = parser.parse_args(arguments)
     if parsed.overwrite and parsed.resume:
         parser.error("--overwrite and --resume exclude each other")
-    parsed.data_dir = parsed.data_dir or Path("data") / parsed.dataset
+    console.name_datasets(parser, parsed)
     parsed.output_dir = parsed.output_dir or Path("models") / parsed.dataset
     return parsed
 
 
 def choose_recipe(arguments):
-    """The dataset's recipe with the flags that were given."""
+    """The recipe of the dataset, or of the first of several, with the flags that were given."""
     names = (
         "encoder", "encoder_weights", "finetune_encoder", "epochs", "scst_epochs", "batch_size", "learning_rate",
         "min_word_count",
@@ -72,7 +72,7 @@ def choose_recipe(arguments):
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     if given.get("finetune_encoder") == "none":
         given["finetune_encoder"] = None
-    return replace(RECIPES[arguments.dataset], **given)
+    return replace(RECIPES[arguments.dataset.split("+")[0]], **given)
 
 
 def main():
@@ -80,8 +80,20 @@ def main():
     arguments = parse_arguments()
     recipe = choose_recipe(arguments)
     console.import_tensorflow()
-    from utils.pipeline import train
+    from utils.pipeline import extract_part, train
 
+    if arguments.shard:
+        extract_part(
+            arguments.shard,
+            arguments.dataset,
+            arguments.data_dir,
+            arguments.cache_dir,
+            recipe,
+            seed=arguments.seed,
+            say=console.say,
+            progress=console.progress,
+        )
+        return 0
     captioner = train(
         arguments.dataset,
         arguments.data_dir,
@@ -108,6 +120,7 @@ def show(captioner, arguments):
     console.say("", "Captions of validation photos:", *(f"  {caption.path}: {caption.text}" for caption in captions))
     if arguments.dataset == "shapes":
         show_scene_scores(arguments)
+    folders = arguments.data_dir if isinstance(arguments.data_dir, list) else [arguments.data_dir]
     picture = arguments.output_dir / "attention.png"
     save_figure(attention_figure(captions[0]), picture)
     console.say(
@@ -115,8 +128,8 @@ def show(captioner, arguments):
         f"model       {arguments.output_dir}",
         f"curves      {arguments.output_dir / 'training.png'}",
         f"attention   {picture}",
-        f"scores      python evaluate.py --model {arguments.output_dir} --dataset {arguments.dataset}"
-        f" --data_dir {arguments.data_dir}",
+        f"scores      python evaluate.py --model {arguments.output_dir} --dataset {arguments.dataset.replace('+', ' ')}"
+        f" --data_dir {' '.join(map(str, folders))}",
         f"your photo  python inference.py --model {arguments.output_dir} --image_path PHOTO",
     )
 

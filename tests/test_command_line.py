@@ -204,6 +204,9 @@ def test_bad_photos_are_one_line_each(model, fails, tmp_path):
         (train, ["--learning_rate", "nan"], "must be"),
         (train, ["--batch_size", "-3"], "must be"),
         (train, ["--dataset", "imagenet"], "invalid choice"),
+        (train, ["--dataset", "coco", "coco"], "each dataset once"),
+        (train, ["--dataset", "coco", "custom", "--data_dir", "one"], "names 1 folders for 2 datasets"),
+        (train, ["--shard", "9/8"], "no part such as 2/8"),
         (train, ["--bogus"], "unrecognized arguments"),
         (train, ["--overwrite", "--resume"], "exclude each other"),
         (train, ["--dataset", "flickr8k", "--data_dir", "nowhere"], "no such folder"),
@@ -270,6 +273,30 @@ def test_anyones_captions_are_scored_without_model_or_photos(flickr8k, command, 
 def test_captions_of_another_split_are_told(flickr8k, fails, tmp_path):
     path = write_captions(tmp_path / "mine.json", {"0.jpg": "A dog runs."})
     assert "another --split?" in fails(evaluate, "--dataset", "flickr8k", "--data_dir", flickr8k, "--captions", path)
+
+
+def test_parts_of_the_photos_are_extracted_on_their_own(tiny, command):
+    status, output, error = command(train, "--shard", "2/3")
+    assert status == 0, error
+    assert "part 2 of 3: 23 of 68 photos" in output
+    assert "23 photos are in data/cache/shapes-vgg16-" in output
+    assert not (tiny / "models").exists()
+
+
+def test_ones_own_photos_with_the_embedded_sample(tiny, command, save_photo):
+    """Two datasets are trained on as one table, and evaluated so."""
+    rows = [f"{number}.png,a dog,{'val' if number % 3 == 0 else 'train'}" for number in range(9)]
+    for number in range(9):
+        save_photo(f"own/{number}.png", seed=number)
+    Path("own/captions.csv").write_text("image,caption,split\n" + "\n".join(rows) + "\n")
+    both = ["--dataset", "shapes", "custom", "--data_dir", "data/shapes", "own"]
+    status, output, error = command(train, *both, "--epochs", "1")
+    assert status == 0, error
+    assert "46 train, 15 val photos" in output
+    assert "--dataset shapes custom --data_dir data/shapes own" in output
+    status, output, error = command(evaluate, *both)
+    assert status == 0, error
+    assert "shapes+custom val: 15 photos, 1 to 5 references" in output
 
 
 def test_evaluating_a_split_that_does_not_exist(tiny, model, fails):

@@ -3,7 +3,9 @@
 import argparse
 import json
 import os
+import re
 import sys
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -58,6 +60,37 @@ def number(convert, low, high=None):
         return value
 
     return parse
+
+
+def add_dataset_flags(group, names):
+    """Add --dataset and --data_dir, each for one dataset or several; `name_datasets` puts their values together."""
+    group.add_argument(
+        "--dataset",
+        choices=sorted(names),
+        nargs="+",
+        default=["shapes"],
+        help="one or several (default: shapes, the embedded sample; custom: your own photos)",
+    )
+    group.add_argument("--data_dir", type=Path, nargs="+", help="the folder of each (default: data/DATASET)")
+
+
+def name_datasets(parser, parsed):
+    """Check --dataset and --data_dir; names are joined by "+", and the folder of one dataset is no list."""
+    names, folders = parsed.dataset, parsed.data_dir or [Path("data") / name for name in parsed.dataset]
+    if len(set(names)) < len(names):
+        parser.error(f"--dataset {' '.join(names)}: each dataset once")
+    if len(folders) != len(names):
+        parser.error(f"--data_dir names {len(folders)} folders for {len(names)} datasets: give each its own")
+    parsed.dataset = "+".join(names)
+    parsed.data_dir = folders if len(folders) > 1 else folders[0]
+
+
+def part(text):
+    """An argument type: `2/8` as (2, 8), the second of eight parts."""
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part such as 2/8, the second of eight")
+    return int(match[1]), int(match[2])
 
 
 def import_tensorflow():

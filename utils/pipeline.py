@@ -17,7 +17,7 @@ from utils.checkpoint import read_progress
 from utils.datasets import load_dataset
 from utils.encoders import Encoder
 from utils.errors import ImageError, InputError
-from utils.features import RegionCache
+from utils.features import RegionCache, shard_of
 from utils.hardware import matmul_rate
 from utils.images import open_photo
 from utils.progress import silent
@@ -53,8 +53,8 @@ def train(
     would have had.
 
     Args:
-        dataset: name of the dataset.
-        data_dir, cache_dir, output_dir: folders.
+        dataset, data_dir: as for `load_dataset`.
+        cache_dir, output_dir: folders.
         recipe: a Recipe.
         seed: fixes all randomness.
         overwrite: replace a model that is in output_dir.
@@ -232,6 +232,25 @@ def _keep_readable(splits, bad, readable, say):
         if not photos:
             raise InputError(f"no photo of split {split} can be read")
     return kept
+
+
+def extract_part(part, dataset, data_dir, cache_dir, recipe, seed=0, say=lambda line: None, progress=silent):
+    """Extract the regions of a part of a dataset's photos; other machines do the other parts.
+
+    Args:
+        part: (number, count): which part, from 1, of how many.
+        dataset, data_dir, cache_dir, recipe, seed, say, progress: as for `train`.
+    """
+    table = load_dataset(dataset, data_dir, seed)
+    for note in table.notes:
+        say(note)
+    photos = shard_of(table.photos, *part)
+    say(f"part {part[0]} of {part[1]}: {len(photos)} of {len(table.photos)} photos")
+    encoder = Encoder(recipe.encoder, recipe.encoder_weights, recipe.image_size, recipe.layer, recipe.pool, seed)
+    cache = RegionCache(cache_dir, dataset, encoder)
+    if photos:
+        cache_regions(cache, {f"part {part[0]}": photos}, say, progress)
+    say(f"{len(cache)} photos are in {cache.folder}")
 
 
 def _check_output(folder, settings, overwrite, resume):
