@@ -41,6 +41,7 @@ class Dataset:
         notes: what a person should know of it (layout, photos that are missing), a line each.
         missing: Photos whose file is not there; its path is where it might be.
         in_no_split: ids of captioned images that no split holds.
+        uncaptioned: paths of photos of which no caption speaks.
         files: that the captions were read from.
     """
 
@@ -49,6 +50,7 @@ class Dataset:
     notes: list = field(default_factory=list)
     missing: list = field(default_factory=list)
     in_no_split: list = field(default_factory=list)
+    uncaptioned: list = field(default_factory=list)
     files: list = field(default_factory=list)
 
     def split(self, name):
@@ -101,6 +103,7 @@ def _combine(tables):
         whole.missing += [replace(photo, id=f"{table.name}/{photo.id}") for photo in table.missing]
         whole.in_no_split += [f"{table.name}/{name}" for name in table.in_no_split]
         whole.notes += [f"{table.name}: {note}" for note in table.notes]
+        whole.uncaptioned += table.uncaptioned
         whole.files += table.files
     whole.notes += notes
     return whole
@@ -167,6 +170,8 @@ def _fill(table, captions, folder, with_photos):
     for split in SPLITS:
         table.photos += [row for row, there in rows[split] if there]
         table.missing += [row for row, there in rows[split] if not there]
+    captioned = {str(path) for path in map(folder.photo, captions.images.values()) if path}
+    table.uncaptioned = sorted(path for path in folder.photos() if path not in captioned)
 
 
 def _count(table, captions, folder):
