@@ -299,6 +299,20 @@ def test_ones_own_photos_with_the_embedded_sample(tiny, command, save_photo):
     assert "shapes+custom val: 15 photos, 1 to 5 references" in output
 
 
+def test_a_part_of_coco_trains_and_is_evaluated(tiny, command, shared, monkeypatch):
+    monkeypatch.setitem(recipes.RECIPES, "coco", recipes.RECIPES["shapes"])
+    data = ["--dataset", "coco", "--data_dir", shared / "coco"]
+    status, output, error = command(train, *data, "--min_word_count", "1", "--epochs", "1")
+    assert status == 0, error
+    assert "4960 of 5000 photos of split val are not in" in output
+    assert "coco: 20 train, 40 val photos" in output
+    status, output, error = command(evaluate, *data, "--captions_out", "captions.json")
+    assert status == 0, error
+    assert "coco val: 40 photos" in output
+    results = json.loads(Path("captions.json").read_text())
+    assert {139, 802} <= {result["image_id"] for result in results}
+
+
 def test_evaluating_a_split_that_does_not_exist(tiny, model, fails):
     assert "no photos in split nonsense" in fails(evaluate, "--model", model, "--split", "nonsense")
 

@@ -57,7 +57,7 @@ def encode_files(encoder, photos, batch_size=BATCH_PHOTOS):
             return error
 
     batches = [photos[i : i + batch_size] for i in range(0, len(photos), batch_size)]
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         ahead = [pool.map(read, batch) for batch in batches[:1]]
         for number, batch in enumerate(batches):
             pixels = list(ahead.pop())
