@@ -283,32 +283,24 @@ def test_parts_of_the_photos_are_extracted_on_their_own(tiny, command):
     assert not (tiny / "models").exists()
 
 
-def test_ones_own_photos_with_the_embedded_sample(tiny, command, save_photo):
-    """Two datasets are trained on as one table, and evaluated so."""
+def test_a_part_of_coco_with_ones_own_photos_trains_and_is_evaluated(tiny, command, shared, save_photo, monkeypatch):
+    monkeypatch.setitem(recipes.RECIPES, "coco", recipes.RECIPES["shapes"])
     rows = [f"{number}.png,a dog,{'val' if number % 3 == 0 else 'train'}" for number in range(9)]
     for number in range(9):
         save_photo(f"own/{number}.png", seed=number)
     Path("own/captions.csv").write_text("image,caption,split\n" + "\n".join(rows) + "\n")
-    both = ["--dataset", "shapes", "custom", "--data_dir", "data/shapes", "own"]
-    status, output, error = command(train, *both, "--epochs", "1")
+    both = ["--dataset", "coco", "custom", "--data_dir", shared / "coco", "own"]
+    status, output, error = command(train, *both, "--min_word_count", "1", "--epochs", "1")
     assert status == 0, error
-    assert "46 train, 15 val photos" in output
-    assert "--dataset shapes custom --data_dir data/shapes own" in output
-    status, output, error = command(evaluate, *both)
-    assert status == 0, error
-    assert "shapes+custom val: 15 photos, 1 to 5 references" in output
+    assert "coco: 4960 of 5000 photos of split val are not in" in output
+    assert "coco+custom: 26 train, 43 val photos" in output
+    assert f"--dataset coco custom --data_dir {shared / 'coco'} own" in output
 
-
-def test_a_part_of_coco_trains_and_is_evaluated(tiny, command, shared, monkeypatch):
-    monkeypatch.setitem(recipes.RECIPES, "coco", recipes.RECIPES["shapes"])
-    data = ["--dataset", "coco", "--data_dir", shared / "coco"]
-    status, output, error = command(train, *data, "--min_word_count", "1", "--epochs", "1")
-    assert status == 0, error
-    assert "4960 of 5000 photos of split val are not in" in output
-    assert "coco: 20 train, 40 val photos" in output
-    status, output, error = command(evaluate, *data, "--captions_out", "captions.json")
+    coco = ["--model", "models/coco+custom", "--dataset", "coco", "--data_dir", shared / "coco"]
+    status, output, error = command(evaluate, *coco, "--captions_out", "captions.json")
     assert status == 0, error
     assert "coco val: 40 photos" in output
+    assert "extracting" not in output  # what the table of both extracted is used
     results = json.loads(Path("captions.json").read_text())
     assert {139, 802} <= {result["image_id"] for result in results}
 

@@ -55,7 +55,8 @@ def verify(table, min_word_count=5, progress=silent):
         for photo, check in zip(table.photos, pool.map(_check, table.photos)):
             checks[photo.id] = check
             bar.update()
-    training = _word_counts(photo for photo in table.photos if photo.split == "train")
+    here = {split: _word_counts(table.photos, split) for split in SPLITS}
+    training = here["train"]
     vocabulary = {word for word, count in training.items() if count >= min_word_count}
     listed = [sum(photo.split == split for photo in table.photos + table.missing) for split in SPLITS]
     published = _PUBLISHED.get(table.name)
@@ -64,7 +65,7 @@ def verify(table, min_word_count=5, progress=silent):
         "captions_from": [str(path) for path in table.files],
         "notes": table.notes,
         "as_published": tuple(listed) in published if published else None,
-        "splits": {split: _split_report(table, split, checks, vocabulary) for split in SPLITS},
+        "splits": {split: _split_report(table, split, checks, here[split], vocabulary) for split in SPLITS},
         "vocabulary": {"min_word_count": min_word_count, "words": len(vocabulary), "seen": len(training)},
         "missing": [photo.id for photo in table.missing],
         "damaged": {name: check.error for name, check in checks.items() if check.error},
@@ -76,14 +77,15 @@ def verify(table, min_word_count=5, progress=silent):
     }
 
 
-def _word_counts(photos):
-    return Counter(word for photo in photos for text in photo.references for word in split_words(text))
+def _word_counts(photos, split):
+    captions = (text for photo in photos if photo.split == split for text in photo.references)
+    return Counter(word for text in captions for word in split_words(text))
 
 
-def _split_report(table, split, checks, vocabulary):
+def _split_report(table, split, checks, words_here, vocabulary):
     photos = [photo for photo in table.photos if photo.split == split]
     every = photos + [photo for photo in table.missing if photo.split == split]
-    words = _word_counts(every)
+    words = words_here + _word_counts(table.missing, split)
     return {
         "listed": len(every),
         "missing": len(every) - len(photos),
