@@ -38,7 +38,7 @@ def never_written(vocabulary_size):
     return (numbers == PAD) | (numbers == START) | (numbers == UNKNOWN)
 
 
-def _forbidden(vocabulary_size, last):
+def forbidden_words(vocabulary_size, last):
     """Whether hypotheses have ended, and the words that must not follow their last ones."""
     numbers = ops.arange(vocabulary_size)
     ended = ops.expand_dims((last == END) | (last == PAD), -1)
@@ -46,7 +46,7 @@ def _forbidden(vocabulary_size, last):
     return ended, ops.where(ended, numbers != PAD, never_written(vocabulary_size) | empty)
 
 
-def _repeating(words, position, vocabulary_size, length):
+def repeating_words(words, position, vocabulary_size, length):
     """The next words that would make a hypothesis repeat a sequence of `length` words.
 
     Args:
@@ -56,11 +56,11 @@ def _repeating(words, position, vocabulary_size, length):
         Booleans (batch, beam, vocabulary).
     """
     before, room = length - 1, words.shape[2] - length + 1
-    last = ops.slice(words, (0, 0, ops.maximum(position - before, 0)), (*words.shape[:2], before))
+    last = ops.slice(words, (0, 0, ops.maximum(position - before, 0)), (*ops.shape(words)[:2], before))
     starts = ops.stack([words[:, :, i : i + room] for i in range(before)], axis=-1)
     following = words[:, :, before:]
     again = ops.all(starts == last[:, :, None], axis=-1) & (following != PAD)
-    return ops.any(ops.one_hot(following, vocabulary_size, dtype="bool") & again[..., None], axis=2)
+    return ops.any((following[..., None] == ops.arange(vocabulary_size)) & again[..., None], axis=2)
 
 
 def _extensions(candidates, groups, diversity):
@@ -133,9 +133,9 @@ def beam_search(
 
     def extend(position, last, scores, state, words, attention):
         logits, new_state, maps = decoder.step(last, State(*state), memory)
-        ended, forbidden = _forbidden(decoder.vocabulary_size, last)
+        ended, forbidden = forbidden_words(decoder.vocabulary_size, last)
         if unrepeated:
-            forbidden |= _repeating(words, position, decoder.vocabulary_size, unrepeated) & ~ended
+            forbidden |= repeating_words(words, position, decoder.vocabulary_size, unrepeated) & ~ended
         maps = ops.where(ended, 0.0, maps)
         log_probabilities = ops.where(ended, 0.0, ops.log_softmax(logits, axis=-1))
         candidates = scores[..., None] + ops.where(forbidden, _IMPOSSIBLE, log_probabilities)
@@ -185,9 +185,9 @@ def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated
 
     def extend(position, last, state, scores, words, attention):
         logits, state, maps = decoder.step(last, State(*state), memory)
-        ended, forbidden = _forbidden(size, last)
+        ended, forbidden = forbidden_words(size, last)
         if unrepeated:
-            forbidden |= _repeating(words, position, size, unrepeated) & ~ended
+            forbidden |= repeating_words(words, position, size, unrepeated) & ~ended
         allowed = ops.reshape(ops.where(forbidden, _IMPOSSIBLE, logits), (-1, size))
         drawn = keras.random.categorical(allowed / temperature, 1, dtype="int32", seed=seed)
         last = ops.reshape(drawn, (batch, count))
