@@ -39,12 +39,15 @@ def make_page(captioner, beam_size=3):
 
     with gradio.Blocks(title="What is in the photo?", analytics_enabled=False) as page:
         gradio.Markdown("# What is in the photo?\nDrop a photo. Then point at a word to see where the model looked.")
-        # Lossless, so that a caption is the one that inference.py writes.
-        photo = gradio.Image(
-            type="filepath", format="png", sources=["upload", "webcam", "clipboard"], label="Photo", height=240
-        )
-        answer = gradio.HTML(label="Caption")
-        gradio.Examples([str(sample_photo())], photo)
+        with gradio.Row():
+            with gradio.Column(scale=1, min_width=300):
+                # Lossless, so that a caption is the one that inference.py writes.
+                photo = gradio.Image(
+                    type="filepath", format="png", sources=["upload", "webcam", "clipboard"], label="Photo", height=300
+                )
+                gradio.Examples([str(sample_photo())], photo)
+            with gradio.Column(scale=2, min_width=300):
+                answer = gradio.HTML(label="Caption")
         photo.change(show, photo, answer, show_progress="minimal")
         gradio.Markdown(
             "The caption is a guess by a small model. Do not rely on it, and do not use it to judge people. "

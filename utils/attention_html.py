@@ -17,14 +17,15 @@ _SIZE = 900
 _numbers = count()
 
 _STYLE = """
-.captioned {{ max-width: {width}px; margin: 0 auto; font-family: system-ui, sans-serif; }}
-.captioned .photo {{ position: relative; line-height: 0; }}
-.captioned .photo img {{ width: 100%; display: block; margin: 0; border-radius: 6px; }}
-.captioned .photo img + img {{ position: absolute; inset: 0; height: 100%; opacity: 0; transition: opacity .15s; }}
-.captioned .words {{ margin: .6em 0 .2em; display: flex; flex-wrap: wrap; gap: .2em; }}
-.captioned button {{ all: unset; padding: .15em .4em; border-radius: 5px; font-size: 1.35rem; cursor: default; }}
-.captioned button:is(:hover, :focus) {{ background: #f4a62a; color: #000; }}
-.captioned button:focus-visible {{ outline: 3px solid #2463eb; }}
+.captioned { font-family: system-ui, sans-serif; }
+.captioned .photo { position: relative; line-height: 0; max-width: 100%; margin: 0; }
+.captioned .photo img { width: 100%; display: block; margin: 0; border-radius: 6px; }
+.captioned .photo img + img { position: absolute; inset: 0; height: 100%; opacity: 0; transition: opacity .15s; }
+.captioned .words { margin: .2em 0 .6em; display: flex; flex-wrap: wrap; gap: .25em; }
+.captioned button { border: 0; margin: 0; padding: .25em .6em; border-radius: 6px; font: 600 1.1rem system-ui;
+  background: #e4e4e7; color: #111; cursor: default; }
+.captioned button:hover, .captioned button:focus { background: #f4a62a; color: #000; }
+.captioned button:focus-visible { outline: 3px solid #2463eb; }
 """
 
 
@@ -57,7 +58,7 @@ def attention_html(caption, photo=None):
     photo = photo or open_photo(caption.path)
     photo.thumbnail((_SIZE, _SIZE))
     name = f"captioned-{next(_numbers)}"
-    rules, maps, buttons = [_STYLE.format(width=_SIZE)], [], []
+    rules, maps, buttons = [_STYLE], [], []
     for number, (word, attention) in enumerate(zip(caption.words, caption.attention)):
         chosen = f"#{name}:has(.w{number}:hover, .w{number}:focus)"
         rules.append(f"{chosen} .m{number} {{ opacity: 1; }}")
@@ -68,8 +69,11 @@ def attention_html(caption, photo=None):
             f"{html.escape(word)}</button>"
         )
     text = html.escape(caption.text, quote=True)
+    # As wide as a photo of two thirds of the window's height, so that the words stay in sight.
+    width = f"width: calc(66vh * {photo.width / photo.height:.3f})"
     return (
         f'<div class="captioned" id="{name}"><style>{"".join(rules)}</style>'
-        f'<div class="photo"><img alt="{text}" src="{_data_uri(photo, "JPEG", quality=88)}">{"".join(maps)}</div>'
-        f'<div class="words" role="group" aria-label="{text}">{"".join(buttons)}</div></div>'
+        f'<div class="words" role="group" aria-label="{text}">{"".join(buttons)}</div>'
+        f'<div class="photo" style="{width}"><img alt="{text}" src="{_data_uri(photo, "JPEG", quality=88)}">'
+        f"{''.join(maps)}</div></div>"
     )
