@@ -37,9 +37,9 @@ def parse_arguments(arguments=None):
     return parsed
 
 
-def main():
-    """Evaluate, from the arguments to the table."""
-    arguments = parse_arguments()
+def main(arguments=None):
+    """Evaluate, from the arguments (those of the command line if None) to the table."""
+    arguments = parse_arguments(arguments)
     console.check_outputs([arguments.json, arguments.captions_out])
     read_config(arguments.model)
     console.import_tensorflow()

@@ -63,9 +63,9 @@ def parse_arguments(arguments=None):
     return parser.parse_args(arguments)
 
 
-def main():
-    """Caption, from the arguments to the sentences."""
-    arguments = parse_arguments()
+def main(arguments=None):
+    """Caption, from the arguments (those of the command line if None) to the sentences."""
+    arguments = parse_arguments(arguments)
     from utils import alt_text
     from utils.images import open_photo, sample_photo
     from utils.model_folder import read_config
