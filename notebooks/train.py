@@ -101,4 +101,4 @@ show_figure(attention_figure(captions[0]))
 # %%
 import shutil
 
-print(shutil.make_archive(f"{Path(output_dir).name}-model", "zip", output_dir))
+print(Path(shutil.make_archive(f"{Path(output_dir).name}-model", "zip", output_dir)).name)

@@ -90,7 +90,9 @@ class LiveView(keras.callbacks.Callback):
             self.seen = weights.stat().st_mtime_ns
             self.rows = self.rows or {path: [] for path in self.find_photos()}
             for caption in Captioner.from_folder(self.folder).caption(self.rows):
-                self.rows[caption.path].append(f"epoch {epoch + 1}: {html.escape(caption.text)}")
+                text = html.escape(caption.text)
+                if not self.rows[caption.path] or not self.rows[caption.path][-1].endswith(f": {text}"):
+                    self.rows[caption.path].append(f"epoch {epoch + 1}: {text}")
         page = HTML(self._page())
         if self.view is None:
             self.view = display(page, display_id=True)
