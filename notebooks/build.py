@@ -71,6 +71,7 @@ def build(name, execute):
         NotebookClient(notebook, timeout=3600, resources={"metadata": {"path": str(ROOT)}}).execute()
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)  # times, which would change with every run
+        del notebook.metadata["language_info"]  # of the Python that ran it
     elif path.exists():
         before = {cell["id"]: cell for cell in nbformat.read(path, 4).cells}
         for cell in notebook.cells:

@@ -68,8 +68,12 @@ class _Download(_Fetched):
     def _fetch(self):
         headers = {"User-Agent": "image-captioning", "Accept": "image/*"}
         try:
+            # An opener of its own: urlopen keeps the proxies of the first call for ever.
             request = urllib.request.Request(self.name, headers=headers)
-            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer, open(self._file, "wb") as file:
+            with (
+                urllib.request.build_opener().open(request, timeout=_TIMEOUT) as answer,
+                open(self._file, "wb") as file,
+            ):
                 shutil.copyfileobj(_Limited(answer, self.name), file)
         except ImageError:
             raise
