@@ -1,67 +1,134 @@
 """Caption photos: `python inference.py --image_path photo.jpg`."""
 
+import sys
+import tempfile
+from collections import Counter
 from pathlib import Path
 
 from utils import console
 
-DESCRIPTION = """Write a caption for a photo, or for every photo in a folder.
+DESCRIPTION = """Write a caption for one photo or for thousands.
 
-Without --image_path it captions the portrait that comes with matplotlib."""
+Without --image_path it captions the portrait that comes with matplotlib.
+Nothing that exists is replaced without --overwrite."""
 
 
 def parse_arguments(arguments=None):
     """The command line as a namespace."""
     parser = console.Parser(DESCRIPTION)
-    parser.add_argument("--image_path", type=Path, help="a photo, or a folder of photos")
+    parser.add_argument(
+        "--image_path",
+        nargs="+",
+        metavar="PHOTO",
+        help="files, folders, patterns in quotes ('album/**/*.jpg'), http(s) addresses; - reads a photo, "
+        "or a list of all these, from standard input",
+    )
     parser.add_argument(
         "--model", type=Path, default=Path("models/flickr8k"), help="the model folder (default: models/flickr8k)"
     )
     parser.add_argument("--encoder_weights", help="where the encoder's weights are, if not where they were in training")
-    parser.add_argument("--beam_size", type=console.number(int, 1, 100), default=3, help="hypotheses kept (default: 3)")
-    parser.add_argument(
+    search = parser.add_argument_group("search")
+    search.add_argument("--beam_size", type=console.number(int, 1, 100), default=3, help="hypotheses kept (default: 3)")
+    search.add_argument(
+        "--num_captions",
+        type=console.number(int, 1, 20),
+        default=1,
+        help="different captions of each photo, by diverse beam search (default: 1)",
+    )
+    search.add_argument(
+        "--temperature",
+        type=console.number(float, 0.01, 10),
+        help="draw captions by chance instead: .5 is careful, 1 is as the model believes",
+    )
+    search.add_argument("--seed", type=console.number(int, 0, 2**31 - 1), default=0, help="of the drawing (default: 0)")
+    output = parser.add_argument_group("output")
+    table = output.add_mutually_exclusive_group()
+    for form, what in (("json", "JSON Lines, an object a photo"), ("csv", "CSV, a row a caption")):
+        table.add_argument(
+            f"--{form}", nargs="?", const="-", metavar="FILE", help=f"{what}, into FILE or to standard output"
+        )
+    output.add_argument(
+        "--alt_text",
+        choices=("file", "metadata"),
+        help="write each first caption as alternative text: file, into photo.jpg.txt beside photo.jpg; "
+        "metadata, into the photo's EXIF and XMP data, by ExifTool",
+    )
+    output.add_argument(
         "--attention_map",
         type=Path,
         metavar="FILE",
         help="draw where each word looked; of several photos, a folder with a picture of each",
     )
+    output.add_argument("--overwrite", action="store_true", help="replace files and alternative texts that are there")
     return parser.parse_args(arguments)
 
 
-def main():
-    """Caption, from the arguments to the sentences."""
-    arguments = parse_arguments()
-    from utils.images import find_photos, open_photo, sample_photo
+def main(arguments=None):
+    """Caption, from the arguments (those of the command line if None) to the sentences."""
+    arguments = parse_arguments(arguments)
+    from utils import alt_text
+    from utils.images import open_photo, sample_photo
     from utils.model_folder import read_config
+    from utils.sources import find_sources, is_single, result_paths
 
     read_config(arguments.model)
-    paths = find_photos(arguments.image_path) if arguments.image_path else [sample_photo()]
-    single = not (arguments.image_path and arguments.image_path.is_dir())
-    if single:
-        open_photo(paths[0])  # a bad photo is told at once, not after the model is loaded
-        console.check_outputs([arguments.attention_map])
-    console.import_tensorflow()
+    names = arguments.image_path or [str(sample_photo())]
+    with tempfile.TemporaryDirectory(prefix="captions-") as folder:
+        sources = find_sources(names, folder, sys.stdin.buffer)
+        single = is_single(names, sources)
+        if single and sources[0].local:
+            open_photo(sources[0].path)  # a bad photo is told at once, not after the model is loaded
+        target = arguments.attention_map
+        pictures = [target] if single or not target else result_paths(sources, target, ".png")
+        table = arguments.json or arguments.csv or "-"
+        console.check_outputs([None if table == "-" else Path(table), *pictures], arguments.overwrite)
+        if arguments.alt_text:
+            alt_text.check(sources, arguments.alt_text)
+        console.import_tensorflow()
+        with console.open_output(table) as stream:
+            write_captions(sources, single, pictures if target else [None] * len(sources), stream, arguments)
+    return 0
+
+
+def write_captions(sources, single, pictures, stream, arguments):
+    """Caption photo by photo, and write at once what was asked for."""
+    from utils.alt_text import write_alt_text
+    from utils.caption_table import table_writer
     from utils.captioner import Captioner
+    from utils.errors import ImageError, InputError
     from utils.plots import attention_figure, save_figure
 
     captioner = Captioner.from_folder(arguments.model, arguments.encoder_weights)
-    bad = []
-    captions = captioner.caption_each(
-        paths, arguments.beam_size, None if single else lambda path, error: bad.append(error) or console.warn(error)
+    write = table_writer(
+        "csv" if arguments.csv else "json" if arguments.json else "texts" if single else "lines", stream
     )
-    count = 0
-    for caption in captions:
-        count += 1
-        console.say(caption.text if single else f"{caption.path}\t{caption.text}")
-        if arguments.attention_map:
-            target = arguments.attention_map
-            if not single:
-                target = target / caption.path.relative_to(arguments.image_path).with_suffix(".png")
-            save_figure(attention_figure(caption), target)
-    if bad:
-        console.warn(f"{len(bad)} of {len(paths)} photos could not be read")
-    if not count:
-        console.fail(f"{arguments.image_path}: no photo could be read")
-    return 0
+    results = captioner.caption_each(
+        sources, arguments.beam_size, arguments.num_captions, arguments.temperature, arguments.seed
+    )
+    count = Counter()
+    # On a terminal the captions themselves show how far the work is.
+    with console.progress(total=len(sources), unit="photo", disable=single or stream.isatty()) as bar:
+        for (source, captions), picture in zip(results, pictures):
+            bar.update()
+            if isinstance(captions, ImageError):
+                (console.fail if single else console.warn)(source.describe(captions))
+                continue
+            write(source.name, captions)
+            stream.flush()
+            if picture:
+                save_figure(attention_figure(captions[0]), picture)
+            if arguments.alt_text:
+                try:
+                    count[write_alt_text(source.path, captions[0].text, arguments.alt_text, arguments.overwrite)] += 1
+                except InputError as error:
+                    console.warn(error)
+            count["captioned"] += 1
+    if count[False]:
+        console.warn(f"{count[False]} photos have an alternative text already; --overwrite replaces it")
+    if not count["captioned"]:
+        console.fail("no photo could be read")
+    if count["captioned"] < len(sources):
+        console.warn(f"{len(sources) - count['captioned']} of {len(sources)} photos could not be read")
 
 
 if __name__ == "__main__":

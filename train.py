@@ -75,9 +75,9 @@ def choose_recipe(arguments):
     return replace(RECIPES[arguments.dataset.split("+")[0]], **given)
 
 
-def main():
-    """Train, from the arguments to the model folder."""
-    arguments = parse_arguments()
+def main(arguments=None, callbacks=()):
+    """Train, from the arguments (those of the command line if None) to the model folder."""
+    arguments = parse_arguments(arguments)
     recipe = choose_recipe(arguments)
     console.import_tensorflow()
     from utils.pipeline import extract_part, train
@@ -105,6 +105,7 @@ def main():
         resume=arguments.resume,
         say=console.say,
         progress=console.progress,
+        callbacks=callbacks,
     )
     show(captioner, arguments)
     return 0

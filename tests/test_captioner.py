@@ -121,3 +121,32 @@ def test_attention_follows_the_photo_as_people_see_it(tiny_captioner, tmp_path, 
     upright, turned = tiny_captioner.caption([tmp_path / "upright.png", tmp_path / "turned.png"])
     assert upright.words == turned.words
     np.testing.assert_allclose(upright.attention, turned.attention, atol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [None, 1.5])
+def test_several_captions_are_different_and_each_has_its_maps(tiny_captioner, paths, temperature):
+    results = list(tiny_captioner.caption_each(paths[:2], num_captions=3, temperature=temperature))
+    assert [path for path, _ in results] == paths[:2]
+    for _, captions in results:
+        assert len({caption.text for caption in captions}) == 3
+        for caption in captions:
+            np.testing.assert_allclose(caption.attention.sum((1, 2)), np.ones(len(caption.words)), atol=1e-5)
+    if temperature is None:
+        assert [captions[0].text for _, captions in results] == [c.text for c in tiny_captioner.caption(paths[:2])]
+
+
+def test_drawn_captions_depend_on_the_seed_alone(tiny_captioner, paths):
+    def draw(seed):
+        tiny_captioner._searches.clear()
+        return [c.text for c in next(tiny_captioner.caption_each(paths[:1], 3, 5, temperature=2.0, seed=seed))[1]]
+
+    assert draw(0) == draw(0)
+    assert draw(0) != draw(1)
+
+
+def test_bad_photos_keep_their_place_among_good_ones(tiny_captioner, paths):
+    for path in (paths[0], paths[16]):
+        path.write_text("no photo")
+    results = list(tiny_captioner.caption_each(paths))
+    assert [path for path, _ in results] == paths
+    assert [path for path, result in results if isinstance(result, ImageError)] == [paths[0], paths[16]]

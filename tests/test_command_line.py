@@ -1,5 +1,6 @@
 """The three scripts as a person uses them: the whole way on a tiny sample, and everything that goes wrong."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -170,7 +171,7 @@ def test_all_stages_one_after_the_other_and_resumed_in_between(tiny, command, mo
     assert Captioner.from_folder("models/shapes").encoder.weights == "trained"
 
 
-def test_a_photo_is_captioned_with_a_picture_of_the_attention(model, command, tmp_path):
+def test_a_photo_is_captioned_with_a_picture_of_the_attention(model, command, fails, tmp_path):
     status, output, error = command(
         inference, "--model", model, "--image_path", sample_photo(), "--attention_map", tmp_path / "out.png"
     )
@@ -179,6 +180,9 @@ def test_a_photo_is_captioned_with_a_picture_of_the_attention(model, command, tm
     assert len(output.splitlines()) == 1
     assert (tmp_path / "out.png").stat().st_size > 10_000
     assert command(inference, "--model", model)[1] == output
+    before = (tmp_path / "out.png").read_bytes()
+    assert "exists" in fails(inference, "--model", model, "--attention_map", tmp_path / "out.png")
+    assert (tmp_path / "out.png").read_bytes() == before
 
 
 def test_bad_photos_are_one_line_each(model, fails, tmp_path):
@@ -307,6 +311,37 @@ def test_a_part_of_coco_with_ones_own_photos_trains_and_is_evaluated(tiny, comma
 
 def test_evaluating_a_split_that_does_not_exist(tiny, model, fails):
     assert "no photos in split nonsense" in fails(evaluate, "--model", model, "--split", "nonsense")
+
+
+def test_captions_as_tables(model, command, fails, save_photo, tmp_path):
+    names = [str(save_photo(f"photos/{name}", seed=seed)) for seed, name in enumerate(("a, b.png", "ü.png"))]
+    caption = [inference, "--model", model, "--image_path", tmp_path / "photos", "--num_captions", "2"]
+    status, output, error = command(*caption, "--json")
+    assert status == 0, error
+    rows = [json.loads(line) for line in output.splitlines()]
+    assert [row["photo"] for row in rows] == names
+    texts = [[caption["text"] for caption in row["captions"]] for row in rows]
+    assert [len(set(captions)) for captions in texts] == [2, 2]
+
+    assert command(*caption, "--csv", tmp_path / "out.csv")[0] == 0
+    with open(tmp_path / "out.csv", newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    assert [row["photo"] for row in table] == [name for name in names for _ in range(2)]
+    assert [row["caption"] for row in table] == [text for captions in texts for text in captions]
+    assert "exists" in fails(*caption, "--csv", tmp_path / "out.csv")
+    assert command(*caption, "--csv", tmp_path / "out.csv", "--overwrite")[0] == 0
+
+
+def test_alternative_texts_beside_photos(model, command, save_photo, tmp_path):
+    photo = save_photo("photos/a.jpg")
+    caption = [inference, "--model", model, "--image_path", tmp_path / "photos", "--alt_text", "file"]
+    status, output, error = command(*caption)
+    assert status == 0, error
+    text = photo.with_name("a.jpg.txt")
+    assert output == f"{photo}\t{text.read_text()}"
+    text.write_text("mine")
+    assert "1 photos have an alternative text already" in command(*caption)[2]
+    assert text.read_text() == "mine"
 
 
 def test_a_picture_format_that_does_not_exist(model, fails, tmp_path):

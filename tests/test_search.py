@@ -1,10 +1,11 @@
 import itertools
 
+import keras
 import numpy as np
 import pytest
 
 from tests.conftest import make_decoder
-from utils.search import Search
+from utils.search import Search, sample
 from utils.tokenizer import END, PAD, START, UNKNOWN
 
 FORBIDDEN = (PAD, START, UNKNOWN)
@@ -137,3 +138,43 @@ def has_repeat(words, length):
     words = [w for w in words if w not in (PAD, END)]
     sequences = [tuple(words[i : i + length]) for i in range(len(words) - length + 1)]
     return len(set(sequences)) < len(sequences)
+
+
+def test_the_first_group_of_a_diverse_search_is_ordinary_beam_search(regions):
+    for seed in range(3):
+        decoder = make_decoder(seed=seed)
+        plain = Search(decoder, 2, 6, batch_size=3)(regions)
+        diverse = Search(decoder, 2, 6, batch_size=3, groups=3)(regions)
+        assert np.array_equal(diverse.words[:, :2], plain.words)
+        np.testing.assert_allclose(diverse.log_probabilities[:, :2], plain.log_probabilities, atol=1e-5)
+
+
+def test_groups_without_a_cost_are_all_alike_and_with_one_begin_differently(decoder, regions):
+    alike = Search(decoder, 1, 6, batch_size=3, groups=3, diversity=0.0)(regions).words
+    assert np.array_equal(alike[:, 1], alike[:, 0])
+    differing = Search(decoder, 1, 6, batch_size=3, groups=3, diversity=1e6)(regions).words
+    for photo in differing:
+        assert len(set(photo[:, 0])) == 3
+
+
+def test_scores_of_diverse_and_drawn_captions_are_those_of_their_words(decoder, regions):
+    seed = keras.random.SeedGenerator(1)
+    found = [
+        Search(decoder, 2, 6, batch_size=3, groups=2, unrepeated=0)(regions),
+        Search(decoder, 4, 6, batch_size=3, method=sample, temperature=0.5, seed=seed)(regions),
+    ]
+    for hypotheses in found:
+        words = hypotheses.words
+        inputs = np.concatenate([np.full((3, 4, 1), START), words[:, :, :-1]], axis=2)
+        logits = log_softmax(decoder((regions, inputs)))
+        scores = np.take_along_axis(logits, words[..., None], -1)[..., 0] * (words != PAD)
+        np.testing.assert_allclose(hypotheses.log_probabilities, scores.sum(-1), atol=1e-4)
+        np.testing.assert_allclose(hypotheses.attention.sum(-1), words != PAD, atol=1e-5)
+
+
+def test_a_low_temperature_draws_the_likeliest_words(decoder, regions):
+    seed = keras.random.SeedGenerator(1)
+    drawn = Search(decoder, 4, 6, batch_size=3, method=sample, temperature=0.001, seed=seed)(regions)
+    for photo in range(3):
+        words, _ = greedy(decoder, regions[photo], 7)
+        assert (drawn.words[photo] == words + [PAD] * (7 - len(words))).all()

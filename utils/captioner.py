@@ -1,11 +1,13 @@
 """A trained model folder as one object: photos in, captions and attention out."""
 
+import itertools
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 
 from utils.decoder import AttentionDecoder
@@ -13,7 +15,7 @@ from utils.encoders import Encoder
 from utils.errors import ImageError, InputError
 from utils.features import encode_files
 from utils.model_folder import DECODER_KEYS, ENCODER_KEYS, FORMAT, read_config
-from utils.search import Search
+from utils.search import UNREPEATED, Search, sample
 from utils.tokenizer import Tokenizer, join_words
 
 _DECODER_FILE = "decoder.weights.h5"
@@ -23,6 +25,9 @@ _ENCODER_FILE = "encoder.weights.h5"
 
 # Photos whose captions are searched for together.
 _BATCH_PHOTOS = 16
+
+# Captions drawn for each one asked for.
+_DRAWS = 3
 
 
 @dataclass(frozen=True)
@@ -67,11 +72,17 @@ class Captioner:
         self.max_words, self.dataset, self.training = max_words, dataset, training
         self._searches = {}
 
-    def search(self, beam_size=3, batch_size=_BATCH_PHOTOS):
-        """The Search with this decoder, compiled once for every beam and batch size."""
-        key = beam_size, batch_size
+    def search(self, beam_size=3, batch_size=_BATCH_PHOTOS, num_captions=1, temperature=None, seed=0):
+        """The Search with this decoder, compiled once for every combination of arguments."""
+        key = beam_size, batch_size, num_captions, temperature, seed
         if key not in self._searches:
-            self._searches[key] = Search(self.decoder, beam_size, self.max_words, batch_size=batch_size)
+            if temperature is None:
+                size, options = beam_size, {"groups": num_captions}
+            else:
+                # Some are drawn more than once, so more are drawn than asked for.
+                size, options = _DRAWS * num_captions, {"method": sample, "temperature": temperature}
+                options |= {"unrepeated": UNREPEATED, "seed": keras.random.SeedGenerator(seed)}
+            self._searches[key] = Search(self.decoder, size, self.max_words, batch_size=batch_size, **options)
         return self._searches[key]
 
     def caption(self, paths, beam_size=3, on_error=None):
@@ -86,40 +97,68 @@ class Captioner:
         Returns:
             A list of Caption, in the order of the paths, without unreadable photos.
         """
-        return list(self.caption_each(paths, beam_size, on_error))
+        captions = []
+        for path, result in self.caption_each(paths, beam_size):
+            if not isinstance(result, ImageError):
+                captions.append(result[0])
+            elif on_error is None:
+                raise result
+            else:
+                on_error(path, result)
+        return captions
 
-    def caption_each(self, paths, beam_size=3, on_error=None):
-        """As `caption`, but yields each Caption as soon as its batch is done."""
-        files = [_File(Path(path)) for path in paths]
+    def caption_each(self, photos, beam_size=3, num_captions=1, temperature=None, seed=0):
+        """Write one or more captions for every photo, batch by batch.
+
+        Several captions come from diverse beam search, of which the first is
+        the one that is written otherwise, or are drawn by chance if there is a
+        temperature. They are all different; where the model has fewer to give,
+        there are fewer.
+
+        Args:
+            photos: image files, or objects with the `path` of one. A `path` may
+                raise ImageError.
+            beam_size: hypotheses kept for each caption; of no effect on drawn ones.
+            num_captions: captions of each photo.
+            temperature: draw captions, below 1 likelier ones, above 1 less likely ones.
+            seed: of the drawing.
+
+        Yields:
+            (photo as given, list of Caption, the one written otherwise first), or (photo,
+            ImageError) for one that cannot be read, in order.
+        """
+        photos = list(photos)
+        files = [_File(Path(photo)) if isinstance(photo, (str, Path)) else photo for photo in photos]
         size = 1 if len(files) == 1 else _BATCH_PHOTOS
-        waiting = []
-        for file, regions in encode_files(self.encoder, files, size):
-            if isinstance(regions, ImageError):
-                if on_error is None:
-                    raise regions
-                on_error(file.path, regions)
-                continue
-            waiting.append((file.path, regions))
-            if len(waiting) == size:
-                yield from self._captions(waiting, beam_size, size)
-                waiting = []
-        if waiting:
-            yield from self._captions(waiting, beam_size, size)
-
-    def _captions(self, photos, beam_size, batch_size):
-        return self.caption_regions(
-            [path for path, _ in photos], np.stack([regions for _, regions in photos]), beam_size, batch_size
-        )
+        search = self.search(beam_size, size, num_captions, temperature, seed)
+        encoded = encode_files(self.encoder, files, size)
+        for start in range(0, len(files), size):
+            batch = list(itertools.islice(encoded, size))
+            good = [(file, regions) for file, regions in batch if not isinstance(regions, ImageError)]
+            captions = iter(())
+            if good:
+                hypotheses = search(np.stack([regions for _, regions in good]))
+                captions = iter(self._captions([file.path for file, _ in good], hypotheses, num_captions))
+            for photo, (_, regions) in zip(photos[start : start + size], batch):
+                yield photo, regions if isinstance(regions, ImageError) else next(captions)
 
     def caption_regions(self, paths, regions, beam_size=3, batch_size=_BATCH_PHOTOS):
         """Captions from regions (photos ≤ batch_size, regions, channels) that were extracted before."""
-        hypotheses = self.search(beam_size, batch_size)(regions)
-        captions = []
+        return [captions[0] for captions in self._captions(paths, self.search(beam_size, batch_size)(regions))]
+
+    def _captions(self, paths, hypotheses, count=1):
+        """For each photo `count` different Captions, from hypotheses of as many groups, or fewer."""
+        found = []
         for path, numbers, scores, maps in zip(paths, *hypotheses):
-            words = self.tokenizer.decode(numbers[0])
-            attention = maps[0, : len(words)].reshape(len(words), self.encoder.rows, self.encoder.columns)
-            captions.append(Caption(Path(path), join_words(words), tuple(words), float(scores[0]), attention))
-        return captions
+            captions, per_group = {}, len(numbers) // count
+            # The best of each group first, then the second ones.
+            for index in (group * per_group + rank for rank in range(per_group) for group in range(count)):
+                words = tuple(self.tokenizer.decode(numbers[index]))
+                if words not in captions and len(captions) < count:
+                    attention = maps[index, : len(words)].reshape(len(words), self.encoder.rows, self.encoder.columns)
+                    captions[words] = Caption(Path(path), join_words(words), words, float(scores[index]), attention)
+            found.append(list(captions.values()))
+        return found
 
     def save(self, folder):
         """Write config.json, vocabulary.txt and the weights, in half precision.

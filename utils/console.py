@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from tqdm import tqdm
@@ -94,32 +95,54 @@ def part(text):
 
 
 def import_tensorflow():
-    """Import TensorFlow without the banners that its libraries print before logging can be set."""
+    """Import TensorFlow and Keras, without banners, and without what costs time and is not used.
+
+    TensorFlow's libraries print banners before logging can be set. Keras
+    imports pyplot, half a second, for drawings of its own.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    unwanted = "matplotlib.pyplot" not in sys.modules
     sys.stderr.flush()
     saved = os.dup(2)
     try:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
+            if unwanted:
+                sys.modules["matplotlib.pyplot"] = None  # its import fails now, for which Keras is prepared
+            import keras  # noqa: F401
             import tensorflow  # noqa: F401
     finally:
+        if unwanted:
+            sys.modules.pop("matplotlib.pyplot", None)
         os.dup2(saved, 2)
         os.close(saved)
 
 
-def check_outputs(paths):
+def check_outputs(paths, overwrite=True):
     """Make sure, before the work, that files can be written; None stands for a file not asked for."""
     for path in paths:
         if path is None:
             continue
         if path.is_dir():
             raise InputError(f"{path}: is a folder; name a file")
+        if path.exists() and not overwrite:
+            raise InputError(f"{path}: exists; name another file, or replace it with --overwrite")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{path.parent}: cannot be made ({error.strerror})") from None
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise InputError(f"{path}: may not be written")
+
+
+def open_output(name):
+    """A text stream, to be used in a `with`: the file of that name, or standard output for "-"."""
+    if name == "-":
+        return nullcontext(sys.stdout)
+    try:
+        return open(name, "w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise InputError(f"{name}: cannot be written ({error.strerror})") from None
 
 
 def write_json(path, content):

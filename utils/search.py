@@ -9,14 +9,19 @@ from keras import ops
 from utils.decoder import State
 from utils.tokenizer import END, PAD, START, UNKNOWN
 
-# For each photo `beam_size` captions, best first: words, int (batch, beam,
-# length), ended by END and filled with PAD; log-probabilities (batch, beam);
-# attention (batch, beam, length, regions), a map a word.
+# For each photo `beam_size` captions, best first (group after group, where
+# there are groups): words, int (batch, beam, length), ended by END and filled
+# with PAD; log-probabilities (batch, beam); attention (batch, beam, length,
+# regions), a map a word.
 Hypotheses = namedtuple("Hypotheses", "words log_probabilities attention")
 
 # No three words come twice in a caption: the end of "a white and white and
 # white …", and worth .003 of CIDEr on Flickr8k's val (models/README.md).
 UNREPEATED = 3
+
+# What a word costs a group of hypotheses that an earlier group has just taken,
+# in log-probability; the middle of what the paper found good.
+DIVERSITY = 0.5
 
 _IMPOSSIBLE = -1e9
 
@@ -33,7 +38,7 @@ def never_written(vocabulary_size):
     return (numbers == PAD) | (numbers == START) | (numbers == UNKNOWN)
 
 
-def _forbidden(vocabulary_size, last):
+def forbidden_words(vocabulary_size, last):
     """Whether hypotheses have ended, and the words that must not follow their last ones."""
     numbers = ops.arange(vocabulary_size)
     ended = ops.expand_dims((last == END) | (last == PAD), -1)
@@ -41,7 +46,7 @@ def _forbidden(vocabulary_size, last):
     return ended, ops.where(ended, numbers != PAD, never_written(vocabulary_size) | empty)
 
 
-def _repeating(words, position, vocabulary_size, length):
+def repeating_words(words, position, vocabulary_size, length):
     """The next words that would make a hypothesis repeat a sequence of `length` words.
 
     Args:
@@ -51,14 +56,44 @@ def _repeating(words, position, vocabulary_size, length):
         Booleans (batch, beam, vocabulary).
     """
     before, room = length - 1, words.shape[2] - length + 1
-    last = ops.slice(words, (0, 0, ops.maximum(position - before, 0)), (*words.shape[:2], before))
+    last = ops.slice(words, (0, 0, ops.maximum(position - before, 0)), (*ops.shape(words)[:2], before))
     starts = ops.stack([words[:, :, i : i + room] for i in range(before)], axis=-1)
     following = words[:, :, before:]
     again = ops.all(starts == last[:, :, None], axis=-1) & (following != PAD)
-    return ops.any(ops.one_hot(following, vocabulary_size, dtype="bool") & again[..., None], axis=2)
+    return ops.any((following[..., None] == ops.arange(vocabulary_size)) & again[..., None], axis=2)
 
 
-def beam_search(decoder, regions, beam_size, max_words, length_penalty=0.0, unrepeated=UNREPEATED):
+def _extensions(candidates, groups, diversity):
+    """The best one-word extensions of each group of hypotheses.
+
+    Vijayakumar et al., "Diverse beam search", 2018, equation 3 with Hamming
+    diversity: a word costs `diversity` for every hypothesis of an earlier group
+    that has just taken it. Only the choice counts the cost, the scores do not.
+
+    Args:
+        candidates: scores of all extensions (batch, groups * beam, vocabulary).
+
+    Returns:
+        Scores, parents and words of the chosen ones, (batch, groups * beam) each.
+    """
+    batch, size, vocabulary = candidates.shape
+    beam, cost = size // groups, ops.zeros((batch, vocabulary), dtype="float32")
+    chosen = []
+    for group in range(groups):
+        own = ops.reshape(candidates[:, group * beam : (group + 1) * beam], (batch, -1))
+        _, best = ops.top_k(own - ops.tile(cost, (1, beam)), beam)
+        words = ops.cast(best % vocabulary, "int32")
+        chosen.append((ops.take_along_axis(own, best, axis=1), best // vocabulary + group * beam, words))
+        if group + 1 < groups:
+            # That one caption has ended is no reason for another one to go on.
+            taken = ops.sum(ops.one_hot(words, vocabulary, dtype="float32"), axis=1)
+            cost += diversity * ops.where(ops.arange(vocabulary) == PAD, 0.0, taken)
+    return [ops.concatenate(parts, axis=1) for parts in zip(*chosen)]
+
+
+def beam_search(
+    decoder, regions, beam_size, max_words, length_penalty=0.0, unrepeated=UNREPEATED, groups=1, diversity=DIVERSITY
+):
     """The `beam_size` best captions of each photo.
 
     All photos and hypotheses advance together; keys are computed once per
@@ -76,17 +111,21 @@ def beam_search(decoder, regions, beam_size, max_words, length_penalty=0.0, unre
         unrepeated: no sequence of so many words (2 or more) comes twice in a caption
             (Paulus et al., "A deep reinforced model for abstractive
             summarization", 2018, section 2.5); 0 allows all.
+        groups: beams that are kept unlike each other; the first one is that of
+            ordinary beam search.
+        diversity: how unlike, see `_extensions`.
 
     Returns:
         Hypotheses, with room for `max_words` words.
     """
     batch, places = regions.shape[0], regions.shape[1]
+    beam_size, group_size = groups * beam_size, beam_size
     memory = decoder.remember(regions)
     state = decoder.initial_state(memory, beam_size)
     words = ops.full((batch, beam_size, max_words), PAD, dtype="int32")
     attention = ops.zeros((batch, beam_size, max_words, places), dtype="float32")
-    # At first all hypotheses are the same: only one of them may branch out.
-    scores = ops.tile(ops.where(ops.arange(beam_size) == 0, 0.0, _IMPOSSIBLE)[None], (batch, 1))
+    # At first all hypotheses of a group are the same: only one of them may branch out.
+    scores = ops.tile(ops.where(ops.arange(beam_size) % group_size == 0, 0.0, _IMPOSSIBLE)[None], (batch, 1))
     last = ops.full((batch, beam_size), START, dtype="int32")
 
     def unfinished(position, last, *_):
@@ -94,14 +133,13 @@ def beam_search(decoder, regions, beam_size, max_words, length_penalty=0.0, unre
 
     def extend(position, last, scores, state, words, attention):
         logits, new_state, maps = decoder.step(last, State(*state), memory)
-        ended, forbidden = _forbidden(decoder.vocabulary_size, last)
+        ended, forbidden = forbidden_words(decoder.vocabulary_size, last)
         if unrepeated:
-            forbidden |= _repeating(words, position, decoder.vocabulary_size, unrepeated) & ~ended
+            forbidden |= repeating_words(words, position, decoder.vocabulary_size, unrepeated) & ~ended
         maps = ops.where(ended, 0.0, maps)
         log_probabilities = ops.where(ended, 0.0, ops.log_softmax(logits, axis=-1))
         candidates = scores[..., None] + ops.where(forbidden, _IMPOSSIBLE, log_probabilities)
-        scores, best = ops.top_k(ops.reshape(candidates, (batch, -1)), beam_size)
-        parents, last = best // decoder.vocabulary_size, ops.cast(best % decoder.vocabulary_size, "int32")
+        scores, parents, last = _extensions(candidates, groups, diversity)
         here = ops.arange(max_words) == position
         words = ops.where(here, last[..., None], _take(words, parents))
         attention = ops.where(here[:, None], _take(maps, parents)[:, :, None], _take(attention, parents))
@@ -111,11 +149,13 @@ def beam_search(decoder, regions, beam_size, max_words, length_penalty=0.0, unre
         unfinished, extend, (ops.convert_to_tensor(0), last, scores, tuple(state), words, attention)
     )
     lengths = ops.sum(ops.cast((words != PAD) & (words != END), "float32"), axis=-1)
-    _, order = ops.top_k(scores / (lengths + 1) ** length_penalty, beam_size)
+    ranks = ops.reshape(scores / (lengths + 1) ** length_penalty, (batch, groups, group_size))
+    _, order = ops.top_k(ranks, group_size)
+    order = ops.reshape(order + ops.arange(groups)[:, None] * group_size, (batch, beam_size))
     return Hypotheses(_take(words, order), _take(scores, order), _take(attention, order))
 
 
-def sample(decoder, regions, count, max_words, seed):
+def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated=0):
     """Captions drawn word by word from the model's own probabilities.
 
     Args:
@@ -124,46 +164,61 @@ def sample(decoder, regions, count, max_words, seed):
         count: captions drawn for each photo.
         max_words: words a caption has at most.
         seed: a keras.random.SeedGenerator.
+        temperature: logits are divided by it; below 1 likely words become likelier.
+        unrepeated: as for `beam_search`.
 
     Returns:
-        Words, int (batch, count, max_words + 1), ended by END unless cut, filled with PAD.
+        Hypotheses in the order in which they were drawn, with room for `max_words`
+        words and END; their log-probabilities are those at temperature 1.
     """
-    batch, size = regions.shape[0], decoder.vocabulary_size
+    batch, places, size = regions.shape[0], regions.shape[1], decoder.vocabulary_size
     memory = decoder.remember(regions)
     state = decoder.initial_state(memory, count)
     length = max_words + 1
     words = ops.full((batch, count, length), PAD, dtype="int32")
+    attention = ops.zeros((batch, count, length, places), dtype="float32")
+    scores = ops.zeros((batch, count), dtype="float32")
     last = ops.full((batch, count), START, dtype="int32")
 
     def unfinished(position, last, *_):
         return (position < length) & ops.any((last != END) & (last != PAD))
 
-    def extend(position, last, state, words):
-        logits, state, _ = decoder.step(last, State(*state), memory)
-        _, forbidden = _forbidden(size, last)
-        logits = ops.reshape(ops.where(forbidden, _IMPOSSIBLE, logits), (-1, size))
-        last = ops.reshape(keras.random.categorical(logits, 1, dtype="int32", seed=seed), (batch, count))
-        words = ops.where(ops.arange(length) == position, last[..., None], words)
-        return position + 1, last, tuple(state), words
+    def extend(position, last, state, scores, words, attention):
+        logits, state, maps = decoder.step(last, State(*state), memory)
+        ended, forbidden = forbidden_words(size, last)
+        if unrepeated:
+            forbidden |= repeating_words(words, position, size, unrepeated) & ~ended
+        allowed = ops.reshape(ops.where(forbidden, _IMPOSSIBLE, logits), (-1, size))
+        drawn = keras.random.categorical(allowed / temperature, 1, dtype="int32", seed=seed)
+        last = ops.reshape(drawn, (batch, count))
+        log_probabilities = ops.where(ended, 0.0, ops.log_softmax(logits, axis=-1))
+        scores += ops.take_along_axis(log_probabilities, last[..., None], axis=-1)[..., 0]
+        here = ops.arange(length) == position
+        words = ops.where(here, last[..., None], words)
+        attention = ops.where(here[:, None], ops.where(ended, 0.0, maps)[:, :, None], attention)
+        return position + 1, last, tuple(state), scores, words, attention
 
-    _, _, _, words = ops.while_loop(unfinished, extend, (ops.convert_to_tensor(0), last, tuple(state), words))
-    return words
+    _, _, _, scores, words, attention = ops.while_loop(
+        unfinished, extend, (ops.convert_to_tensor(0), last, tuple(state), scores, words, attention)
+    )
+    return Hypotheses(words, scores, attention)
 
 
 class Search:
-    """Beam search compiled once for a decoder and used on batches of any size.
+    """A search compiled once for a decoder and used on batches of any size.
 
     Args:
         decoder, beam_size, max_words: as for `beam_search`.
         batch_size: photos decoded together; smaller batches are filled up, so
             that nothing is compiled twice.
-        options: further arguments of `beam_search`.
+        method: `beam_search` or `sample`.
+        options: further arguments of it.
     """
 
-    def __init__(self, decoder, beam_size, max_words, batch_size=64, **options):
+    def __init__(self, decoder, beam_size, max_words, batch_size=64, method=beam_search, **options):
         self.batch_size = batch_size
         self._search = tf.function(
-            lambda regions: beam_search(decoder, regions, beam_size, max_words, **options), autograph=False
+            lambda regions: method(decoder, regions, beam_size, max_words, **options), autograph=False
         )
 
     def __call__(self, regions):

@@ -42,7 +42,7 @@ class SelfCritical(EndToEnd):
         with tf.GradientTape() as tape:
             regions = self.regions(inputs)
             with tape.stop_recording():
-                words = sample(self.decoder, regions, self.samples, self.max_words, self.seed_generator)
+                words = sample(self.decoder, regions, self.samples, self.max_words, self.seed_generator).words
                 rewards = tf.numpy_function(self.reward, [targets, words], "float32", stateful=False)
                 rewards = tf.ensure_shape(rewards, words.shape[:2])
                 others = (ops.sum(rewards, axis=1, keepdims=True) - rewards) / (self.samples - 1)

@@ -1,0 +1,159 @@
+"""What the notebooks need beside the scripts: the runtime, archives, live pictures, photos from a person."""
+
+import base64
+import html
+import io
+import itertools
+import os
+import shutil
+import tarfile
+import time
+import zipfile
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+from IPython.display import HTML, Image, display
+
+from utils.captioner import Captioner
+from utils.errors import InputError
+from utils.images import open_photo, sample_photo
+from utils.sources import find_sources
+
+# Longer side of the small photos beside captions, in pixels.
+_THUMBNAIL = 160
+
+
+def describe_runtime():
+    """Versions and devices in a line, and what to do where there is no GPU."""
+    found = tf.config.list_physical_devices("GPU")
+    gpus = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in found]
+    device = ", ".join(gpus) or "no GPU: training on photos takes hours (in Colab: Runtime, Change runtime type)"
+    return f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} processors, {device}"
+
+
+def unpack_once(archive, folder):
+    """Unpack a .zip or .tar archive into a folder, unless that was done before.
+
+    Thousands of small files are slow on Google Drive, so photos lie there as
+    an archive and are unpacked to the runtime's own disk. Files keep their
+    times: by these a cache tells whether a photo is still the same.
+
+    Raises:
+        InputError: no such archive, or a damaged one.
+    """
+    archive, folder = Path(archive), Path(folder)
+    done = folder / ".unpacked"
+    if done.exists() and done.read_text() == archive.name:
+        return
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as source:
+                for member in source.infolist():
+                    path = source.extract(member, folder)
+                    changed = time.mktime((*member.date_time, 0, 0, -1))
+                    os.utime(path, (changed, changed))
+        else:
+            with tarfile.open(archive) as source:
+                source.extractall(folder, filter="data")
+    except (OSError, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise InputError(f"{archive}: cannot be unpacked into {folder} ({error})") from None
+    done.write_text(archive.name)
+
+
+def is_trained(output_dir):
+    """Whether a finished model is in a folder, so that running all cells again need not train."""
+    return (Path(output_dir) / "config.json").exists() and not (Path(output_dir) / "run.json").exists()
+
+
+def resume_flags(output_dir):
+    """The flags of train.py that go on with a run that a disconnect ended."""
+    return ["--resume"] if (Path(output_dir) / "run.json").exists() else []
+
+
+class LiveView(keras.callbacks.Callback):
+    """Curves, and captions of a few validation photos, drawn anew after every epoch.
+
+    Args:
+        output_dir: the model folder that is trained.
+        find_photos: called once for the list of photo files, when they are there.
+    """
+
+    def __init__(self, output_dir, find_photos):
+        super().__init__()
+        self.folder, self.find_photos = Path(output_dir), find_photos
+        self.rows, self.seen, self.view = {}, None, None
+
+    def on_epoch_end(self, epoch, logs=None):
+        weights = self.folder / "decoder.weights.h5"
+        if weights.exists() and weights.stat().st_mtime_ns != self.seen:
+            self.seen = weights.stat().st_mtime_ns
+            self.rows = self.rows or {path: [] for path in self.find_photos()}
+            for caption in Captioner.from_folder(self.folder).caption(self.rows):
+                text = html.escape(caption.text)
+                if not self.rows[caption.path] or not self.rows[caption.path][-1].endswith(f": {text}"):
+                    self.rows[caption.path].append(f"epoch {epoch + 1}: {text}")
+        page = HTML(self._page())
+        if self.view is None:
+            self.view = display(page, display_id=True)
+        else:
+            self.view.update(page)
+
+    def _page(self):
+        curves = base64.b64encode((self.folder / "training.png").read_bytes()).decode()
+        rows = [
+            f'<tr><td><img src="{_thumbnail(path)}"></td><td style="text-align:left">{"<br>".join(captions)}</td></tr>'
+            for path, captions in self.rows.items()
+        ]
+        return f'<img src="data:image/png;base64,{curves}"><table>{"".join(rows)}</table>'
+
+
+def _thumbnail(path):
+    photo, buffer = open_photo(path), io.BytesIO()
+    photo.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    photo.save(buffer, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def show_figure(figure):
+    """Show a matplotlib Figure under the cell."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="jpeg", dpi=75)
+    display(Image(buffer.getvalue()))
+
+
+def show_captions(captions, references=()):
+    """Photos and their captions as a table; `references` are what people wrote of each photo."""
+    rows = []
+    for caption, people in itertools.zip_longest(captions, references, fillvalue=()):
+        quoted = "".join(f"<br><small>{html.escape(text)}</small>" for text in people[:3])
+        rows.append(
+            f'<tr><td><img alt="" src="{_thumbnail(caption.path)}"></td>'
+            f'<td style="text-align:left"><b>{html.escape(caption.text)}</b>{quoted}</td></tr>'
+        )
+    display(HTML(f"<table>{''.join(rows)}</table>"))
+
+
+def choose_photo(name, folder):
+    """The Source of a photo: a file or address if one is named; else, in Colab, one to be uploaded; else the portrait.
+
+    Args:
+        name: as for `find_sources`, or "".
+        folder: where an uploaded or downloaded photo is kept.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    if not name:
+        try:
+            from google.colab import files
+        except ImportError:
+            pass
+        else:
+            for uploaded in list(files.upload())[:1]:
+                name = shutil.move(uploaded, Path(folder) / Path(uploaded).name)
+    return find_sources([str(name or shutil.copy(sample_photo(), folder))], folder, io.BytesIO())[0]
+
+
+def show_page(path, height=700):
+    """Show an HTML file that stands alone, in a frame of its own."""
+    page = html.escape(Path(path).read_text(encoding="utf-8"))
+    display(HTML(f'<iframe srcdoc="{page}" width="100%" height="{height}" style="border: 0"></iframe>'))
