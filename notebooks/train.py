@@ -32,7 +32,9 @@ output_dir = ""  # @param {type:"string"}
 # ## Where things lie
 
 # %%
-from utils.notebook import unpack_once
+from tqdm.auto import tqdm
+
+from utils.archives import unpack
 
 base = Path(".")
 if keep_on_drive:
@@ -43,7 +45,7 @@ if keep_on_drive:
 data_dir = data_dir or f"data/{dataset}"
 output_dir = output_dir or str(base / "models" / (dataset if dataset != "flickr8k" else "my-flickr8k"))
 if archive:
-    unpack_once(archive, data_dir)
+    unpack(archive, data_dir, progress=tqdm)
 given = {
     "dataset": dataset,
     "data_dir": data_dir,

@@ -13,7 +13,6 @@ import inference
 import train
 from notebooks.build import NAMES, badge, make_notebook
 from utils.encoders import ARCHITECTURES
-from utils.errors import InputError
 from utils.recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -107,22 +106,3 @@ def test_train_evaluate_and_caption_from_top_to_bottom(run, tmp_path):
     rows = (tmp_path / "captions.csv").read_text().splitlines()
     assert len(rows) > 1
     assert any("grace_hopper.jpg" in row for row in rows)
-
-
-@pytest.mark.parametrize("kind", ["zip", "tar"])
-def test_an_archive_is_unpacked_once_and_files_keep_their_times(tmp_path, save_photo, kind):
-    import shutil
-
-    from utils.notebook import unpack_once
-
-    photo = save_photo("photos/a.png")
-    os.utime(photo, (1_500_000_000, 1_500_000_000))
-    archive = shutil.make_archive(str(tmp_path / "photos"), kind, photo.parent)
-    unpack_once(archive, tmp_path / "data")
-    unpacked = tmp_path / "data" / "a.png"
-    assert unpacked.stat().st_mtime == 1_500_000_000
-    unpacked.unlink()
-    unpack_once(archive, tmp_path / "data")
-    assert not unpacked.exists()
-    with pytest.raises(InputError, match="cannot be unpacked"):
-        unpack_once(tmp_path / "missing.zip", tmp_path / "other")

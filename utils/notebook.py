@@ -6,9 +6,6 @@ import io
 import itertools
 import os
 import shutil
-import tarfile
-import time
-import zipfile
 from pathlib import Path
 
 import keras
@@ -16,7 +13,6 @@ import tensorflow as tf
 from IPython.display import HTML, Image, display
 
 from utils.captioner import Captioner
-from utils.errors import InputError
 from utils.images import open_photo, sample_photo
 from utils.sources import find_sources
 
@@ -30,35 +26,6 @@ def describe_runtime():
     gpus = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in found]
     device = ", ".join(gpus) or "no GPU: training on photos takes hours (in Colab: Runtime, Change runtime type)"
     return f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} processors, {device}"
-
-
-def unpack_once(archive, folder):
-    """Unpack a .zip or .tar archive into a folder, unless that was done before.
-
-    Thousands of small files are slow on Google Drive, so photos lie there as
-    an archive and are unpacked to the runtime's own disk. Files keep their
-    times: by these a cache tells whether a photo is still the same.
-
-    Raises:
-        InputError: no such archive, or a damaged one.
-    """
-    archive, folder = Path(archive), Path(folder)
-    done = folder / ".unpacked"
-    if done.exists() and done.read_text() == archive.name:
-        return
-    try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as source:
-                for member in source.infolist():
-                    path = source.extract(member, folder)
-                    changed = time.mktime((*member.date_time, 0, 0, -1))
-                    os.utime(path, (changed, changed))
-        else:
-            with tarfile.open(archive) as source:
-                source.extractall(folder, filter="data")
-    except (OSError, tarfile.TarError, zipfile.BadZipFile) as error:
-        raise InputError(f"{archive}: cannot be unpacked into {folder} ({error})") from None
-    done.write_text(archive.name)
 
 
 def is_trained(output_dir):
