@@ -6,7 +6,7 @@ from PIL import Image, ImageEnhance
 
 # Share of the photo's area that a crop keeps at least: captions tell of the
 # whole photo, so most of it must stay in sight.
-_LEAST_AREA = 0.5
+_LEAST_AREA = 0.6
 
 # Brightness, contrast and saturation change by up to this share; more would
 # make the captions' colours wrong.

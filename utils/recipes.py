@@ -47,7 +47,7 @@ class Recipe:
     units: int = 512
     attention_units: int = 512
     embedding_size: int = 256
-    max_words: int = 16  # longer captions are cut
+    max_words: int = 20  # longer captions are cut
     captions_per_photo: int = 5
     dropout: float = 0.4
     label_smoothing: float = 0.1
@@ -56,14 +56,14 @@ class Recipe:
     averaging: float = 0.997  # momentum of the averaged weights
     clip_norm: float = 5.0
     beam_size: int = 3  # of the validation captions
-    patience: int = 5  # epochs without a better CIDEr before a stage stops
+    patience: int = 4  # epochs without a better CIDEr before a stage stops
 
     tagging_epochs: int = 10
-    tagging_learning_rate: float = 1e-3
+    tagging_learning_rate: float = 2e-3  # of the linear layer; the encoder moves at its own pace
     finetune_epochs: int = 8
     finetune_learning_rate: float = 5e-4
-    encoder_pace: float = 0.4  # the encoder's learning rate over the decoder's
-    scst_learning_rate: float = 1.5e-4
+    encoder_pace: float = 0.2  # the encoder's learning rate over the decoder's
+    scst_learning_rate: float = 1e-4
     scst_samples: int = 5  # captions drawn for each photo
     scst_dropout: float = 0.0
 
