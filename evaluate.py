@@ -54,6 +54,10 @@ def parse_arguments(arguments=None):
     several = len(parsed.model) * len(parsed.beam_size) + len(parsed.captions)
     if parsed.compare and several < 2:
         parser.error("--compare: give two models, beam sizes or files of captions")
+    for flag in ("model", "captions", "beam_size"):
+        given = getattr(parsed, flag)
+        if len(set(given)) < len(given):
+            parser.error(f"--{flag} names something twice")
     if parsed.captions_out and several > 1:
         parser.error("--captions_out: takes the captions of one model with one beam size")
     return parsed

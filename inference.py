@@ -33,7 +33,7 @@ def parse_arguments(arguments=None):
         "--num_captions",
         type=console.number(int, 1, 20),
         default=1,
-        help="different captions of each photo, by diverse beam search (default: 1)",
+        help="different captions of each photo at most, by diverse beam search (default: 1)",
     )
     search.add_argument(
         "--temperature",
@@ -67,7 +67,8 @@ def main(arguments=None):
     """Caption, from the arguments (those of the command line if None) to the sentences."""
     arguments = parse_arguments(arguments)
     from utils import alt_text
-    from utils.images import open_photo, sample_photo
+    from utils.errors import InputError
+    from utils.images import SUFFIXES, open_photo, sample_photo
     from utils.model_folder import read_config
     from utils.sources import find_sources, is_single, result_paths
 
@@ -81,6 +82,10 @@ def main(arguments=None):
         target = arguments.attention_map
         pictures = [target] if single or not target else result_paths(sources, target, ".png")
         table = arguments.json or arguments.csv or "-"
+        if Path(table).suffix.lower() in SUFFIXES:
+            raise InputError(
+                f"{table}: named like a photo; --json and --csv take the file to write, photos come before"
+            )
         console.check_outputs([None if table == "-" else Path(table), *pictures], arguments.overwrite)
         if arguments.alt_text:
             alt_text.check(sources, arguments.alt_text)

@@ -274,9 +274,21 @@ def test_anyones_captions_are_scored_without_model_or_photos(flickr8k, command, 
     assert "http" not in page
 
 
+def test_an_output_named_like_a_photo_is_refused(model, fails, save_photo):
+    photo = save_photo("photo.jpg")
+    assert "named like a photo" in fails(inference, "--model", model, "--json", photo, "--overwrite")
+    assert photo.stat().st_size > 0
+
+
+def test_nothing_is_compared_with_itself(model, fails):
+    assert "names something twice" in fails(evaluate, "--model", model, model, "--compare")
+
+
 def test_captions_of_another_split_are_told(flickr8k, fails, tmp_path):
     path = write_captions(tmp_path / "mine.json", {"0.jpg": "A dog runs."})
-    assert "another --split?" in fails(evaluate, "--dataset", "flickr8k", "--data_dir", flickr8k, "--captions", path)
+    assert "another --dataset or --split?" in fails(
+        evaluate, "--dataset", "flickr8k", "--data_dir", flickr8k, "--captions", path
+    )
 
 
 def test_parts_of_the_photos_are_extracted_on_their_own(tiny, command):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -101,7 +102,8 @@ def test_train_evaluate_and_caption_from_top_to_bottom(run, tmp_path):
     assert (tmp_path / "trained-model.zip").exists()
     assert "is trained already" in run("train", output_dir="trained", epochs="2")
 
-    output = run("evaluate", model="trained", other_model="trained", beam_size=2)
+    shutil.copytree(tmp_path / "trained", tmp_path / "other")
+    output = run("evaluate", model="trained", other_model="other", beam_size=2)
     assert output.count("shapes val: 12 photos, 5 references a photo") == 2
 
     run("inference", model="trained", num_captions=2, beam_size=2)

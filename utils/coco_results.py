@@ -63,7 +63,8 @@ def match(captions, references, say=lambda line: None):
     if not matched:
         raise InputError(
             f"none of the {len(captions)} captions belongs to any of the {len(references)} images: "
-            f"they have ids like {next(iter(captions))}, the dataset {next(iter(references))}; another --split?"
+            f"they have ids like {next(iter(captions))}, the dataset {next(iter(references))}; "
+            "another --dataset or --split?"
         )
     missing, unknown = len(references) - len(matched), len(captions) - len(matched)
     if missing:

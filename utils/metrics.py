@@ -77,7 +77,9 @@ def available():
     else:
         package = Path(importlib.util.find_spec("pycocoevalcap").submodule_search_locations[0])
         if not (package / "spice" / "lib" / "stanford-corenlp-3.6.0-models.jar").exists():
-            missing["SPICE"] = "needs Stanford's models, see pycocoevalcap.spice.get_stanford_models"
+            missing["SPICE"] = (
+                "needs Stanford's models, fetched by get_stanford_models() of pycocoevalcap.spice.get_stanford_models"
+            )
     return tuple(name for name in SCORERS if name not in missing), missing
 
 

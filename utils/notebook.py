@@ -1,4 +1,4 @@
-"""What the notebooks need beside the scripts: the runtime, archives, live pictures, photos from a person."""
+"""What the notebooks need beside the scripts: the runtime, resuming, live pictures, photos from a person."""
 
 import base64
 import html
