@@ -56,8 +56,10 @@ def test_a_photo_is_dropped_and_words_show_where_they_looked(browser, address, t
         return [number for number, each in enumerate(maps) if each.value_of_css_property("opacity") == "1"]
 
     assert lit() == []
+    plain = words[-1].value_of_css_property("background-color")
     webdriver.ActionChains(browser).move_to_element(words[-1]).perform()
     assert lit() == [len(words) - 1]
+    assert words[-1].value_of_css_property("background-color") != plain
     webdriver.ActionChains(browser).move_to_element(browser.find_element(By.TAG_NAME, "h1")).perform()
     for _ in range(40):
         webdriver.ActionChains(browser).send_keys(Keys.TAB).perform()

@@ -46,6 +46,17 @@ def test_pooling_keeps_the_maximum_of_neighbouring_regions():
     assert whole.fingerprint != pooled.fingerprint
 
 
+def test_mirrored_regions_are_the_mean_of_the_photo_and_its_mirror_image_turned_back(tiny_encoder):
+    pixels = np.random.default_rng(2).integers(0, 256, (3, 32, 32, 3), "uint8")
+    both = tiny_encoder.copy(mirror=True)
+    grid = (3, tiny_encoder.rows, tiny_encoder.columns, tiny_encoder.channels)
+    turned_back = tiny_encoder.encode(pixels[:, :, ::-1]).reshape(grid)[:, :, ::-1]
+    expected = (tiny_encoder.encode(pixels).reshape(grid) + turned_back) / 2
+    np.testing.assert_allclose(both.encode(pixels).reshape(grid), expected, rtol=1e-5, atol=1e-5)
+    assert both.fingerprint != tiny_encoder.fingerprint
+    assert both.operations == 2 * tiny_encoder.operations
+
+
 def test_weights_load_from_a_file_in_keras_layout(tmp_path, photos):
     source = keras.applications.VGG16(include_top=False, weights=None, input_shape=(64, 64, 3))
     path = tmp_path / "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"

@@ -15,6 +15,7 @@ def test_what_is_exported_writes_the_same_captions(tiny_captioner, save_photo, t
         pytest.importorskip(package)
     folder = tmp_path / "exported"
     paths = [save_photo(f"{seed}.png", size=(2 + seed, 3), seed=seed) for seed in range(12)]
+    tiny_captioner.encoder = tiny_captioner.encoder.copy(mirror=True)
     regions = tiny_captioner.encoder.encode(np.stack([load_pixels(path, 32) for path in paths]))
     tiny_captioner.decoder.standardise(regions.mean((0, 1)), regions.std((0, 1)))
     export(tiny_captioner, form, folder)

@@ -157,17 +157,21 @@ class Encoder:
         pool: side of the squares of regions of which the maximum is kept; 1 keeps all.
         seed: of random weights.
         precision: "float32", "bfloat16", or None for the faster one.
+        mirror: whether regions are the mean of those of the photo and of its
+            mirror image, turned back; steadier, at twice the work.
 
     Raises:
         InputError: unknown name or layer, weights that are missing or wrong.
     """
 
-    def __init__(self, name, weights="imagenet", image_size=224, layer=None, pool=1, seed=0, precision=None):
+    def __init__(
+        self, name, weights="imagenet", image_size=224, layer=None, pool=1, seed=0, precision=None, mirror=False
+    ):
         if name not in ARCHITECTURES:
             raise InputError(f"unknown encoder {name}: choose one of {', '.join(ARCHITECTURES)}")
         architecture = ARCHITECTURES[name]
         self.name, self.weights, self.image_size, self.pool, self.seed = name, str(weights), image_size, pool, seed
-        self.layer = layer or architecture.layer
+        self.layer, self.mirror = layer or architecture.layer, mirror
         module = getattr(keras.applications, architecture.application)
         self._preprocess = module.preprocess_input
         if precision is None:
@@ -202,10 +206,10 @@ class Encoder:
             output = keras.layers.MaxPooling2D(pool, name="region_pool")(output)
         self.network = keras.Model(network.input, output, name=name)
         self.rows, self.columns, self.channels = output.shape[1:]
-        self._encode = tf.function(self.forward, autograph=False, reduce_retracing=True)
+        self._encode = tf.function(self.regions, autograph=False, reduce_retracing=True)
 
     def forward(self, pixels):
-        """Regions as a tensor through which gradients flow; otherwise as `encode`.
+        """Regions as a tensor through which gradients flow, of the photos as they are; otherwise as `encode`.
 
         Batch normalisation keeps to its statistics, in training too.
         """
@@ -213,9 +217,20 @@ class Encoder:
         regions = tf.cast(self.network(inputs, training=False), "float32")
         return tf.reshape(regions, (-1, self.rows * self.columns, self.channels))
 
-    def copy(self):
-        """An Encoder of its own with the same weights."""
-        twin = Encoder(self.name, "random", self.image_size, self.layer, self.pool, self.seed, precision=self.precision)
+    def regions(self, pixels):
+        """As `encode`, but tensors."""
+        if not self.mirror:
+            return self.forward(pixels)
+        both = self.forward(tf.concat([pixels, tf.reverse(pixels, [2])], axis=0))
+        photo, mirrored = tf.split(tf.reshape(both, (-1, self.rows, self.columns, self.channels)), 2)
+        return tf.reshape((photo + tf.reverse(mirrored, [2])) / 2, (-1, self.rows * self.columns, self.channels))
+
+    def copy(self, mirror=None):
+        """An Encoder of its own with the same weights; `mirror` other than this one's if given."""
+        mirror = self.mirror if mirror is None else mirror
+        twin = Encoder(
+            self.name, "random", self.image_size, self.layer, self.pool, self.seed, self.precision, mirror=mirror
+        )
         twin.network.set_weights(self.network.get_weights())
         twin.weights = self.weights
         return twin
@@ -260,13 +275,13 @@ class Encoder:
 
     @cached_property
     def operations(self):
-        """Floating point operations of the convolutions for one photo (a multiply-add is two)."""
+        """Floating point operations of the convolutions for the regions of one photo (a multiply-add is two)."""
         total = 0
         for layer in self.network.layers:
             if isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
                 _, rows, columns, _ = layer.output.shape
                 total += 2 * rows * columns * int(np.prod(layer.kernel.shape))
-        return total
+        return total * (2 if self.mirror else 1)
 
     @cached_property
     def fingerprint(self):
@@ -275,7 +290,8 @@ class Encoder:
         The arithmetic's precision is left out, because it changes no caption:
         a cache made with bfloat16 serves a machine without it.
         """
-        digest = hashlib.sha256(f"{self.name} {self.layer} {self.pool} {self.image_size} bilinear-squash".encode())
+        settings = f"{self.name} {self.layer} {self.pool} {self.image_size} bilinear-squash{' mirror' * self.mirror}"
+        digest = hashlib.sha256(settings.encode())
         for variable in self.network.weights:
             digest.update(np.ascontiguousarray(variable.numpy(), dtype="float32").tobytes())
         return digest.hexdigest()

@@ -91,7 +91,7 @@ def greedy_function(captioner, photos=None):
     size = encoder.image_size
 
     def write(pixels):
-        regions = encoder.forward(pixels)
+        regions = encoder.regions(pixels)
         memory = decoder.remember(regions)
         state = decoder.initial_state(memory, 1)
         last = ops.full((ops.shape(regions)[0], 1), START, dtype="int32")

@@ -8,7 +8,7 @@ from utils.errors import InputError
 # Of config.json; raised when old folders can no longer be read.
 FORMAT = 1
 
-ENCODER_KEYS = {"name", "weights", "layer", "image_size", "pool", "seed", "fingerprint"}
+ENCODER_KEYS = {"name", "weights", "layer", "image_size", "pool", "seed", "mirror", "fingerprint"}
 DECODER_KEYS = {"units", "attention_units", "embedding_size", "dropout"}
 CONFIG_KEYS = {"format", "dataset", "encoder", "decoder", "max_words", "training"}
 
@@ -31,6 +31,8 @@ def read_config(folder):
         raise InputError(f"{path}: damaged ({' '.join(str(error).split())[:100]})") from None
     if version != FORMAT:
         raise InputError(f"{path}: a model of format {version}, but this version reads format {FORMAT}")
+    if isinstance(config.get("encoder"), dict):
+        config["encoder"].setdefault("mirror", False)  # folders of before there was a choice
     for where, expected in (("", CONFIG_KEYS), ("encoder", ENCODER_KEYS), ("decoder", DECODER_KEYS)):
         found = config[where] if where else config
         if not isinstance(found, dict) or found.keys() != expected:

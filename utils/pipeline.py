@@ -99,7 +99,8 @@ def train(
         elif stage.name == "decoder" and recipe.finetune_encoder:
             encoder.load_trained(folder / _TAGGED_ENCODER)
         if stage.on_photos:
-            source = PhotoSource(encoder)
+            # The encoder's double work in use is little beside what it does in training.
+            source = PhotoSource(encoder.copy(mirror=True))
         else:
             # Nobody but this run needs the regions of an encoder that is still being trained.
             cache = RegionCache(folder / _OWN_REGIONS if recipe.finetune_encoder else cache_dir, dataset, encoder)

@@ -59,7 +59,7 @@ class Recipe:
     patience: int = 4  # epochs without a better CIDEr before a stage stops
 
     tagging_epochs: int = 10
-    tagging_learning_rate: float = 2e-3  # of the linear layer; the encoder moves at its own pace
+    tagging_learning_rate: float = 4e-4  # of the encoder and of the linear layer on top
     finetune_epochs: int = 8
     finetune_learning_rate: float = 5e-4
     encoder_pace: float = 0.2  # the encoder's learning rate over the decoder's

@@ -131,12 +131,16 @@ class Trainer:
         self.recipe, self.stage, self.tokenizer, self.source, self.val = recipe, stage, tokenizer, source, val
         self.checkpoint_steps = checkpoint_steps
         self.batches = Batches(source, train, tokenizer, recipe, seed)
-        self._statistics = None if start else source.regions(source.encoder, train[:_STATISTICS_PHOTOS])
+        self._statistics = None
+        if not (start or stage.tagging):
+            self._statistics = source.regions(source.encoder, train[:_STATISTICS_PHOTOS])
         precision = precision or ("mixed_bfloat16" if bfloat16_is_faster() else "float32")
         self.model, self.averaged = self._make_model(precision, start, stage), self._make_model("float32", start)
         if not stage.tagging:
             self.search = Search(self.averaged.decoder, recipe.beam_size, recipe.max_words)
-        encoder_variables = self.model.encoder.network.trainable_variables if source.encoder else ()
+        # A tagger's linear layer knows its task when the stage begins, so both may move as fast.
+        slow = source.encoder and not stage.tagging
+        encoder_variables = self.model.encoder.network.trainable_variables if slow else ()
         optimizer = make_optimizer(
             recipe, stage.learning_rate, stage.epochs * self.batches.steps_per_epoch, encoder_variables
         )
@@ -161,9 +165,7 @@ class Trainer:
             encoder.weights = "trained"
             encoder.freeze_below(recipe.finetune_encoder)
         if self.stage.tagging:
-            tagger = Tagger(encoder, len(self.tokenizer), dropout)
-            tagger.prepare(self._statistics, self.batches.arrays[1])
-            return tagger
+            return Tagger(encoder, len(self.tokenizer), dropout)
         decoder = AttentionDecoder(
             len(self.tokenizer),
             units=recipe.units,
@@ -204,8 +206,19 @@ class Trainer:
             self._fit(self.batches.steps_per_epoch - self.progress["step"], True, progress, callbacks)
             # Keras ends every fit by putting the averaged weights in place.
             self.progress = self.checkpoint.load()
+        if self.stage.tagging and not self.progress["epoch"]:
+            self._prepare_tagger(progress)
         if self.progress["epoch"] < self.stage.epochs and not self.should_stop():
             self._fit(self.batches.steps_per_epoch, False, progress, callbacks)
+
+    def _prepare_tagger(self, progress):
+        photos, means = self.batches.photos, []
+        with progress(total=len(photos), unit="photo", desc="mean regions", leave=False) as bar:
+            for start in range(0, len(photos), _TAGGED_PHOTOS):
+                batch = photos[start : start + _TAGGED_PHOTOS]
+                means.append(self.source.regions(self.source.encoder, batch).mean(axis=1))
+                bar.update(len(batch))
+        self.model.prepare(np.concatenate(means), self.batches.arrays[1], self.batches.seed)
 
     def _fit(self, steps, single, progress, callbacks):
         self.model.fit(
