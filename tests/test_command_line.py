@@ -159,7 +159,7 @@ def test_all_stages_one_after_the_other_and_resumed_in_between(tiny, command, mo
         patch.setattr(Trainer, "is_best", True)  # so that each stage writes its model
         status, _, error = command(train, *flags)
     assert status == 130, error
-    assert {"tagged_encoder.weights.h5", "regions"} <= {p.name for p in Path("models/shapes").iterdir()}
+    assert Path("models/shapes/tagged_encoder.weights.h5").exists()
     status, output, error = command(train, *flags, "--resume")
     assert status == 0, error
     assert "finetuning epoch 1" in output
@@ -167,7 +167,7 @@ def test_all_stages_one_after_the_other_and_resumed_in_between(tiny, command, mo
     assert [row.split(",")[0] for row in rows] == ["tagging", "decoder", "finetuning", "self-critical"]
     written = {path.name for path in Path("models/shapes").iterdir()}
     assert "encoder.weights.h5" in written
-    assert not {"tagged_encoder.weights.h5", "regions", "run.json"} & written
+    assert not {"tagged_encoder.weights.h5", "run.json"} & written
     assert Captioner.from_folder("models/shapes").encoder.weights == "trained"
 
 

@@ -29,7 +29,7 @@ def worker(folder, stage, *moment):
 
 @pytest.mark.parametrize(
     ("stage", "kills"),
-    [("decoder", ("step:3", "checkpoint:2", "step:4")), ("tagging", ("step:3",)), ("self-critical", ("step:3",))],
+    [("regions", ("step:3", "checkpoint:2", "step:4")), ("tagging", ("step:3",)), ("self-critical", ("step:3",))],
 )
 def test_killed_runs_end_with_the_weights_of_one_that_was_not(tmp_path, stage, kills):
     """Dropout is on; the kills come mid-epoch, at an epoch's end, and while a checkpoint is written."""
@@ -44,14 +44,16 @@ def test_killed_runs_end_with_the_weights_of_one_that_was_not(tmp_path, stage, k
     assert resumed == uninterrupted
 
 
-def test_finetuning_changes_the_layers_above_the_chosen_one_and_no_others(tmp_path):
-    trainer = make_trainer(tmp_path, "finetuning")
+@pytest.mark.parametrize(("stage", "kept"), [("decoder", "block"), ("finetuning", "block1_conv1")])
+def test_finetuning_changes_the_layers_above_the_chosen_one_and_no_others(tmp_path, stage, kept):
+    """And the decoder stage before it none."""
+    trainer = make_trainer(tmp_path, stage)
     before = trainer.source.encoder.network.get_weights()
     trainer.fit()
     after = trainer.model.encoder.network.get_weights()
     names = [variable.path for variable in trainer.source.encoder.network.weights]
     for name, old, new in zip(names, before, after):
-        assert (old == new).all() == ("block1_conv1" in name), name
+        assert (old == new).all() == (kept in name), name
 
 
 def test_self_critical_training_raises_the_reward(tmp_path):

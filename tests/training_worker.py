@@ -3,14 +3,15 @@
     python -m tests.training_worker FOLDER STAGE [step:N | checkpoint:N]
 
 Kills itself after step N, or while checkpoint N is being written. Prints the
-hash of all that training produced if it lives. STAGE "decoder" trains on
-regions; the others on photos, with their encoder.
+hash of all that training produced if it lives. STAGE "regions" trains a decoder
+on regions; the others work on photos.
 """
 
 import hashlib
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -46,8 +47,11 @@ def make_photos(folder):
     return photos
 
 
-def make_trainer(folder, stage="decoder"):
-    """A Trainer of 10 photos in batches of 3, a checkpoint every 2 steps, dropout on."""
+def make_trainer(folder, stage="regions"):
+    """A Trainer of 10 photos in batches of 3, a checkpoint every 2 steps, dropout on.
+
+    Stage "regions" is the decoder stage of a recipe that leaves the encoder as it is.
+    """
     Path(folder).mkdir(exist_ok=True)
     photos = make_photos(folder)
     recipe = Recipe(
@@ -57,6 +61,8 @@ def make_trainer(folder, stage="decoder"):
         dropout=0.3, warmup_steps=3, beam_size=2, learning_rate=0.02,
     )  # fmt: skip
     tokenizer = Tokenizer.fit(CAPTIONS, 1)
+    if stage == "regions":
+        recipe, stage = replace(recipe, finetune_encoder=None), "decoder"
     stage = next(each for each in recipe.stages() if each.name == stage)
     source = RegionSource(Regions())
     if stage.on_photos:

@@ -24,10 +24,8 @@ from utils.progress import silent
 from utils.tokenizer import Tokenizer
 from utils.training import Trainer
 
-# What lies in a model folder only while it is being trained: the encoder after
-# the tagging stage, and the regions that it extracts for the decoder stage.
+# The encoder after the tagging stage; lies in a model folder only while it is being trained.
 _TAGGED_ENCODER = "tagged_encoder.weights.h5"
-_OWN_REGIONS = "regions"
 
 # Room for checkpoint, model and pictures; asked for before the work starts.
 _OUTPUT_BYTES = 500_000_000
@@ -96,14 +94,13 @@ def train(
         if stage.name not in ("tagging", "decoder"):
             captioner = Captioner.from_folder(folder)
             start, encoder = captioner.decoder, captioner.encoder
-        elif stage.name == "decoder" and recipe.finetune_encoder:
+        elif stage.name == "decoder" and stage.on_photos:
             encoder.load_trained(folder / _TAGGED_ENCODER)
         if stage.on_photos:
             # The encoder's double work in use is little beside what it does in training.
             source = PhotoSource(encoder.copy(mirror=True))
         else:
-            # Nobody but this run needs the regions of an encoder that is still being trained.
-            cache = RegionCache(folder / _OWN_REGIONS if recipe.finetune_encoder else cache_dir, dataset, encoder)
+            cache = RegionCache(cache_dir, dataset, encoder)
             splits = cache_regions(cache, splits, say, progress)
             source = RegionSource(cache)
         trainer = Trainer(
@@ -115,7 +112,6 @@ def train(
         history, precision = trainer.history, trainer.progress["precision"]
     captioner = Captioner.from_folder(folder)
     write_card(folder, captioner, history, {split: len(photos) for split, photos in splits.items()})
-    shutil.rmtree(folder / _OWN_REGIONS, ignore_errors=True)
     for name in (_TAGGED_ENCODER, "run.json", "checkpoint.npz"):
         (folder / name).unlink(missing_ok=True)
     return captioner
@@ -126,7 +122,7 @@ def _train_stage(trainer, encoder, folder, settings, say, progress, callbacks):
     recipe, stage = trainer.recipe, trainer.stage
     say(
         f"{stage.name}: {_millions(trainer.model):.1f} million weights are trained"
-        + (f", {_millions(trainer.model.encoder.network):.1f} of them the encoder's" if stage.on_photos else "")
+        + (f", {_millions(trainer.model.encoder.network):.1f} of them the encoder's" if stage.trains_encoder else "")
         + f"; {encoder.rows} × {encoder.columns} regions, {trainer.progress['precision']}, "
         f"{trainer.batches.steps_per_epoch} steps an epoch, {stage.epochs} epochs at most"
     )

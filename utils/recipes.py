@@ -13,7 +13,8 @@ class Stage:
         epochs: at most.
         learning_rate: at its peak.
         dropout: of the decoder.
-        on_photos: whether it trains on photos rather than on cached regions.
+        on_photos: whether it trains on photos, varied by chance, rather than on cached regions.
+        trains_encoder: whether the encoder is trained too.
         self_critical: whether it maximises a reward rather than likelihood.
         tagging: whether it trains the encoder alone, to name the words of captions.
     """
@@ -24,6 +25,7 @@ class Stage:
     learning_rate: float
     dropout: float
     on_photos: bool = False
+    trains_encoder: bool = False
     self_critical: bool = False
     tagging: bool = False
 
@@ -70,28 +72,20 @@ class Recipe:
     def stages(self):
         """The stages that this recipe goes through."""
         joint = self.finetune_encoder is not None
+        photos, whole = {"on_photos": joint}, {"on_photos": joint, "trains_encoder": joint}
         stages = []
         if joint:
-            stages.append(
-                Stage("tagging", 1, self.tagging_epochs, self.tagging_learning_rate, 0.3, on_photos=True, tagging=True)
-            )
-        stages.append(Stage("decoder", 0, self.epochs, self.learning_rate, self.dropout))
+            rate = self.tagging_learning_rate
+            stages.append(Stage("tagging", 1, self.tagging_epochs, rate, 0.3, **whole, tagging=True))
+        # A decoder that knows nothing yet would spoil the encoder.
+        stages.append(Stage("decoder", 0, self.epochs, self.learning_rate, self.dropout, **photos))
         if joint:
             stages.append(
-                Stage("finetuning", 2, self.finetune_epochs, self.finetune_learning_rate, self.dropout, on_photos=True)
+                Stage("finetuning", 2, self.finetune_epochs, self.finetune_learning_rate, self.dropout, **whole)
             )
         if self.scst_epochs:
-            stages.append(
-                Stage(
-                    "self-critical",
-                    3,
-                    self.scst_epochs,
-                    self.scst_learning_rate,
-                    self.scst_dropout,
-                    on_photos=joint,
-                    self_critical=True,
-                )
-            )
+            rate, dropout = self.scst_learning_rate, self.scst_dropout
+            stages.append(Stage("self-critical", 3, self.scst_epochs, rate, dropout, **whole, self_critical=True))
         return stages
 
 

@@ -99,7 +99,7 @@ class Trainer:
         recipe: a Recipe.
         stage: one of its stages.
         tokenizer: of the training captions.
-        source: a RegionSource, or a PhotoSource to train the encoder too.
+        source: a PhotoSource if the stage is `on_photos`, otherwise a RegionSource.
         train, val: lists of Photo.
         folder: where `checkpoint.npz` goes.
         seed: of weights, dropout, order and variation.
@@ -163,7 +163,10 @@ class Trainer:
         if encoder:
             encoder = encoder.copy()
             encoder.weights = "trained"
-            encoder.freeze_below(recipe.finetune_encoder)
+            if self.stage.trains_encoder:
+                encoder.freeze_below(recipe.finetune_encoder)
+            else:
+                encoder.network.trainable = False
         if self.stage.tagging:
             return Tagger(encoder, len(self.tokenizer), dropout)
         decoder = AttentionDecoder(
