@@ -21,6 +21,9 @@ def parse_arguments(arguments=None):
         "--model", type=Path, nargs="+", help="model folders (default: models/DATASET, or none with --captions)"
     )
     parser.add_argument(
+        "--ensemble", action="store_true", help="score captions that all the models write together, too"
+    )
+    parser.add_argument(
         "--captions", type=Path, nargs="+", default=[], metavar="FILE", help="captions in COCO's results format"
     )
     console.add_dataset_flags(parser, RECIPES)
@@ -51,7 +54,9 @@ def parse_arguments(arguments=None):
     console.name_datasets(parser, parsed)
     if parsed.model is None:
         parsed.model = [] if parsed.captions else [Path("models") / parsed.dataset]
-    several = len(parsed.model) * len(parsed.beam_size) + len(parsed.captions)
+    if parsed.ensemble and len(parsed.model) < 2:
+        parser.error("--ensemble: give two models or more")
+    several = (len(parsed.model) + parsed.ensemble) * len(parsed.beam_size) + len(parsed.captions)
     if parsed.compare and several < 2:
         parser.error("--compare: give two models, beam sizes or files of captions")
     for flag in ("model", "captions", "beam_size"):
@@ -80,8 +85,8 @@ def measure(arguments):
     )
     common = {"encoder_weights": arguments.encoder_weights, "say": console.say, "progress": console.progress}
     results, neighbours = [], []
-    for model in arguments.model:
-        results += evaluation.evaluate_model(split, model, arguments.cache_dir, arguments.beam_size, **common)
+    for models in [[model] for model in arguments.model] + [arguments.model] * arguments.ensemble:
+        results += evaluation.evaluate_model(split, models, arguments.cache_dir, arguments.beam_size, **common)
     results += [evaluation.evaluate_captions(split, path, console.say) for path in arguments.captions]
     if arguments.baselines and arguments.model:
         neighbours = [

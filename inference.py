@@ -24,7 +24,12 @@ def parse_arguments(arguments=None):
         "or a list of all these, from standard input",
     )
     parser.add_argument(
-        "--model", type=Path, default=Path("models/flickr8k"), help="the model folder (default: models/flickr8k)"
+        "--model",
+        type=Path,
+        nargs="+",
+        default=[Path("models/flickr8k")],
+        metavar="FOLDER",
+        help="the model folder, or several that write captions together (default: models/flickr8k)",
     )
     parser.add_argument("--encoder_weights", help="where the encoder's weights are, if not where they were in training")
     search = parser.add_argument_group("search")
@@ -72,7 +77,8 @@ def main(arguments=None):
     from utils.model_folder import read_config
     from utils.sources import find_sources, is_single, result_paths
 
-    read_config(arguments.model)
+    for model in arguments.model:
+        read_config(model)
     names = arguments.image_path or [str(sample_photo())]
     with tempfile.TemporaryDirectory(prefix="captions-") as folder:
         sources = find_sources(names, folder, sys.stdin.buffer)
@@ -99,11 +105,11 @@ def write_captions(sources, single, pictures, stream, arguments):
     """Caption photo by photo, and write at once what was asked for."""
     from utils.alt_text import write_alt_text
     from utils.caption_table import table_writer
-    from utils.captioner import Captioner
+    from utils.ensemble import load_captioner
     from utils.errors import ImageError, InputError
     from utils.plots import attention_figure, save_figure
 
-    captioner = Captioner.from_folder(arguments.model, arguments.encoder_weights)
+    captioner = load_captioner(arguments.model, arguments.encoder_weights)
     write = table_writer(
         "csv" if arguments.csv else "json" if arguments.json else "texts" if single else "lines", stream
     )

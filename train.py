@@ -142,7 +142,7 @@ def show_scene_scores(arguments):
     splits = {"test": "scenes it never saw", "unseen": "pairs of colour and shape it never saw"}
     for name, description in splits.items():
         split = open_split(arguments.dataset, arguments.data_dir, name, arguments.seed)
-        (result,) = evaluate_model(split, arguments.output_dir, arguments.cache_dir)
+        (result,) = evaluate_model(split, [arguments.output_dir], arguments.cache_dir)
         console.say("", f"On {description}:", *result.describe_scenes())
 
 

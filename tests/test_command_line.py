@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -116,6 +117,13 @@ def test_from_training_to_a_caption(tiny, command, fails, save_photo):
     assert len(results) == 8
     assert all(result.keys() == {"image_id", "caption"} for result in results)
 
+    shutil.copytree(folder, "copy")
+    status, output, error = command(evaluate, "--model", folder, "copy", "--ensemble", "--json", "out/three.json")
+    assert status == 0, error
+    one, same, together = json.loads(Path("out/three.json").read_text())["evaluations"]
+    assert together["name"] == f"{folder} with copy"
+    assert one["CIDEr"] == same["CIDEr"] == together["CIDEr"]
+
     save_photo("photos/a.png")
     save_photo("photos/deep/b.jpg")
     Path("photos/bad.jpg").write_text("no photo")
@@ -224,6 +232,7 @@ def test_bad_photos_are_one_line_each(model, fails, tmp_path):
         (evaluate, ["--json", "."], "is a folder"),
         (evaluate, ["--captions", "nowhere.json"], "no such file of captions"),
         (evaluate, ["--compare"], "give two models"),
+        (evaluate, ["--ensemble"], "give two models"),
         (evaluate, ["--clipscore", "--captions", __file__], "pip install open_clip_torch"),
         (evaluate, ["--beam_size", "1", "3", "--captions_out", "x.json"], "one model with one beam size"),
         (inference, ["--model", "nowhere"], "no model in this folder"),

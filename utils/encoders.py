@@ -273,6 +273,11 @@ class Encoder:
         """
         return self._encode(tf.convert_to_tensor(pixels)).numpy()
 
+    def describe(self):
+        """What decides the regions, as a dict, for the record."""
+        names = ("name", "weights", "layer", "image_size", "pool", "mirror", "fingerprint")
+        return {name: getattr(self, name) for name in names} | {"regions": [self.rows, self.columns, self.channels]}
+
     @cached_property
     def operations(self):
         """Floating point operations of the convolutions for the regions of one photo (a multiply-add is two)."""

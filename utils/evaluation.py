@@ -130,13 +130,13 @@ def open_split(dataset, data_dir, name="val", seed=0, with_photos=True, say=lamb
 
 
 def evaluate_model(
-    split, model, cache_dir, beam_sizes=(3,), encoder_weights=None, say=lambda line: None, progress=silent
+    split, models, cache_dir, beam_sizes=(3,), encoder_weights=None, say=lambda line: None, progress=silent
 ):
-    """Caption a split with a model, once for every beam size, and score the captions.
+    """Caption a split with a model, or several together, once for every beam size, and score the captions.
 
     Args:
         split: a Split; photos that cannot be read are taken out of it, and told.
-        model: the model folder.
+        models: a list of model folders; several write captions together.
         cache_dir: folder of the region caches.
         beam_sizes: hypotheses kept.
         encoder_weights: as for `Captioner.from_folder`.
@@ -146,19 +146,19 @@ def evaluate_model(
     Yields:
         An Evaluation for every beam size.
     """
-    from utils.captioner import Captioner
+    from utils.ensemble import load_captioner
     from utils.features import RegionCache
     from utils.pipeline import cache_regions
 
-    captioner = Captioner.from_folder(model, encoder_weights)
+    captioner, name = load_captioner(models, encoder_weights), " with ".join(map(str, models))
     cache = RegionCache(cache_dir, split.dataset, captioner.encoder)
     split.photos = cache_regions(cache, {split.name: split.photos}, say, progress)[split.name]
     for beam_size in beam_sizes:
         start = time.perf_counter()
         captions = _caption(captioner, cache, split.photos, beam_size, progress)
-        say(f"{model}, beam {beam_size}: {len(captions)} photos captioned in {time.perf_counter() - start:.0f} s")
+        say(f"{name}, beam {beam_size}: {len(captions)} photos captioned in {time.perf_counter() - start:.0f} s")
         written = {photo.id: caption for photo, caption in zip(split.photos, captions)}
-        result = _evaluate(split, str(model), {i: caption.text for i, caption in written.items()}, beam_size)
+        result = _evaluate(split, name, {i: caption.text for i, caption in written.items()}, beam_size)
         result.written, result.attention = written, attention_quality.spread(captions)
         if split.scenes:
             scenes = [split.scenes[photo.id] for photo in split.photos]

@@ -208,22 +208,12 @@ class RegionCache:
 
     def _prepare(self):
         """Make the folders, say in them what they hold, and remove what killed processes left."""
-        encoder = self.encoder
-        content = {
-            "encoder": encoder.name,
-            "weights": encoder.weights,
-            "layer": encoder.layer,
-            "image_size": encoder.image_size,
-            "pool": encoder.pool,
-            "regions": [encoder.rows, encoder.columns, encoder.channels],
-            "fingerprint": encoder.fingerprint,
-        }
         for folder in self._folders.values():
             folder.mkdir(parents=True, exist_ok=True)
             for path in folder.glob("*.partial"):
                 if self._is_stale(path):
                     path.unlink(missing_ok=True)
-            (folder / "encoder.json").write_text(json.dumps(content, indent=2) + "\n")
+            (folder / "encoder.json").write_text(json.dumps(self.encoder.describe(), indent=2) + "\n")
 
     @staticmethod
     def _is_stale(path):
