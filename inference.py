@@ -87,6 +87,10 @@ def main(arguments=None):
             open_photo(sources[0].path)  # a bad photo is told at once, not after the model is loaded
         target = arguments.attention_map
         pictures = [target] if single or not target else result_paths(sources, target, ".png")
+        if target and single:
+            from utils.plots import check_format
+
+            check_format(target)
         table = arguments.json or arguments.csv or "-"
         if Path(table).suffix.lower() in SUFFIXES:
             raise InputError(

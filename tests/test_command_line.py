@@ -366,7 +366,7 @@ def test_alternative_texts_beside_photos(model, command, save_photo, tmp_path):
 
 
 def test_a_picture_format_that_does_not_exist(model, fails, tmp_path):
-    assert "cannot be written" in fails(inference, "--model", model, "--attention_map", tmp_path / "out.xyz")
+    assert "no format of pictures" in fails(inference, "--model", model, "--attention_map", tmp_path / "out.xyz")
 
 
 def test_imagenet_weights_without_network_end_in_one_line(tiny, fails, monkeypatch):

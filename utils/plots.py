@@ -79,6 +79,17 @@ def training_figure(history):
     return figure
 
 
+def check_format(path):
+    """Make sure, before the work, that there is a format for a picture of this name.
+
+    Raises:
+        InputError: there is none.
+    """
+    known = sorted(Figure().canvas.get_supported_filetypes())
+    if Path(path).suffix[1:].lower() not in known:
+        raise InputError(f"{path}: no format of pictures; let the name end in one of .{', .'.join(known)}")
+
+
 def save_figure(figure, path):
     """Write a figure; the suffix decides the format.
 
