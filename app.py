@@ -56,6 +56,15 @@ def make_page(captioner, beam_size=3):
     return page
 
 
+def serve(page, **options):
+    """Launch the page, with `options` of gradio.Blocks.launch."""
+    import gradio
+
+    # Fonts of the machine, so that nothing is fetched from elsewhere.
+    theme = gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
+    return page.launch(theme=theme, **options)
+
+
 def main():
     """Serve, from the arguments to the page."""
     arguments = parse_arguments()
@@ -64,17 +73,15 @@ def main():
 
     read_config(arguments.model)
     try:
-        import gradio
+        import gradio  # noqa: F401
     except ImportError:
         console.fail("the page needs Gradio: pip install -r requirements-app.txt")
     console.import_tensorflow()
     from utils.captioner import Captioner
 
     page = make_page(Captioner.from_folder(arguments.model, arguments.encoder_weights), arguments.beam_size)
-    # Fonts of the machine, so that nothing is fetched from elsewhere.
-    theme = gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
     try:
-        page.launch(server_port=arguments.port, theme=theme)
+        serve(page, server_port=arguments.port)
     except OSError as error:
         console.fail(f"port {arguments.port} cannot be opened ({error}); choose another --port")
     return 0
