@@ -379,7 +379,7 @@ def test_imagenet_weights_without_network_end_in_one_line(tiny, fails, monkeypat
     assert str(tiny / "keras" / "models") in line
 
 
-@pytest.mark.parametrize("script", ["train", "evaluate", "inference"])
+@pytest.mark.parametrize("script", ["train", "evaluate", "inference", "benchmark"])
 def test_help_does_not_wait_for_tensorflow(script):
     code = f"import sys, {script}; {script}.parse_arguments([]); sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

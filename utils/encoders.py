@@ -88,18 +88,28 @@ ARCHITECTURES = {
 _DOWNLOAD_TIMEOUT = 20
 
 
+def _imagenet_path(name):
+    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models" / ARCHITECTURES[name].weights_file
+
+
+def imagenet_is_here(name):
+    """Whether Keras's ImageNet weights of an encoder are on this machine, whole."""
+    path = _imagenet_path(name)
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest() == ARCHITECTURES[name].weights_md5
+
+
 def _imagenet_file(name):
     """The file of Keras's ImageNet weights, downloaded if it is not there whole.
 
     A file that is there is only ever replaced by one whose hash is right.
     """
-    architecture = ARCHITECTURES[name]
-    folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
-    path = folder / architecture.weights_file
-    if path.is_file():
-        with open(path, "rb") as file:
-            if hashlib.file_digest(file, "md5").hexdigest() == architecture.weights_md5:
-                return path
+    architecture, path = ARCHITECTURES[name], _imagenet_path(name)
+    folder = path.parent
+    if imagenet_is_here(name):
+        return path
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT)
     try:

@@ -7,8 +7,7 @@ from functools import cache
 import tensorflow as tf
 
 
-@cache
-def matmul_rate(dtype, size=1024, repetitions=5):
+def measure_matmul_rate(dtype, size=1024, repetitions=5):
     """Rate of matrix products of `size` × `size`, in floating point operations per second (median)."""
     matrix = tf.ones((size, size), dtype)
 
@@ -19,6 +18,12 @@ def matmul_rate(dtype, size=1024, repetitions=5):
 
     seconds()
     return 2 * size**3 / statistics.median(seconds() for _ in range(repetitions))
+
+
+@cache
+def matmul_rate(dtype):
+    """As `measure_matmul_rate`, but measured once only."""
+    return measure_matmul_rate(dtype)
 
 
 @cache

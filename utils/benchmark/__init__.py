@@ -1,0 +1,126 @@
+"""What this machine does in a second: every phase of the program beside what a user would write instead.
+
+One file a phase (`caching`, `training`, `decoding`, `startup`, `memory`), the
+user's way in `field`, and how it is measured in `figures` and `fresh`.
+"""
+
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections import namedtuple
+from importlib.metadata import version
+from pathlib import Path
+
+from utils import console
+from utils.benchmark import fresh, memory, samples, startup
+from utils.model_folder import read_config
+from utils.progress import silent
+
+# What was measured where: a dict that describes the machine, a list of Figure, and lines on what was not measured.
+Benchmark = namedtuple("Benchmark", "machine figures notes seconds")
+
+
+def measure(sizes, photos=None, weights=None, progress=silent):
+    """Measure every phase in one run, ours and the field's loop in turns.
+
+    Args:
+        sizes: Sizes.
+        photos: a folder of photos; drawn ones if None.
+        weights: of the encoders that are timed: "imagenet", "random", or None for
+            ImageNet's where they are on this machine.
+        progress: called as tqdm is.
+
+    Returns:
+        A Benchmark.
+
+    Raises:
+        InputError: no model, no photos, or weights that cannot be had.
+    """
+    read_config(sizes.model)
+    if weights == "imagenet":
+        fresh.call(_check_weights, sizes, weights)  # what cannot be had is told now
+    started, load = time.perf_counter(), os.getloadavg()[0]
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        count = sizes.all_photos
+        paths = samples.take_photos(photos, count) if photos else samples.draw_photos(folder, count)
+        drawn = samples.with_captions(paths, 1, samples.draw_tokenizer(5))
+        # Before TensorFlow is here: it keeps the whole of a GPU's memory, which these processes need.
+        figures = startup.measure(sizes, progress)
+        peaks = memory.measure(sizes, drawn, weights, progress)
+        console.import_tensorflow()
+        from utils.benchmark import caching, decoding, training
+
+        figures += caching.measure(sizes, drawn, weights, progress)
+        figures += training.measure(sizes, drawn, progress)
+        figures += decoding.measure(sizes, drawn, progress)
+    machine = describe_machine(load)
+    return Benchmark(machine, figures + peaks, _notes(machine, sizes, photos, weights), time.perf_counter() - started)
+
+
+def describe_machine(load):
+    """Processor, memory, GPUs, versions, and the rate of matrix products in GFLOP/s, as a dict.
+
+    Args:
+        load: programs that wanted to run on average in the minute before.
+    """
+    import tensorflow as tf
+
+    from utils.hardware import measure_matmul_rate
+
+    rates = {
+        name: statistics.median(measure_matmul_rate(name) for _ in range(5)) / 1e9 for name in ("float32", "bfloat16")
+    }
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "gpus": [
+            tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+            for gpu in tf.config.list_physical_devices("GPU")
+        ],
+        "matrix_products_gflops": rates,
+        "load_before": round(load, 2),
+        "system": platform.platform(),
+        "versions": {"python": platform.python_version()} | {p: version(p) for p in ("tensorflow", "keras", "numpy")},
+    }
+
+
+def _processor():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _check_weights(sizes, weights):
+    console.import_tensorflow()
+    from utils.benchmark import caching
+
+    for name in sizes.encoders:
+        caching.make_encoder(name, sizes, weights)
+
+
+def _notes(machine, sizes, photos, weights):
+    """Lines on what was not measured, and on what figures must not be taken for."""
+    from utils.benchmark.caching import choose_weights
+
+    notes = []
+    if machine["gpus"]:
+        notes.append("a GPU's memory: peak memory is the processor's")
+    else:
+        notes.append("a GPU: TensorFlow finds none here")
+    random = [name for name in sizes.encoders if (weights or choose_weights(name)) == "random"]
+    if random:
+        notes.append(f"ImageNet weights of {', '.join(random)}: random ones take as long, but other bytes a photo")
+    if not photos:
+        notes.append("real photos: these were drawn; --photos FOLDER takes real ones")
+    notes.append("real captions in training: drawn ones have Flickr8k's lengths; regions there are drawn too")
+    notes.append("the field's first caption: tutorials have no command that writes one")
+    if sizes.repetitions < 3:
+        notes.append("how much the figures vary: too few repetitions")
+    if machine["load_before"] > 0.5:
+        notes.append(f"a quiet machine: {machine['load_before']} programs wanted to run before, so all may be too slow")
+    return notes

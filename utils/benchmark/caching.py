@@ -1,0 +1,64 @@
+"""From photo files to cached regions."""
+
+import statistics
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from utils.benchmark import field
+from utils.benchmark.figures import Figure, rates, take_turns, timed
+from utils.encoders import Encoder, imagenet_is_here
+from utils.features import RegionCache
+from utils.hardware import measure_matmul_rate
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+def choose_weights(name):
+    """ImageNet's weights where they are on this machine, and random ones elsewhere."""
+    return "imagenet" if imagenet_is_here(name) else "random"
+
+
+def make_encoder(name, sizes, weights=None, precision=None):
+    """An Encoder; without `weights` they are chosen."""
+    return Encoder(name, weights or choose_weights(name), sizes.image_size, precision=precision)
+
+
+def fill_cache(encoder, photos):
+    """Extract photos into a new cache; returns the bytes that a photo takes in it."""
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        cache = RegionCache(folder, "benchmark", encoder)
+        cache.fill(photos)
+        return cache.bytes_per_photo()
+
+
+def fill_folder(encoder, photos):
+    """The same by the field's loop."""
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        field.cache_regions(encoder, photos, folder)
+        return statistics.mean(path.stat().st_size for path in Path(folder).iterdir())
+
+
+def measure(sizes, photos, weights, progress):
+    """Photos a second, bytes a photo, and how near that is to this machine's matrix products: a list of Figure."""
+    photos = photos[: sizes.photos]
+    return [figure for name in sizes.encoders for figure in _measure_encoder(name, sizes, photos, weights, progress)]
+
+
+def _measure_encoder(name, sizes, photos, weights, progress):
+    encoders = {precision: make_encoder(name, sizes, weights, precision) for precision in PRECISIONS}
+    plain, alone = encoders["float32"], photos[: sizes.photos_alone]
+    runs = [timed(precision, partial(fill_cache, encoder, photos)) for precision, encoder in encoders.items()]
+    runs.append(timed("field", partial(fill_folder, plain, alone)))
+    runs += [lambda p=p: {f"matrix products {p}": measure_matmul_rate(p)} for p in PRECISIONS]
+    values = take_turns(runs, sizes.repetitions, progress, f"caching, {name}")
+    figures = []
+    for precision in PRECISIONS:
+        title, speed = f"{name}, {plain.weights} weights, {precision}", rates(len(photos), values[precision])
+        figures.append(Figure("caching", title, "photos/s", speed, rates(len(alone), values["field"])))
+        peak = statistics.median(values[f"matrix products {precision}"])
+        share = tuple(100 * rate * plain.operations / peak for rate in speed)
+        figures.append(Figure("caching", f"{title}: its share of {precision} matrix products' rate", "%", share))
+    size = Figure("caching", f"{name}, {plain.weights} weights: a photo", "bytes", (fill_cache(plain, photos),),
+                  (fill_folder(plain, alone),))  # fmt: skip
+    return [*figures, size]

@@ -1,0 +1,48 @@
+"""From regions to captions."""
+
+from functools import partial
+
+import numpy as np
+
+from utils.benchmark import field
+from utils.benchmark.figures import Figure, rates, take_turns, timed
+from utils.captioner import Captioner
+from utils.features import encode_files
+
+
+def load(sizes, photos, count):
+    """The model's Captioner, and regions of `count` photos."""
+    captioner = Captioner.from_folder(sizes.model)
+    return captioner, np.stack([regions for _, regions in encode_files(captioner.encoder, photos[:count])])
+
+
+def search_all(captioner, regions, beam_size, batch_size):
+    """Ours: batch after batch."""
+    search = captioner.search(beam_size, batch_size)
+    for start in range(0, len(regions), batch_size):
+        search(regions[start : start + batch_size])
+
+
+def predict_all(model, captioner, regions, beam_size):
+    """The field's: photo after photo, hypothesis after hypothesis, word after word."""
+    for photo in regions:
+        field.write_caption(model, photo, beam_size, captioner.max_words)
+
+
+def measure(sizes, photos, progress):
+    """Captions a second for every beam size and batch size: a list of Figure."""
+    captioner, regions = load(sizes, photos, max(*sizes.batches, sizes.captions_alone))
+    model, alone = field.NextWord(captioner.decoder), regions[: sizes.captions_alone]
+    runs, counts = [], {}
+    for beam in sizes.beams:
+        for batch in sizes.batches:
+            own = regions[: max(batch, sizes.captions_alone)]
+            counts[beam, batch] = len(own)
+            runs.append(timed((beam, batch), partial(search_all, captioner, own, beam, batch)))
+        runs.append(timed((beam, "field"), partial(predict_all, model, captioner, alone, beam)))
+    values = take_turns(runs, sizes.repetitions, progress, "decoding")
+    return [
+        Figure("decoding", f"beam {beam}, batches of {batch}", "captions/s", rates(count, values[beam, batch]),
+               rates(len(alone), values[beam, "field"]))
+        for (beam, batch), count in counts.items()
+    ]  # fmt: skip

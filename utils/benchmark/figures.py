@@ -1,0 +1,119 @@
+"""What was measured: repetitions in turns, medians, and the table of them."""
+
+import statistics
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+
+from utils.console import table
+
+BETTER_LOW = ("s", "MB", "bytes")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the benchmark.
+
+    Args:
+        phase: "first caption", "caching", "training", "decoding" or "peak memory".
+        what: is measured.
+        unit: of the values.
+        ours: values, one a repetition.
+        field: the same of the field's loop; empty if it has none.
+    """
+
+    phase: str
+    what: str
+    unit: str
+    ours: tuple
+    field: tuple = ()
+
+    @property
+    def ratio(self):
+        """How many times better ours is than the field's loop, by their medians; None without the latter."""
+        if not self.field:
+            return None
+        ratio = statistics.median(self.ours) / statistics.median(self.field)
+        return 1 / ratio if self.unit in BETTER_LOW else ratio
+
+    def as_json(self):
+        """All of it as a JSON object, every repetition included."""
+        return {
+            "phase": self.phase,
+            "what": self.what,
+            "unit": self.unit,
+            "ours": statistics.median(self.ours),
+            "field": statistics.median(self.field) if self.field else None,
+            "ratio": self.ratio,
+            "ours_repetitions": list(self.ours),
+            "field_repetitions": list(self.field),
+        }
+
+
+def timed(name, function):
+    """A run for `take_turns`, which calls `function` and gives its seconds that name."""
+
+    def run():
+        start = time.perf_counter()
+        function()
+        return {name: time.perf_counter() - start}
+
+    return run
+
+
+def take_turns(runs, repetitions, progress, desc):
+    """Repeat all runs in turns, so that whatever else the machine does falls on all of them alike.
+
+    Args:
+        runs: functions without arguments that return values by name.
+        repetitions: that count; one more goes before them.
+        progress: called as tqdm is.
+        desc: what the progress bar says.
+
+    Returns:
+        By name a tuple of values, one a repetition.
+    """
+    values = defaultdict(list)
+    with progress(total=len(runs) * (repetitions + 1), desc=desc, unit="run", leave=False) as bar:
+        for repetition in range(repetitions + 1):
+            for run in runs:
+                for name, value in run().items():
+                    if repetition:
+                        values[name].append(value)
+                bar.update()
+    return {name: tuple(found) for name, found in values.items()}
+
+
+def rates(count, seconds):
+    """`count` things a second, for each of the seconds."""
+    return tuple(count / each for each in seconds)
+
+
+class _Cell:
+    """A number of three digits, to the right of its column; nothing if it is None."""
+
+    def __init__(self, value, sign=""):
+        self.text = "" if value is None else f"{value:,.{max(0, 2 - _exponent(value))}f}{sign}"
+
+    def __str__(self):
+        return self.text
+
+
+def _exponent(value):
+    return int(f"{value:e}".split("e")[1])
+
+
+def lines(figures):
+    """The figures as tables, one a phase, for a person."""
+    phases = defaultdict(list)
+    for figure in figures:
+        phases[figure.phase].append(figure)
+    text = []
+    for phase, own in phases.items():
+        rows = []
+        for figure in own:
+            numbers = figure.as_json()
+            cells = [_Cell(numbers["ours"]), _Cell(numbers["field"]), _Cell(numbers["ratio"], "×")]
+            rows.append((figure.what, figure.unit, *cells))
+        text += [table(rows, (phase, "unit", "ours", "field's loop", "better")), ""]
+    return text

@@ -1,0 +1,65 @@
+"""The most memory that each phase takes, each in a process of its own."""
+
+import tempfile
+
+from utils import console
+from utils.benchmark import fresh
+from utils.benchmark.figures import Figure
+
+
+def cache(name, ours, sizes, photos, weights):
+    """Peak bytes of caching some photos with an encoder."""
+    console.import_tensorflow()
+    from utils.benchmark import caching
+
+    encoder = caching.make_encoder(name, sizes, weights, None if ours else "float32")
+    (caching.fill_cache if ours else caching.fill_folder)(encoder, photos[: sizes.photos if ours else 2])
+    return fresh.peak_bytes()
+
+
+def train(grid, ours, sizes, photos, weights):
+    """Peak bytes of two steps of training."""
+    console.import_tensorflow()
+    from utils.benchmark import training
+
+    paths = [photo.path for photo in photos]
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        if ours:
+            step = training.our_runs(training.make_trainer(sizes, grid, paths, folder))[-1]
+        else:
+            step = training.FieldsTraining(sizes, grid, paths, folder).step
+        step()
+        step()
+    return fresh.peak_bytes()
+
+
+def decode(setting, ours, sizes, photos, weights):
+    """Peak bytes of captioning regions; `setting` is the beam size and the batch size."""
+    console.import_tensorflow()
+    from utils.benchmark import decoding, field
+
+    beam, batch = setting
+    captioner, regions = decoding.load(sizes, photos, batch if ours else 1)
+    if ours:
+        decoding.search_all(captioner, regions, beam, batch)
+    else:
+        decoding.predict_all(field.NextWord(captioner.decoder), captioner, regions, beam)
+    return fresh.peak_bytes()
+
+
+def measure(sizes, photos, weights, progress):
+    """Peak memory of every phase, ours and the field's: a list of Figure."""
+    search = sizes.beams[len(sizes.beams) // 2], max(sizes.batches)
+    tasks = [("caching", f"caching, {name}", cache, name) for name in sizes.encoders]
+    tasks += [("training", f"training, {grid[0]} regions of {grid[1]}", train, grid) for grid in sizes.grids]
+    tasks.append(("decoding", "decoding, beam {}, batches of {}".format(*search), decode, search))
+    tasks = [task[1:] for task in tasks if task[0] in sizes.memory]
+    figures = []
+    with progress(total=2 * len(tasks), desc="memory", unit="process", leave=False) as bar:
+        for what, function, setting in tasks:
+            peaks = []
+            for ours in (True, False):
+                peaks.append(fresh.call(function, setting, ours, sizes, photos, weights) / 1e6)
+                bar.update()
+            figures.append(Figure("peak memory", what, "MB", *((peak,) for peak in peaks)))
+    return figures

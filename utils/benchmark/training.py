@@ -1,0 +1,122 @@
+"""Training a decoder on cached regions, phase by phase."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from utils.batches import RegionSource, caption_arrays
+from utils.benchmark import field
+from utils.benchmark.figures import Figure, rates, take_turns, timed
+from utils.benchmark.samples import DrawnRegions, draw_tokenizer, with_captions
+from utils.decoder import AttentionDecoder
+from utils.features import RegionCache
+from utils.training import Trainer
+
+# Each contains the one before it, but for the first.
+PHASES = ("input", "forward", "forward and backward", "whole step")
+
+
+def make_trainer(sizes, grid, paths, folder):
+    """A Trainer about to train on drawn regions, which lie in a cache in `folder`.
+
+    Args:
+        sizes: Sizes.
+        grid: regions and channels.
+        paths: files that stand for the photos.
+    """
+    recipe, tokenizer = sizes.recipe, draw_tokenizer(sizes.vocabulary)
+    photos = with_captions(paths[: recipe.batch_size], recipe.captions_per_photo, tokenizer)
+    cache = RegionCache(folder, "benchmark", DrawnRegions(*grid))
+    cache.fill(photos)
+    stage = next(stage for stage in recipe.stages() if stage.name == "decoder")
+    return Trainer(recipe, stage, tokenizer, RegionSource(cache), photos, photos, folder)
+
+
+class FieldsTraining:
+    """The field's loops on the same kind of data: drawn regions in .npy files, drawn captions.
+
+    Args:
+        sizes, grid, paths, folder: as for `make_trainer`.
+    """
+
+    def __init__(self, sizes, grid, paths, folder):
+        recipe, tokenizer = sizes.recipe, draw_tokenizer(sizes.vocabulary)
+        self.photos = with_captions(paths[: recipe.batch_size], recipe.captions_per_photo, tokenizer)
+        self.inputs, self.targets = caption_arrays(self.photos, tokenizer, recipe.captions_per_photo, recipe.max_words)
+        self.files = [Path(folder) / f"{photo.id}.npy" for photo in self.photos]
+        for file, regions in zip(self.files, DrawnRegions(*grid).encode(self.photos)):
+            np.save(file, regions)
+        decoder = AttentionDecoder(
+            len(tokenizer), recipe.units, recipe.attention_units, recipe.embedding_size, recipe.dropout
+        )
+        decoder.build((None, *grid))
+        self.loop = field.TrainingLoop(decoder, recipe.label_smoothing, recipe.learning_rate)
+
+    def step(self):
+        """One step over all photos, teacher forced: seconds by phase."""
+        return self.loop.teacher_forced_step(self.files, self.inputs, self.targets)
+
+    def expanded_step(self):
+        """One step over the first photo, a sample a word: its seconds."""
+        return self.loop.expanded_step(self.files[0], self.inputs[0], self.targets[0])["whole step"]
+
+
+def our_runs(trainer):
+    """A run for `take_turns` for each phase of our step."""
+    model, batch = trainer.model, trainer.batches.batch(0, 0)
+    data = tuple(tf.constant(array) for array in batch)
+
+    def forward(regions, inputs, targets):
+        return model.loss(targets, model((regions, inputs), training=True))
+
+    def backward(*data):
+        with tf.GradientTape() as tape:
+            loss = forward(*data)
+        return tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+
+    compiled = {"autograph": False, "jit_compile": bool(model.jit_compile)}
+    forward_step, backward_step = (tf.function(each, **compiled) for each in (forward, backward))
+
+    def whole():
+        regions, inputs, targets = trainer.batches.batch(0, 0)
+        model.train_on_batch((regions, inputs), targets)
+
+    return [
+        timed("input", lambda: trainer.batches.batch(0, 0)),
+        timed("forward", lambda: forward_step(*data).numpy()),
+        timed("forward and backward", lambda: tf.convert_to_tensor(backward_step(*data)[0]).numpy()),
+        timed("whole step", whole),
+    ]
+
+
+def measure(sizes, photos, progress):
+    """Captions a second by phase for every grid, and seconds of compilation: a list of Figure."""
+    paths = [photo.path for photo in photos]
+    return [figure for grid in sizes.grids for figure in _measure_grid(sizes, grid, paths, progress)]
+
+
+def _measure_grid(sizes, grid, paths, progress):
+    recipe, title = sizes.recipe, f"{grid[0]} regions of {grid[1]}"
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        trainer, fields = make_trainer(sizes, grid, paths, folder), FieldsTraining(sizes, grid, paths, folder)
+        runs = our_runs(trainer)
+        cold = runs[-1]()["whole step"]
+        runs.append(lambda: {f"field's {name}": seconds for name, seconds in fields.step().items()})
+        runs.append(lambda: {"expanded": fields.expanded_step()})
+        values = take_turns(runs, sizes.repetitions, progress, f"training, {title}")
+    captions = len(fields.photos) * recipe.captions_per_photo
+    figures = [
+        Figure("training", f"{title}: {name}", "captions/s", rates(captions, values[name]),
+               rates(captions, values[f"field's {name}"]))
+        for name in PHASES
+    ]  # fmt: skip
+    whole = rates(captions, values["whole step"])
+    expanded = rates(recipe.captions_per_photo, values["expanded"])
+    figures.append(
+        Figure("training", f"{title}: whole step, prefix-expanded by the field", "captions/s", whole, expanded)
+    )
+    compilation = cold - np.median(values["whole step"])
+    figures.append(Figure("training", f"{title}: compilation of a step (once)", "s", (float(compilation),)))
+    return figures
