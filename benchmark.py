@@ -37,14 +37,15 @@ def main(arguments=None):
     result = benchmark.measure(chosen, arguments.photos, arguments.encoder_weights, console.progress)
     machine = result.machine
     products = ", ".join(f"{rate:.0f} ({name})" for name, rate in machine["matrix_products_gflops"].items())
+    repetitions = f"medians of {chosen.repetitions} repetitions" if chosen.repetitions > 1 else "one repetition"
     console.say(
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB; "
         f"GPUs: {', '.join(machine['gpus']) or 'none'}",
         f"matrix products: {products} GFLOP/s",
-        f"medians of {chosen.repetitions}; {result.seconds / 60:.1f} minutes",
+        f"{repetitions} after a warm-up; {result.seconds / 60:.1f} minutes",
         "",
         *figures.lines(result.figures),
-        "not measured, or to be known:",
+        "What was not measured:",
         *(f"  {note}" for note in result.notes),
     )
     if arguments.json:

@@ -110,12 +110,14 @@ def import_tensorflow():
             if unwanted:
                 sys.modules["matplotlib.pyplot"] = None  # its import fails now, for which Keras is prepared
             import keras  # noqa: F401
-            import tensorflow  # noqa: F401
+            import tensorflow
     finally:
         if unwanted:
             sys.modules.pop("matplotlib.pyplot", None)
         os.dup2(saved, 2)
         os.close(saved)
+    # It warns of functions that are compiled for several sizes or models, which is as it should be.
+    tensorflow.get_logger().setLevel("ERROR")
 
 
 def check_outputs(paths, overwrite=True):

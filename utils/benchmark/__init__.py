@@ -15,6 +15,7 @@ from pathlib import Path
 
 from utils import console
 from utils.benchmark import fresh, memory, samples, startup
+from utils.errors import InputError
 from utils.model_folder import read_config
 from utils.progress import silent
 
@@ -38,6 +39,8 @@ def measure(sizes, photos=None, weights=None, progress=silent):
     Raises:
         InputError: no model, no photos, or weights that cannot be had.
     """
+    if os.name == "nt":
+        raise InputError("the benchmark asks for what Windows does not tell; run it on Linux, macOS, or under WSL2")
     read_config(sizes.model)
     if weights == "imagenet":
         fresh.call(_check_weights, sizes, weights)  # what cannot be had is told now

@@ -54,11 +54,11 @@ def _measure_encoder(name, sizes, photos, weights, progress):
     values = take_turns(runs, sizes.repetitions, progress, f"caching, {name}")
     figures = []
     for precision in PRECISIONS:
-        title, speed = f"{name}, {plain.weights} weights, {precision}", rates(len(photos), values[precision])
+        title, speed = f"{name}, {precision}", rates(len(photos), values[precision])
         figures.append(Figure("caching", title, "photos/s", speed, rates(len(alone), values["field"])))
         peak = statistics.median(values[f"matrix products {precision}"])
         share = tuple(100 * rate * plain.operations / peak for rate in speed)
-        figures.append(Figure("caching", f"{title}: its share of {precision} matrix products' rate", "%", share))
-    size = Figure("caching", f"{name}, {plain.weights} weights: a photo", "bytes", (fill_cache(plain, photos),),
-                  (fill_folder(plain, alone),))  # fmt: skip
-    return [*figures, size]
+        figures.append(Figure("caching", f"{title}: of the rate of its matrix products", "%", share))
+    bytes_ours, bytes_field = fill_cache(plain, photos), fill_folder(plain, alone)
+    title = f"{name}, {plain.weights} weights: a photo"
+    return [*figures, Figure("caching", title, "bytes", (bytes_ours,), (bytes_field,))]

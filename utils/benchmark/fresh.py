@@ -1,7 +1,6 @@
 """Calls in a process of their own, as a program that has just been started makes them."""
 
 import multiprocessing
-import resource
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -20,7 +19,10 @@ def call(function, *arguments):
         try:
             return pool.submit(function, *arguments).result()
         except BrokenProcessPool:
-            raise InputError(f"{function.__name__}: its process was killed; free memory and run again") from None
+            raise InputError(
+                f"a process of the benchmark ({function.__name__}) was killed, as happens where memory runs out; "
+                "close other programs and run it again"
+            ) from None
 
 
 def peak_bytes():
@@ -30,5 +32,7 @@ def peak_bytes():
         # On Linux getrusage counts the process that started this one too.
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
+    import resource  # which Windows does not have
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

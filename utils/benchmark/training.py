@@ -45,6 +45,9 @@ class FieldsTraining:
         recipe, tokenizer = sizes.recipe, draw_tokenizer(sizes.vocabulary)
         self.photos = with_captions(paths[: recipe.batch_size], recipe.captions_per_photo, tokenizer)
         self.inputs, self.targets = caption_arrays(self.photos, tokenizer, recipe.captions_per_photo, recipe.max_words)
+        # Words differ from photo to photo; this many captions of mean length are in the first one.
+        words = np.count_nonzero(self.targets, axis=(1, 2))
+        self.expanded_captions = float(recipe.captions_per_photo * words[0] / words.mean())
         self.files = [Path(folder) / f"{photo.id}.npy" for photo in self.photos]
         for file, regions in zip(self.files, DrawnRegions(*grid).encode(self.photos)):
             np.save(file, regions)
@@ -107,16 +110,13 @@ def _measure_grid(sizes, grid, paths, progress):
         runs.append(lambda: {"expanded": fields.expanded_step()})
         values = take_turns(runs, sizes.repetitions, progress, f"training, {title}")
     captions = len(fields.photos) * recipe.captions_per_photo
-    figures = [
-        Figure("training", f"{title}: {name}", "captions/s", rates(captions, values[name]),
-               rates(captions, values[f"field's {name}"]))
-        for name in PHASES
-    ]  # fmt: skip
-    whole = rates(captions, values["whole step"])
-    expanded = rates(recipe.captions_per_photo, values["expanded"])
-    figures.append(
-        Figure("training", f"{title}: whole step, prefix-expanded by the field", "captions/s", whole, expanded)
-    )
-    compilation = cold - np.median(values["whole step"])
-    figures.append(Figure("training", f"{title}: compilation of a step (once)", "s", (float(compilation),)))
-    return figures
+    speed = {name: rates(captions, seconds) for name, seconds in values.items()}
+    expanded = rates(fields.expanded_captions, values["expanded"])
+    compilation = float(cold - np.median(values["whole step"]))
+    title += f", {trainer.progress['precision']}"
+    rows = [
+        *((name, "captions/s", speed[name], speed[f"field's {name}"]) for name in PHASES),
+        ("whole step, prefix-expanded by the field", "captions/s", speed["whole step"], expanded),
+        ("compilation of a step, once", "s", (compilation,)),
+    ]
+    return [Figure("training", f"{title}: {what}", *values) for what, *values in rows]
