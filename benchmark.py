@@ -9,7 +9,7 @@ DESCRIPTION = """Measure how fast photos are cached, decoders trained and captio
 
 Beside each figure stands the field's loop: what tutorials write instead. Both
 run in turns, and medians of several repetitions are compared. It needs no
-dataset and downloads nothing, and takes some minutes."""
+dataset and no download, and takes some minutes."""
 
 
 def parse_arguments(arguments=None):
@@ -19,7 +19,7 @@ def parse_arguments(arguments=None):
     parser.add_argument(
         "--encoder_weights",
         choices=("imagenet", "random"),
-        help="of the encoders (default: imagenet where the file is on this machine, random elsewhere)",
+        help="of the encoders; imagenet fetches what is missing (default: imagenet where it is here, random elsewhere)",
     )
     parser.add_argument("--quick", action="store_true", help="one repetition of everything, to see that it runs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here, every repetition included")

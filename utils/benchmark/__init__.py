@@ -1,17 +1,14 @@
 """What this machine does in a second: every phase of the program beside what a user would write instead.
 
 One file a phase (`caching`, `training`, `decoding`, `startup`, `memory`), the
-user's way in `field`, and how it is measured in `figures` and `fresh`.
+user's way in `field`; how it is measured in `figures` and `fresh`, on what in
+`samples`, and where in `machine`.
 """
 
 import os
-import platform
-import statistics
 import tempfile
 import time
 from collections import namedtuple
-from importlib.metadata import version
-from pathlib import Path
 
 from utils import console
 from utils.benchmark import fresh, memory, samples, startup
@@ -42,60 +39,25 @@ def measure(sizes, photos=None, weights=None, progress=silent):
     if os.name == "nt":
         raise InputError("the benchmark asks for what Windows does not tell; run it on Linux, macOS, or under WSL2")
     read_config(sizes.model)
-    if weights == "imagenet":
-        fresh.call(_check_weights, sizes, weights)  # what cannot be had is told now
     started, load = time.perf_counter(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         count = sizes.all_photos
         paths = samples.take_photos(photos, count) if photos else samples.draw_photos(folder, count)
+        if weights == "imagenet":
+            fresh.call(_check_weights, sizes, weights)  # what cannot be had is told now
         drawn = samples.with_captions(paths, 1, samples.draw_tokenizer(5))
         # Before TensorFlow is here: it keeps the whole of a GPU's memory, which these processes need.
         figures = startup.measure(sizes, progress)
         peaks = memory.measure(sizes, drawn, weights, progress)
         console.import_tensorflow()
         from utils.benchmark import caching, decoding, training
+        from utils.benchmark.machine import describe_machine
 
         figures += caching.measure(sizes, drawn, weights, progress)
         figures += training.measure(sizes, drawn, progress)
         figures += decoding.measure(sizes, drawn, progress)
     machine = describe_machine(load)
     return Benchmark(machine, figures + peaks, _notes(machine, sizes, photos, weights), time.perf_counter() - started)
-
-
-def describe_machine(load):
-    """Processor, memory, GPUs, versions, and the rate of matrix products in GFLOP/s, as a dict.
-
-    Args:
-        load: programs that wanted to run on average in the minute before.
-    """
-    import tensorflow as tf
-
-    from utils.hardware import measure_matmul_rate
-
-    rates = {
-        name: statistics.median(measure_matmul_rate(name) for _ in range(5)) / 1e9 for name in ("float32", "bfloat16")
-    }
-    return {
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-        "gpus": [
-            tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
-            for gpu in tf.config.list_physical_devices("GPU")
-        ],
-        "matrix_products_gflops": rates,
-        "load_before": round(load, 2),
-        "system": platform.platform(),
-        "versions": {"python": platform.python_version()} | {p: version(p) for p in ("tensorflow", "keras", "numpy")},
-    }
-
-
-def _processor():
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def _check_weights(sizes, weights):

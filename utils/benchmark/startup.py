@@ -39,10 +39,10 @@ def parts(model, started):
     """
     console.import_tensorflow()
     from utils import alt_text, caption_table, plots, sources  # noqa: F401
-    from utils.captioner import Captioner
+    from utils.ensemble import load_captioner
 
     marks = [started, time.time()]
-    captioner = Captioner.from_folder(model)
+    captioner = load_captioner([model])
     marks.append(time.time())
     for _ in range(2):  # only the first time is anything compiled
         next(captioner.caption_each([sample_photo()]))
