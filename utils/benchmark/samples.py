@@ -73,14 +73,18 @@ class DrawnRegions:
         channels: of each.
     """
 
-    name, weights, layer, pool, image_size = "drawn", "random", "none", 1, 32
+    name, image_size = "drawn", 32
 
     def __init__(self, regions, channels):
-        self.rows, self.columns, self.channels = regions, 1, channels
+        self.count, self.channels = regions, channels
         self.fingerprint = hashlib.sha256(f"{regions} {channels}".encode()).hexdigest()
         self._generator = np.random.default_rng(0)
 
     def encode(self, pixels):
         """Float32 (photos, regions, channels); of the pixels only their number counts."""
-        shape = (len(pixels), self.rows * self.columns, self.channels)
+        shape = (len(pixels), self.count, self.channels)
         return np.maximum(self._generator.normal(-0.8, 1, shape), 0).astype("float32")
+
+    def describe(self):
+        """What a cache says that it holds."""
+        return {"encoder": self.name, "regions": [self.count, self.channels], "fingerprint": self.fingerprint}
