@@ -18,9 +18,11 @@ from utils.search import Search
 from utils.tokenizer import END, PAD
 
 TINY = sizes.Sizes(
-    repetitions=1, encoders=("mobilenet",), image_size=32, photos=4, photos_alone=2, grids=((4, 6),), vocabulary=12,
-    recipe=Recipe(units=8, attention_units=8, embedding_size=8, batch_size=3, captions_per_photo=2, max_words=6,
-                  dropout=0.0),
+    repetitions=1, warm_ups=0, encoders=("mobilenet",), image_size=32, photos=4, photos_alone=2, grids=((4, 6),),
+    vocabulary=12,
+    recipe=Recipe(
+        units=8, attention_units=8, embedding_size=8, batch_size=3, captions_per_photo=2, max_words=6, dropout=0.0
+    ),
     beams=(1, 2), batches=(1, 3), captions_alone=1, memory=("decoding",),
 )  # fmt: skip
 
@@ -89,7 +91,7 @@ def test_better_means_more_a_second_and_fewer_bytes():
 def test_repetitions_come_in_turns_and_the_first_ones_do_not_count():
     calls = []
     runs = [lambda name=name: calls.append(name) or {name: len(calls)} for name in "ab"]
-    assert figures.take_turns(runs, 2, silent, "") == {"a": (3, 5), "b": (4, 6)}
+    assert figures.take_turns(runs, sizes.Sizes(repetitions=2), silent, "") == {"a": (3, 5), "b": (4, 6)}
     assert "".join(calls) == "ababab"
 
 

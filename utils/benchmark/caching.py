@@ -51,7 +51,7 @@ def _measure_encoder(name, sizes, photos, weights, progress):
     runs = [timed(precision, partial(fill_cache, encoder, photos)) for precision, encoder in encoders.items()]
     runs.append(timed("field", partial(fill_folder, plain, alone)))
     runs += [lambda p=p: {f"matrix products {p}": measure_matmul_rate(p)} for p in PRECISIONS]
-    values = take_turns(runs, sizes.repetitions, progress, f"caching, {name}")
+    values = take_turns(runs, sizes, progress, f"caching, {name}")
     figures = []
     for precision in PRECISIONS:
         title, speed = f"{name}, {precision}", rates(len(photos), values[precision])

@@ -40,7 +40,7 @@ def measure(sizes, photos, progress):
             counts[beam, batch] = len(own)
             runs.append(timed((beam, batch), partial(search_all, captioner, own, beam, batch)))
         runs.append(timed((beam, "field"), partial(predict_all, model, captioner, alone, beam)))
-    values = take_turns(runs, sizes.repetitions, progress, "decoding")
+    values = take_turns(runs, sizes, progress, "decoding")
     return [
         Figure("decoding", f"beam {beam}, batches of {batch}", "captions/s", rates(count, values[beam, batch]),
                rates(len(alone), values[beam, "field"]))

@@ -61,12 +61,12 @@ def timed(name, function):
     return run
 
 
-def take_turns(runs, repetitions, progress, desc):
+def take_turns(runs, sizes, progress, desc):
     """Repeat all runs in turns, so that whatever else the machine does falls on all of them alike.
 
     Args:
         runs: functions without arguments that return values by name.
-        repetitions: that count; one more goes before them.
+        sizes: Sizes, for the repetitions that count and those that warm up before them.
         progress: called as tqdm is.
         desc: what the progress bar says.
 
@@ -74,11 +74,11 @@ def take_turns(runs, repetitions, progress, desc):
         By name a tuple of values, one a repetition.
     """
     values = defaultdict(list)
-    with progress(total=len(runs) * (repetitions + 1), desc=desc, unit="run", leave=False) as bar:
-        for repetition in range(repetitions + 1):
+    with progress(total=len(runs) * (sizes.warm_ups + sizes.repetitions), desc=desc, unit="run", leave=False) as bar:
+        for repetition in range(sizes.warm_ups + sizes.repetitions):
             for run in runs:
                 for name, value in run().items():
-                    if repetition:
+                    if repetition >= sizes.warm_ups:
                         values[name].append(value)
                 bar.update()
     return {name: tuple(found) for name, found in values.items()}

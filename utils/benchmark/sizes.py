@@ -13,7 +13,8 @@ class Sizes:
     """What a run of the benchmark measures.
 
     Args:
-        repetitions: of everything; the median counts. One more goes before them, to warm up.
+        repetitions: of everything; the median counts.
+        warm_ups: repetitions before them, which do not count.
         encoders: names of encoders whose caching is measured.
         image_size: side of the photos as encoders take them, in pixels.
         photos: extracted together in a repetition.
@@ -28,6 +29,7 @@ class Sizes:
     """
 
     repetitions: int = 5
+    warm_ups: int = 1
     encoders: tuple = ("vgg16", "mobilenet")
     image_size: int = 224
     photos: int = 32

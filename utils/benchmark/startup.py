@@ -58,7 +58,7 @@ def measure(sizes, progress):
         lambda: {"all": first_line(sizes.model)},
         lambda: fresh.call(parts, sizes.model, time.time()),
     ]
-    values = take_turns(runs, sizes.repetitions, progress, "first caption")
+    values = take_turns(runs, sizes, progress, "first caption")
     figures = [Figure("first caption", "from `python inference.py` to the first caption", "s", values["all"])]
     figures += [Figure("first caption", f"of which {part}", "s", values[part]) for part in PARTS]
     return [*figures, Figure("first caption", "peak memory", "MB", values["peak"])]

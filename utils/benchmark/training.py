@@ -108,7 +108,7 @@ def _measure_grid(sizes, grid, paths, progress):
         cold = runs[-1]()["whole step"]
         runs.append(lambda: {f"field's {name}": seconds for name, seconds in fields.step().items()})
         runs.append(lambda: {"expanded": fields.expanded_step()})
-        values = take_turns(runs, sizes.repetitions, progress, f"training, {title}")
+        values = take_turns(runs, sizes, progress, f"training, {title}")
     captions = len(fields.photos) * recipe.captions_per_photo
     speed = {name: rates(captions, seconds) for name, seconds in values.items()}
     expanded = rates(fields.expanded_captions, values["expanded"])
