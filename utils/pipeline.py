@@ -15,6 +15,7 @@ from utils.captioner import Captioner
 from utils.card import write_card
 from utils.checkpoint import read_progress
 from utils.datasets import load_dataset
+from utils.distribution import is_chief, open_distribution
 from utils.encoders import Encoder
 from utils.errors import ImageError, InputError
 from utils.features import RegionCache, shard_of
@@ -43,6 +44,7 @@ def train(
     say=lambda line: None,
     progress=silent,
     callbacks=(),
+    distribute=None,
 ):
     """Train a captioner and write its model folder.
 
@@ -60,16 +62,21 @@ def train(
         say: called with lines for a person.
         progress: called as tqdm is.
         callbacks: Keras callbacks for the fit.
+        distribute: None, "mirrored" or "multiworker", as for `open_distribution`.
 
     Returns:
-        The best epoch's Captioner, read from output_dir.
+        The best epoch's Captioner, read from output_dir; on other workers than the chief, None.
 
     Raises:
         InputError: an argument, a file or the disk is not as it must be.
     """
-    folder = Path(output_dir)
+    if distribute and recipe.scst_epochs:
+        # Replicas would draw other captions than one device does, which could not be held against anything.
+        raise InputError("self-critical training runs on one device: leave out --distribute, or --scst_epochs")
+    folder, chief = Path(output_dir), is_chief(distribute)
     settings = {"dataset": dataset, "seed": seed, "recipe": asdict(recipe)}
-    _check_output(folder, settings, overwrite, resume)
+    if chief:
+        _check_output(folder, settings, overwrite, resume)
     table = load_dataset(dataset, data_dir, seed)
     for note in table.notes:
         say(note)
