@@ -7,18 +7,14 @@ Leaves what the chief has trained in FOLDER/weights.npz. With step:N this
 process kills itself after step N. The folder of a run that was killed is resumed.
 """
 
-import os
 import sys
 from pathlib import Path
-
-from utils import console
-
-console.import_tensorflow()
 
 import numpy as np
 import tensorflow as tf
 
 from tests import training_worker
+from utils import console
 from utils.distribution import open_distribution
 
 # Without dropout, so that two devices may be held against one; clipped in nearly every step.

@@ -34,7 +34,7 @@ def ending_at_once():
     """What `run` would do after an error, without TensorFlow's clean-up, which waits for workers that wait for this."""
     try:
         yield
-    except BaseException as error:  # noqa: BLE001
+    except BaseException as error:
         try:
 
             def again(error=error):

@@ -80,7 +80,7 @@ class Replicated(OneDevice):
     def __exit__(self, kind, error, trace):
         if self.workers and isinstance(error, _LOST):
             lost = re.search(r"/job:(\w+)/replica:0/task:(\d+)", str(error).partition("remote target")[2])
-            who = f"worker {lost[1]} {lost[2]}" if lost else "another worker"
+            who = f"{lost[1]} {lost[2]}" if lost else "another worker"
             raise InputError(
                 f"{who} has ended or cannot be reached: see what it says, then start all {len(self.workers)} "
                 "workers again with --resume"

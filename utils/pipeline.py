@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -84,44 +85,59 @@ def train(
     say(f"{dataset}: " + ", ".join(f"{len(photos)} {split}" for split, photos in splits.items()) + " photos")
     tokenizer = Tokenizer.fit((r for photo in splits["train"] for r in photo.references), recipe.min_word_count)
     say(f"vocabulary: {len(tokenizer)} words that occur {recipe.min_word_count} times or more")
-    encoder = Encoder(recipe.encoder, recipe.encoder_weights, recipe.image_size, recipe.layer, recipe.pool, seed)
-    if recipe.finetune_encoder:
-        encoder.freeze_below(recipe.finetune_encoder)  # a layer that does not exist is told now
-    if recipe.encoder_weights == "random":
-        say(f"{encoder.name} has random weights: it has never seen a photo, which suffices for drawn scenes only")
-    _claim_output(folder, settings, resume)
-    stages = recipe.stages()
-    if stages[0].tagging:
-        splits = leave_out_unreadable(splits, say, progress)
-
-    begun = read_progress(folder / "checkpoint.npz") or {"stage": None, "precision": None, "history": []}
-    history, precision = begun["history"], begun["precision"]
-    for stage in stages[next((n for n, stage in enumerate(stages) if stage.name == begun["stage"]), 0) :]:
-        start = None
-        if stage.name not in ("tagging", "decoder"):
-            captioner = Captioner.from_folder(folder)
-            start, encoder = captioner.decoder, captioner.encoder
-        elif stage.name == "decoder" and stage.on_photos:
-            encoder.load_trained(folder / _TAGGED_ENCODER)
-        if stage.on_photos:
-            # The encoder's double work in use is little beside what it does in training.
-            source = PhotoSource(encoder.copy(mirror=True))
-        else:
-            cache = RegionCache(cache_dir, dataset, encoder)
-            splits = cache_regions(cache, splits, say, progress)
-            source = RegionSource(cache)
-        trainer = Trainer(
-            recipe, stage, tokenizer, source, splits["train"], splits["val"], folder, seed, start, history, precision
-        )
-        if stage.name == begun["stage"]:
-            trainer.resume()
-        _train_stage(trainer, encoder, folder, settings, say, progress, callbacks)
-        history, precision = trainer.history, trainer.progress["precision"]
+    with open_distribution(distribute, say) as distribution:
+        encoder = Encoder(recipe.encoder, recipe.encoder_weights, recipe.image_size, recipe.layer, recipe.pool, seed)
+        if recipe.finetune_encoder:
+            encoder.freeze_below(recipe.finetune_encoder)  # a layer that does not exist is told now
+        if recipe.encoder_weights == "random":
+            say(f"{encoder.name} has random weights: it has never seen a photo, which suffices for drawn scenes only")
+        if chief:
+            _claim_output(folder, settings, resume)
+        stages = recipe.stages()
+        if stages[0].tagging:
+            splits = leave_out_unreadable(splits, say, progress)
+        _check_workers(distribution, folder, settings)
+        begun = read_progress(folder / "checkpoint.npz") or {"stage": None, "precision": None, "history": []}
+        history, precision = begun["history"], begun["precision"]
+        for stage in stages[next((n for n, stage in enumerate(stages) if stage.name == begun["stage"]), 0) :]:
+            start = None
+            if stage.name not in ("tagging", "decoder"):
+                captioner = Captioner.from_folder(folder)
+                start, encoder = captioner.decoder, captioner.encoder
+            elif stage.name == "decoder" and stage.on_photos:
+                encoder.load_trained(folder / _TAGGED_ENCODER)
+            if stage.on_photos:
+                # The encoder's double work in use is little beside what it does in training.
+                source = PhotoSource(encoder.copy(mirror=True))
+            else:
+                cache = RegionCache(cache_dir, dataset, encoder)
+                splits = cache_regions(cache, splits, say, progress)
+                source = RegionSource(cache)
+            learnt = [(photo.id, photo.references) for photo in splits["train"]]
+            distribution.check_same(training_photos=zlib.crc32(json.dumps(learnt).encode()))
+            trainer = Trainer(
+                recipe, stage, tokenizer, source, splits["train"], splits["val"], folder, seed, start, history,
+                precision, distribution=distribution,
+            )  # fmt: skip
+            if stage.name == begun["stage"]:
+                trainer.resume()
+            _train_stage(trainer, encoder, folder, settings, say, progress, callbacks)
+            history, precision = trainer.history, trainer.progress["precision"]
+    if not chief:
+        return None
     captioner = Captioner.from_folder(folder)
     write_card(folder, captioner, history, {split: len(photos) for split, photos in splits.items()})
     for name in (_TAGGED_ENCODER, "run.json", "checkpoint.npz"):
         (folder / name).unlink(missing_ok=True)
     return captioner
+
+
+def _check_workers(distribution, folder, settings):
+    """Make sure that the workers were started with the same flags, and read and write the same folder."""
+    distribution.check_same(flags=settings)
+    # The chief has claimed the folder before it answers, so its file must be seen by now.
+    run_file = folder / "run.json"
+    distribution.check_same(output_dir=run_file.stat().st_mtime_ns if run_file.exists() else None)
 
 
 def _train_stage(trainer, encoder, folder, settings, say, progress, callbacks):
