@@ -1,9 +1,9 @@
 """Small training runs on two devices: logical ones of this process, or this process's and another's.
 
-    python -m tests.distribution_worker mirrored FOLDER STAGE
+    python -m tests.distribution_worker mirrored FOLDER STAGE[,STAGE…]
     TF_CONFIG=… python -m tests.distribution_worker multiworker FOLDER STAGE [step:N]
 
-Leaves what the chief has trained in FOLDER/weights.npz. With step:N this
+Leaves what the chief has trained in FOLDER/STAGE/weights.npz. With step:N this
 process kills itself after step N. The folder of a run that was killed is resumed.
 """
 
@@ -30,19 +30,21 @@ def weights(trainer):
     }
 
 
-def main(kind, folder, stage, moment=""):
-    """Train, or go on training, in a folder."""
+def main(kind, folder, stages, moment=""):
+    """Train one stage after the other, or go on training, each in a folder of its own."""
     if kind == "mirrored":
         (cpu,) = tf.config.list_physical_devices("CPU")
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    Path(folder).mkdir(exist_ok=True)
     with console.ending_at_once(), open_distribution(kind, console.say) as distribution:
-        trainer = training_worker.make_trainer(folder, stage, distribution, **SETTINGS)
-        if trainer.checkpoint.path.exists():
-            trainer.resume()
-        training_worker.die_at(moment, folder)
-        trainer.fit()
-        if distribution.chief:
-            np.savez(Path(folder) / "weights.npz", **weights(trainer))
+        for stage in stages.split(","):
+            trainer = training_worker.make_trainer(Path(folder) / stage, stage, distribution, **SETTINGS)
+            if trainer.checkpoint.path.exists():
+                trainer.resume()
+            training_worker.die_at(moment, folder)
+            trainer.fit()
+            if distribution.chief:
+                np.savez(Path(folder) / stage / "weights.npz", **weights(trainer))
     return 0
 
 

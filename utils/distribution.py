@@ -83,7 +83,7 @@ class Replicated(OneDevice):
             who = f"{lost[1]} {lost[2]}" if lost else "another worker"
             raise InputError(
                 f"{who} has ended or cannot be reached: see what it says, then start all {len(self.workers)} "
-                "workers again with --resume"
+                "workers again, with --resume if the training had begun"
             ) from None
 
     def scope(self):
@@ -186,18 +186,6 @@ class Replicated(OneDevice):
                 f"this worker and the first differ in {different}: start all with the same flags, on the same data, "
                 "and with an --output_dir that all of them share"
             )
-
-
-def is_chief(kind):
-    """Whether this process validates and writes the files; known before TensorFlow starts.
-
-    Args:
-        kind: None, "mirrored" or "multiworker".
-
-    Raises:
-        InputError: TF_CONFIG, which "multiworker" needs, is not as it must be.
-    """
-    return kind != "multiworker" or _read_cluster()[1] == 0
 
 
 def open_distribution(kind, say):

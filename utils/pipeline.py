@@ -16,7 +16,7 @@ from utils.captioner import Captioner
 from utils.card import write_card
 from utils.checkpoint import read_progress
 from utils.datasets import load_dataset
-from utils.distribution import is_chief, open_distribution
+from utils.distribution import open_distribution
 from utils.encoders import Encoder
 from utils.errors import ImageError, InputError
 from utils.features import RegionCache, shard_of
@@ -74,9 +74,20 @@ def train(
     if distribute and recipe.scst_epochs:
         # Replicas would draw other captions than one device does, which could not be held against anything.
         raise InputError("self-critical training runs on one device: leave out --distribute, or --scst_epochs")
-    folder, chief = Path(output_dir), is_chief(distribute)
+    # First of all, so that whatever is wrong with one worker ends all of them.
+    with open_distribution(distribute, say) as distribution:
+        return _train(
+            dataset, data_dir, cache_dir, Path(output_dir), recipe, seed, overwrite, resume, say, progress, callbacks,
+            distribution,
+        )  # fmt: skip
+
+
+def _train(
+    dataset, data_dir, cache_dir, folder, recipe, seed, overwrite, resume, say, progress, callbacks, distribution
+):
+    """`train` on devices that are connected."""
     settings = {"dataset": dataset, "seed": seed, "recipe": asdict(recipe)}
-    if chief:
+    if distribution.chief:
         _check_output(folder, settings, overwrite, resume)
     table = load_dataset(dataset, data_dir, seed)
     for note in table.notes:
@@ -85,45 +96,44 @@ def train(
     say(f"{dataset}: " + ", ".join(f"{len(photos)} {split}" for split, photos in splits.items()) + " photos")
     tokenizer = Tokenizer.fit((r for photo in splits["train"] for r in photo.references), recipe.min_word_count)
     say(f"vocabulary: {len(tokenizer)} words that occur {recipe.min_word_count} times or more")
-    with open_distribution(distribute, say) as distribution:
-        encoder = Encoder(recipe.encoder, recipe.encoder_weights, recipe.image_size, recipe.layer, recipe.pool, seed)
-        if recipe.finetune_encoder:
-            encoder.freeze_below(recipe.finetune_encoder)  # a layer that does not exist is told now
-        if recipe.encoder_weights == "random":
-            say(f"{encoder.name} has random weights: it has never seen a photo, which suffices for drawn scenes only")
-        if chief:
-            _claim_output(folder, settings, resume)
-        stages = recipe.stages()
-        if stages[0].tagging:
-            splits = leave_out_unreadable(splits, say, progress)
-        _check_workers(distribution, folder, settings)
-        begun = read_progress(folder / "checkpoint.npz") or {"stage": None, "precision": None, "history": []}
-        history, precision = begun["history"], begun["precision"]
-        for stage in stages[next((n for n, stage in enumerate(stages) if stage.name == begun["stage"]), 0) :]:
-            start = None
-            if stage.name not in ("tagging", "decoder"):
-                captioner = Captioner.from_folder(folder)
-                start, encoder = captioner.decoder, captioner.encoder
-            elif stage.name == "decoder" and stage.on_photos:
-                encoder.load_trained(folder / _TAGGED_ENCODER)
-            if stage.on_photos:
-                # The encoder's double work in use is little beside what it does in training.
-                source = PhotoSource(encoder.copy(mirror=True))
-            else:
-                cache = RegionCache(cache_dir, dataset, encoder)
-                splits = cache_regions(cache, splits, say, progress)
-                source = RegionSource(cache)
-            learnt = [(photo.id, photo.references) for photo in splits["train"]]
-            distribution.check_same(training_photos=zlib.crc32(json.dumps(learnt).encode()))
-            trainer = Trainer(
-                recipe, stage, tokenizer, source, splits["train"], splits["val"], folder, seed, start, history,
-                precision, distribution=distribution,
-            )  # fmt: skip
-            if stage.name == begun["stage"]:
-                trainer.resume()
-            _train_stage(trainer, encoder, folder, settings, say, progress, callbacks)
-            history, precision = trainer.history, trainer.progress["precision"]
-    if not chief:
+    encoder = Encoder(recipe.encoder, recipe.encoder_weights, recipe.image_size, recipe.layer, recipe.pool, seed)
+    if recipe.finetune_encoder:
+        encoder.freeze_below(recipe.finetune_encoder)  # a layer that does not exist is told now
+    if recipe.encoder_weights == "random":
+        say(f"{encoder.name} has random weights: it has never seen a photo, which suffices for drawn scenes only")
+    if distribution.chief:
+        _claim_output(folder, settings, resume)
+    stages = recipe.stages()
+    if stages[0].tagging:
+        splits = leave_out_unreadable(splits, say, progress)
+    _check_workers(distribution, folder, settings)
+    begun = read_progress(folder / "checkpoint.npz") or {"stage": None, "precision": None, "history": []}
+    history, precision = begun["history"], begun["precision"]
+    for stage in stages[next((n for n, stage in enumerate(stages) if stage.name == begun["stage"]), 0) :]:
+        start = None
+        if stage.name not in ("tagging", "decoder"):
+            captioner = Captioner.from_folder(folder)
+            start, encoder = captioner.decoder, captioner.encoder
+        elif stage.name == "decoder" and stage.on_photos:
+            encoder.load_trained(folder / _TAGGED_ENCODER)
+        if stage.on_photos:
+            # The encoder's double work in use is little beside what it does in training.
+            source = PhotoSource(encoder.copy(mirror=True))
+        else:
+            cache = RegionCache(cache_dir, dataset, encoder)
+            splits = cache_regions(cache, splits, say, progress)
+            source = RegionSource(cache)
+        learnt = [(photo.id, photo.references) for photo in splits["train"]]
+        distribution.check_same(training_photos=zlib.crc32(json.dumps(learnt).encode()))
+        trainer = Trainer(
+            recipe, stage, tokenizer, source, splits["train"], splits["val"], folder, seed, start, history,
+            precision, distribution=distribution,
+        )  # fmt: skip
+        if stage.name == begun["stage"]:
+            trainer.resume()
+        _train_stage(trainer, encoder, folder, settings, say, progress, callbacks)
+        history, precision = trainer.history, trainer.progress["precision"]
+    if not distribution.chief:
         return None
     captioner = Captioner.from_folder(folder)
     write_card(folder, captioner, history, {split: len(photos) for split, photos in splits.items()})
