@@ -33,17 +33,17 @@ def finish(process):
     return process.returncode, output, error
 
 
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+def two_addresses():
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
         each.close()
-    return ports
+    return [f"127.0.0.1:{port}" for port in ports]
 
 
-def run_two_workers(folder, stage, moments=("", "")):
+def run_two_workers(addresses, folder, stage, moments=("", "")):
     """(status, standard output, standard error) of each."""
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
+    cluster = {"worker": addresses}
     configs = [json.dumps({"cluster": cluster, "task": {"type": "worker", "index": n}}) for n in (0, 1)]
     processes = [
         start("multiworker", folder, stage, *filter(None, [moment]), TF_CONFIG=config)
@@ -79,14 +79,15 @@ def test_two_devices_end_with_the_weights_of_one(tmp_path):
 def test_a_killed_worker_ends_the_others_and_the_run_is_resumed(tmp_path):
     """First one that only trains is killed, then the one that writes; with the resumed weights of one device."""
     for victim, moments in ((1, ("", "step:3")), (0, ("step:4", ""))):
-        results = run_two_workers(tmp_path, "regions", moments)
+        addresses = two_addresses()
+        results = run_two_workers(addresses, tmp_path, "regions", moments)
         assert results[victim][0] == -signal.SIGKILL
         status, _, error = results[1 - victim]
         assert status == 2, error
-        assert f"error: worker {victim} has ended" in error.splitlines()[-1]
+        assert f"error: the worker at {addresses[victim]} has ended" in error.splitlines()[-1]
         assert "--resume" in error.splitlines()[-1]
         assert "Traceback" not in error
-    results = run_two_workers(tmp_path, "regions")
+    results = run_two_workers(two_addresses(), tmp_path, "regions")
     assert [status for status, _, _ in results] == [0, 0], results
     assert_as_on_one_device(tmp_path / "regions", "regions", tmp_path)
 

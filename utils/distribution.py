@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
 import numpy as np
@@ -17,6 +18,10 @@ _LOST = (
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
 )
+
+
+# Seconds in which all workers must come.
+_PATIENCE = 600
 
 
 class OneDevice:
@@ -80,7 +85,8 @@ class Replicated(OneDevice):
     def __exit__(self, kind, error, trace):
         if self.workers and isinstance(error, _LOST):
             lost = re.search(r"/job:(\w+)/replica:0/task:(\d+)", str(error).partition("remote target")[2])
-            who = f"{lost[1]} {lost[2]}" if lost else "another worker"
+            cluster = self.strategy.cluster_resolver.cluster_spec()
+            who = f"the worker at {cluster.task_address(lost[1], int(lost[2]))}" if lost else "another worker"
             raise InputError(
                 f"{who} has ended or cannot be reached: see what it says, then start all {len(self.workers)} "
                 "workers again, with --resume if the training had begun"
@@ -209,7 +215,14 @@ def open_distribution(kind, say):
         workers, number = _read_cluster()
         say(f"worker {number + 1} of {len(workers)}: waiting for {', '.join(workers)}")
         try:
-            distribution = Replicated(tf.distribute.MultiWorkerMirroredStrategy(), workers)
+            # In a thread of its own, for not even Ctrl-C ends TensorFlow's waiting.
+            strategy = ThreadPoolExecutor(1).submit(tf.distribute.MultiWorkerMirroredStrategy).result(_PATIENCE)
+            distribution = Replicated(strategy, workers)
+        except TimeoutError:
+            raise InputError(
+                f"TF_CONFIG: after {_PATIENCE // 60} minutes not all of {', '.join(workers)} are there: start each, "
+                "and see that they reach one another"
+            ) from None
         except (tf.errors.OpError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:150]
             raise InputError(f"TF_CONFIG: worker at {workers[number]} cannot be started ({reason})") from None
