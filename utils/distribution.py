@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
+import signal
 from contextlib import nullcontext
 
 import numpy as np
@@ -18,10 +18,6 @@ _LOST = (
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
 )
-
-
-# Seconds in which all workers must come.
-_PATIENCE = 600
 
 
 class OneDevice:
@@ -214,18 +210,15 @@ def open_distribution(kind, say):
     else:
         workers, number = _read_cluster()
         say(f"worker {number + 1} of {len(workers)}: waiting for {', '.join(workers)}")
+        # TensorFlow waits without letting Python see Ctrl-C, so that it must end the process by itself.
+        handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
         try:
-            # In a thread of its own, for not even Ctrl-C ends TensorFlow's waiting.
-            strategy = ThreadPoolExecutor(1).submit(tf.distribute.MultiWorkerMirroredStrategy).result(_PATIENCE)
-            distribution = Replicated(strategy, workers)
-        except TimeoutError:
-            raise InputError(
-                f"TF_CONFIG: after {_PATIENCE // 60} minutes not all of {', '.join(workers)} are there: start each, "
-                "and see that they reach one another"
-            ) from None
+            distribution = Replicated(tf.distribute.MultiWorkerMirroredStrategy(), workers)
         except (tf.errors.OpError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:150]
             raise InputError(f"TF_CONFIG: worker at {workers[number]} cannot be started ({reason})") from None
+        finally:
+            signal.signal(signal.SIGINT, handler)
     say(f"every batch is shared by {distribution.replicas} devices")
     return distribution
 
