@@ -1,5 +1,6 @@
 """Train a captioner: `python train.py` on the embedded sample, `--dataset flickr8k` on photos."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,6 +52,12 @@ def parse_arguments(arguments=None):
     training.add_argument(
         "--seed", type=console.number(int, 0, 2**31 - 1), default=0, help="fixes all randomness (default: 0)"
     )
+    training.add_argument(
+        "--distribute",
+        choices=("mirrored", "multiworker"),
+        help="share each batch among this machine's GPUs (mirrored), or among the machines that TF_CONFIG names "
+        "(multiworker)",
+    )
     output = parser.add_argument_group("output")
     output.add_argument("--output_dir", type=Path, help="the model folder (default: models/DATASET)")
     output.add_argument("--overwrite", action="store_true", help="replace the model that is there")
@@ -58,6 +65,8 @@ def parse_arguments(arguments=None):
     parsed = parser.parse_args(arguments)
     if parsed.overwrite and parsed.resume:
         parser.error("--overwrite and --resume exclude each other")
+    if parsed.shard and parsed.distribute:
+        parser.error("--shard and --distribute exclude each other: the first extracts regions, the second trains")
     console.name_datasets(parser, parsed)
     parsed.output_dir = parsed.output_dir or Path("models") / parsed.dataset
     return parsed
@@ -94,20 +103,25 @@ def main(arguments=None, callbacks=()):
             progress=console.progress,
         )
         return 0
-    captioner = train(
-        arguments.dataset,
-        arguments.data_dir,
-        arguments.cache_dir,
-        arguments.output_dir,
-        recipe,
-        seed=arguments.seed,
-        overwrite=arguments.overwrite,
-        resume=arguments.resume,
-        say=console.say,
-        progress=console.progress,
-        callbacks=callbacks,
-    )
-    show(captioner, arguments)
+    with console.ending_at_once() if arguments.distribute == "multiworker" else nullcontext():
+        captioner = train(
+            arguments.dataset,
+            arguments.data_dir,
+            arguments.cache_dir,
+            arguments.output_dir,
+            recipe,
+            seed=arguments.seed,
+            overwrite=arguments.overwrite,
+            resume=arguments.resume,
+            say=console.say,
+            progress=console.progress,
+            callbacks=callbacks,
+            distribute=arguments.distribute,
+        )
+        if captioner:
+            show(captioner, arguments)
+        else:
+            console.say(f"done; the first worker has written {arguments.output_dir}")
     return 0
 
 

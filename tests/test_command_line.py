@@ -221,6 +221,8 @@ def test_bad_photos_are_one_line_each(model, fails, tmp_path):
         (train, ["--shard", "9/8"], "no part such as 2/8"),
         (train, ["--bogus"], "unrecognized arguments"),
         (train, ["--overwrite", "--resume"], "exclude each other"),
+        (train, ["--distribute", "mirrored", "--shard", "1/2"], "exclude each other"),
+        (train, ["--distribute", "mirrored", "--scst_epochs", "1"], "runs on one device"),
         (train, ["--dataset", "flickr8k", "--data_dir", "nowhere"], "no such folder"),
         (train, ["--encoder", "vgg17"], "unknown encoder"),
         (train, ["--encoder_weights", "nowhere.h5"], "no such file"),

@@ -195,9 +195,9 @@ def replaced(photo, path):
     return SimpleNamespace(id=photo.id, path=path)
 
 
-def test_machines_share_the_work_and_their_shards_are_merged_by_copying(tmp_path, tiny_encoder, photos):
+def test_eight_machines_share_the_work_and_their_shards_are_merged_by_copying(tmp_path, tiny_encoder, photos):
     """Each machine has the photos at another place, extracted at another time."""
-    parts = [shard_of(photos, number, 3) for number in (1, 2, 3)]
+    parts = [shard_of(photos, number, 8) for number in range(1, 9)]
     assert sorted(photo.id for part in parts for photo in part) == [photo.id for photo in photos]
     merged = RegionCache(tmp_path / "merged", "test", tiny_encoder)
     merged.folder.mkdir(parents=True)

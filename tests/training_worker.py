@@ -47,8 +47,8 @@ def make_photos(folder):
     return photos
 
 
-def make_trainer(folder, stage="regions"):
-    """A Trainer of 10 photos in batches of 3, a checkpoint every 2 steps, dropout on.
+def make_trainer(folder, stage="regions", distribution=None, **changes):
+    """A Trainer of 10 photos in batches of 3, a checkpoint every 2 steps, dropout on; `changes` are the recipe's.
 
     Stage "regions" is the decoder stage of a recipe that leaves the encoder as it is.
     """
@@ -60,16 +60,18 @@ def make_trainer(folder, stage="regions"):
         units=16, attention_units=8, embedding_size=8, max_words=8, captions_per_photo=3,
         dropout=0.3, warmup_steps=3, beam_size=2, learning_rate=0.02,
     )  # fmt: skip
+    recipe = replace(recipe, **changes)
     tokenizer = Tokenizer.fit(CAPTIONS, 1)
     if stage == "regions":
         recipe, stage = replace(recipe, finetune_encoder=None), "decoder"
     stage = next(each for each in recipe.stages() if each.name == stage)
+    stage = replace(stage, dropout=changes.get("dropout", stage.dropout))  # the tagging stage has its own
     source = RegionSource(Regions())
     if stage.on_photos:
         source = PhotoSource(Encoder("vgg16", "random", 32, "block2_pool", pool=4, precision="float32"))
     return Trainer(
         recipe, stage, tokenizer, source, photos[:10], photos[10:], folder, seed=1, precision="float32",
-        checkpoint_steps=2,
+        checkpoint_steps=2, distribution=distribution,
     )  # fmt: skip
 
 
@@ -78,12 +80,9 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(folder, stage, moment=""):
-    """Train, or go on training, in a folder."""
+def die_at(moment, folder):
+    """Let this process end after a step, or while a checkpoint is being written."""
     kind, _, count = moment.partition(":")
-    trainer = make_trainer(folder, stage)
-    if trainer.checkpoint.path.exists():
-        trainer.resume()
     if kind == "step":
         inner, steps = training.Run.on_train_batch_end, []
 
@@ -105,6 +104,14 @@ def main(folder, stage, moment=""):
             sync(descriptor)
 
         os.fsync = fsync
+
+
+def main(folder, stage, moment=""):
+    """Train, or go on training, in a folder."""
+    trainer = make_trainer(folder, stage)
+    if trainer.checkpoint.path.exists():
+        trainer.resume()
+    die_at(moment, folder)
     trainer.fit()
     digest = hashlib.sha256()
     for model in (trainer.model, trainer.averaged):

@@ -47,7 +47,7 @@ class RegionSource:
     def __init__(self, cache):
         self.cache = cache
 
-    def load(self, photos, generator):
+    def load(self, photos, generators):
         """What the model is trained on: float32 (photos, regions, channels)."""
         return self.cache.stack([photo.id for photo in photos])
 
@@ -73,9 +73,9 @@ class PhotoSource:
         self.encoder = encoder
         self._pool = ThreadPoolExecutor(max_workers=2)
 
-    def load(self, photos, generator):
-        """What the model is trained on: uint8 (photos, size, size, 3)."""
-        return np.stack(list(self._pool.map(self._vary, photos, generator.spawn(len(photos)))))
+    def load(self, photos, generators):
+        """What the model is trained on: uint8 (photos, size, size, 3); each photo is varied by its own generator."""
+        return np.stack(list(self._pool.map(self._vary, photos, generators)))
 
     def _vary(self, photo, generator):
         size = self.encoder.image_size
@@ -107,24 +107,33 @@ class Batches:
         self.arrays = caption_arrays(photos, tokenizer, recipe.captions_per_photo, recipe.max_words)
         self.steps_per_epoch = -(-len(photos) // recipe.batch_size)
 
-    def batch(self, epoch, step):
-        """Regions or pixels, input words and targets of one step; the last batch is filled up with padding."""
+    def batch(self, epoch, step, part=0, parts=1):
+        """Regions or pixels, input words and targets of one of a step's equal `parts`, filled up with padding."""
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.photos))
         chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-        inputs, targets = (array[chosen] for array in self.arrays)
-        generator = np.random.default_rng([self.seed, epoch, step])
-        loaded = self.source.load([self.photos[i] for i in chosen], generator)
-        fill = self.batch_size - len(chosen)
+        generators = np.random.default_rng([self.seed, epoch, step]).spawn(len(chosen))
+        size = -(-self.batch_size // parts)
+        mine = slice(part * size, min((part + 1) * size, len(chosen)))
+        if mine.start < mine.stop:
+            loaded = self.source.load([self.photos[i] for i in chosen[mine]], generators[mine])
+        else:  # A part of the last batch may be empty; a photo tells of what shape nothing is.
+            loaded = self.source.load(self.photos[:1], generators[:1])[:0]
+        inputs, targets = (array[chosen[mine]] for array in self.arrays)
+        fill = size - len(loaded)
         return tuple(np.pad(a, [(0, fill)] + [(0, 0)] * (a.ndim - 1)) for a in (loaded, inputs, targets))
 
-    def dataset(self, epoch, step):
-        """All batches from a position on, epoch after epoch, without end, as a tf.data.Dataset."""
+    def dataset(self, epoch, step, mine=(0,), parts=1):
+        """All batches from a position on, epoch after epoch, without end, as a tf.data.Dataset.
+
+        Of a batch's `parts`, those in `mine` come, one after the other.
+        """
 
         def generate(epoch=epoch, step=step):
             while True:
                 for position in range(step, self.steps_per_epoch):
-                    loaded, inputs, targets = self.batch(epoch, position)
-                    yield (loaded, inputs), targets
+                    for part in mine:
+                        loaded, inputs, targets = self.batch(epoch, position, part, parts)
+                        yield (loaded, inputs), targets
                 epoch, step = epoch + 1, 0
 
         (loaded, inputs), targets = next(generate())

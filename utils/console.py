@@ -5,7 +5,8 @@ import json
 import os
 import re
 import sys
-from contextlib import nullcontext
+import traceback
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from tqdm import tqdm
@@ -26,6 +27,28 @@ def run(main):
         # The reader of our output has gone, as `| head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+@contextmanager
+def ending_at_once():
+    """What `run` would do after an error, without TensorFlow's clean-up, which waits for workers that wait for this."""
+    try:
+        yield
+    except BaseException as error:
+        try:
+
+            def again(error=error):
+                raise error
+
+            run(again)
+        except SystemExit as ended:
+            status = ended.code
+        except BaseException:
+            traceback.print_exc()
+            status = 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def fail(message):

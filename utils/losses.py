@@ -6,7 +6,23 @@ from keras import ops
 from utils.tokenizer import PAD
 
 
-class CaptionLoss(keras.losses.Loss):
+class MeanLoss(keras.losses.Loss):
+    """A sum over a batch, divided by what is counted in it; replicas of a batch add up both before they divide."""
+
+    def __init__(self, name):
+        super().__init__(name=name, reduction=None)
+
+    def sums(self, targets, outputs):
+        """The sum and the count, float32 scalars."""
+        raise NotImplementedError
+
+    def call(self, targets, outputs):
+        """The mean over the batch; 0 where nothing counts."""
+        total, count = self.sums(targets, outputs)
+        return total / ops.maximum(count, 1.0)
+
+
+class CaptionLoss(MeanLoss):
     """Cross-entropy per word, padding left out, with label smoothing.
 
     Szegedy et al., "Rethinking the inception architecture", 2016, section 7.
@@ -16,13 +32,13 @@ class CaptionLoss(keras.losses.Loss):
     """
 
     def __init__(self, smoothing=0.0):
-        super().__init__(name="caption_loss", reduction=None)
+        super().__init__("caption_loss")
         self.smoothing = smoothing
 
-    def call(self, targets, logits):
-        """The mean over all words of the batch, of targets (…, length) and logits (…, length, vocabulary)."""
+    def sums(self, targets, logits):
+        """Over all words of the batch, of targets (…, length) and logits (…, length, vocabulary)."""
         real = ops.cast(targets != PAD, "float32")
         normaliser = ops.logsumexp(logits, axis=-1)
         right = ops.squeeze(ops.take_along_axis(logits, ops.expand_dims(targets, -1), axis=-1), -1)
         smooth = (1 - self.smoothing) * right + self.smoothing * ops.mean(logits, axis=-1)
-        return ops.sum(real * (normaliser - smooth)) / ops.maximum(ops.sum(real), 1.0)
+        return ops.sum(real * (normaliser - smooth)), ops.sum(real)

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from utils.captioner import Captioner
 from utils.card import write_card
 from utils.checkpoint import read_progress
 from utils.datasets import load_dataset
+from utils.distribution import open_distribution
 from utils.encoders import Encoder
 from utils.errors import ImageError, InputError
 from utils.features import RegionCache, shard_of
@@ -43,6 +45,7 @@ def train(
     say=lambda line: None,
     progress=silent,
     callbacks=(),
+    distribute=None,
 ):
     """Train a captioner and write its model folder.
 
@@ -60,16 +63,32 @@ def train(
         say: called with lines for a person.
         progress: called as tqdm is.
         callbacks: Keras callbacks for the fit.
+        distribute: None, "mirrored" or "multiworker", as for `open_distribution`.
 
     Returns:
-        The best epoch's Captioner, read from output_dir.
+        The best epoch's Captioner, read from output_dir; on other workers than the chief, None.
 
     Raises:
         InputError: an argument, a file or the disk is not as it must be.
     """
-    folder = Path(output_dir)
+    if distribute and recipe.scst_epochs:
+        # Replicas would draw other captions than one device does, which could not be held against anything.
+        raise InputError("self-critical training runs on one device: leave out --distribute, or --scst_epochs")
+    # First of all, so that whatever is wrong with one worker ends all of them.
+    with open_distribution(distribute, say) as distribution:
+        return _train(
+            dataset, data_dir, cache_dir, Path(output_dir), recipe, seed, overwrite, resume, say, progress, callbacks,
+            distribution,
+        )  # fmt: skip
+
+
+def _train(
+    dataset, data_dir, cache_dir, folder, recipe, seed, overwrite, resume, say, progress, callbacks, distribution
+):
+    """`train` on devices that are connected."""
     settings = {"dataset": dataset, "seed": seed, "recipe": asdict(recipe)}
-    _check_output(folder, settings, overwrite, resume)
+    if distribution.chief:
+        _check_output(folder, settings, overwrite, resume)
     table = load_dataset(dataset, data_dir, seed)
     for note in table.notes:
         say(note)
@@ -82,11 +101,12 @@ def train(
         encoder.freeze_below(recipe.finetune_encoder)  # a layer that does not exist is told now
     if recipe.encoder_weights == "random":
         say(f"{encoder.name} has random weights: it has never seen a photo, which suffices for drawn scenes only")
-    _claim_output(folder, settings, resume)
+    if distribution.chief:
+        _claim_output(folder, settings, resume)
     stages = recipe.stages()
     if stages[0].tagging:
         splits = leave_out_unreadable(splits, say, progress)
-
+    _check_workers(distribution, folder, settings)
     begun = read_progress(folder / "checkpoint.npz") or {"stage": None, "precision": None, "history": []}
     history, precision = begun["history"], begun["precision"]
     for stage in stages[next((n for n, stage in enumerate(stages) if stage.name == begun["stage"]), 0) :]:
@@ -103,18 +123,31 @@ def train(
             cache = RegionCache(cache_dir, dataset, encoder)
             splits = cache_regions(cache, splits, say, progress)
             source = RegionSource(cache)
+        learnt = [(photo.id, photo.references) for photo in splits["train"]]
+        distribution.check_same(training_photos=zlib.crc32(json.dumps(learnt).encode()))
         trainer = Trainer(
-            recipe, stage, tokenizer, source, splits["train"], splits["val"], folder, seed, start, history, precision
-        )
+            recipe, stage, tokenizer, source, splits["train"], splits["val"], folder, seed, start, history,
+            precision, distribution=distribution,
+        )  # fmt: skip
         if stage.name == begun["stage"]:
             trainer.resume()
         _train_stage(trainer, encoder, folder, settings, say, progress, callbacks)
         history, precision = trainer.history, trainer.progress["precision"]
+    if not distribution.chief:
+        return None
     captioner = Captioner.from_folder(folder)
     write_card(folder, captioner, history, {split: len(photos) for split, photos in splits.items()})
     for name in (_TAGGED_ENCODER, "run.json", "checkpoint.npz"):
         (folder / name).unlink(missing_ok=True)
     return captioner
+
+
+def _check_workers(distribution, folder, settings):
+    """Make sure that the workers were started with the same flags, and read and write the same folder."""
+    distribution.check_same(flags=settings)
+    # The chief has claimed the folder before it answers, so its file must be seen by now.
+    run_file = folder / "run.json"
+    distribution.check_same(output_dir=run_file.stat().st_mtime_ns if run_file.exists() else None)
 
 
 def _train_stage(trainer, encoder, folder, settings, say, progress, callbacks):

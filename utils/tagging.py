@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from utils.losses import MeanLoss
 from utils.tokenizer import PAD, SPECIAL_WORDS
 
 # A photo shows a word, for `tag_precision`, if two of its five captions hold it;
@@ -80,18 +81,18 @@ class Tagger(keras.Model):
         return self.tags(self.encoder.forward(inputs[0]), training=training)
 
 
-class TagLoss(keras.losses.Loss):
+class TagLoss(MeanLoss):
     """Cross-entropy between tags and the shares of captions that hold them, per word that a caption holds."""
 
     def __init__(self):
-        super().__init__(name="tag_loss", reduction=None)
+        super().__init__("tag_loss")
 
-    def call(self, targets, logits):
-        """The mean of photos that have captions: targets (batch, captions, length), logits (batch, vocabulary)."""
+    def sums(self, targets, logits):
+        """Over photos that have captions: targets (batch, captions, length), logits (batch, vocabulary)."""
         shares = tag_shares(targets, logits.shape[-1])
         loss = ops.sum(ops.binary_crossentropy(shares, logits, from_logits=True), axis=-1)
         real = ops.cast(ops.any(targets != PAD, axis=(1, 2)), "float32")
-        return ops.sum(loss * real) / ops.maximum(ops.sum(shares), 1.0)
+        return ops.sum(loss * real), ops.sum(shares)
 
 
 def tag_shares(captions, vocabulary_size):

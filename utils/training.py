@@ -11,6 +11,7 @@ from utils import metrics
 from utils.batches import Batches, caption_arrays
 from utils.checkpoint import Checkpoint
 from utils.decoder import AttentionDecoder
+from utils.distribution import OneDevice
 from utils.end_to_end import EndToEnd
 from utils.hardware import bfloat16_is_faster
 from utils.losses import CaptionLoss
@@ -66,7 +67,8 @@ class Run(keras.callbacks.Callback):
         self._bar.update()
         # None after an epoch's last step: finish_epoch writes the next one, and a fit of no steps would never end.
         step = trainer.progress["step"]
-        if step % trainer.checkpoint_steps == 0 and step < trainer.batches.steps_per_epoch:
+        due = step % trainer.checkpoint_steps == 0 and step < trainer.batches.steps_per_epoch
+        if due and trainer.distribution.chief:
             trainer.checkpoint.save(trainer.progress)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -109,6 +111,7 @@ class Trainer:
             one if None. A run that is resumed needs the one it began with:
             which is faster is measured, and may turn out otherwise.
         checkpoint_steps: steps between checkpoints.
+        distribution: the devices, of `open_distribution`; one if None.
     """
 
     def __init__(
@@ -125,28 +128,34 @@ class Trainer:
         history=(),
         precision=None,
         checkpoint_steps=CHECKPOINT_STEPS,
+        distribution=None,
     ):
         seed += 1000 * stage.number  # so that stages see the photos in other orders
         keras.utils.set_random_seed(seed)
         self.recipe, self.stage, self.tokenizer, self.source, self.val = recipe, stage, tokenizer, source, val
-        self.checkpoint_steps = checkpoint_steps
+        self.checkpoint_steps, self.distribution = checkpoint_steps, distribution or OneDevice()
         self.batches = Batches(source, train, tokenizer, recipe, seed)
         self._statistics = None
         if not (start or stage.tagging):
             self._statistics = source.regions(source.encoder, train[:_STATISTICS_PHOTOS])
         precision = precision or ("mixed_bfloat16" if bfloat16_is_faster() else "float32")
-        self.model, self.averaged = self._make_model(precision, start, stage), self._make_model("float32", start)
+        precision = self.distribution.from_chief(precision)
+        with self.distribution.scope():
+            self.model = self._make_model(precision, start, stage)
+        self.averaged = self._make_model("float32", start)
         if not stage.tagging:
             self.search = Search(self.averaged.decoder, recipe.beam_size, recipe.max_words)
         # A tagger's linear layer knows its task when the stage begins, so both may move as fast.
         slow = source.encoder and not stage.tagging
         encoder_variables = self.model.encoder.network.trainable_variables if slow else ()
-        optimizer = make_optimizer(
-            recipe, stage.learning_rate, stage.epochs * self.batches.steps_per_epoch, encoder_variables
-        )
+        with self.distribution.scope():
+            optimizer = make_optimizer(
+                recipe, stage.learning_rate, stage.epochs * self.batches.steps_per_epoch, encoder_variables
+            )
+            optimizer.build(self.model.trainable_variables)
         loss = TagLoss() if stage.tagging else CaptionLoss(recipe.label_smoothing)
         self.model.compile(optimizer, loss, jit_compile=False)
-        optimizer.build(self.model.trainable_variables)
+        self.distribution.attach(self.model, loss)
         self.checkpoint = Checkpoint(Path(folder) / "checkpoint.npz", self.model)
         self.progress = {
             "stage": stage.name,
@@ -189,8 +198,8 @@ class Trainer:
         return EndToEnd(decoder, encoder)
 
     def resume(self):
-        """Go on from the checkpoint."""
-        self.progress = self.checkpoint.load()
+        """Go on from the checkpoint; the other workers get its variables from the chief when a fit begins."""
+        self.progress = self.distribution.from_chief(self.checkpoint.load() if self.distribution.chief else None)
 
     def fit(self, on_epoch=lambda trainer: None, progress=silent, callbacks=()):
         """Train until the recipe's epochs are over or validation no longer improves.
@@ -208,7 +217,7 @@ class Trainer:
             # An epoch that was begun is finished first: it has fewer steps left.
             self._fit(self.batches.steps_per_epoch - self.progress["step"], True, progress, callbacks)
             # Keras ends every fit by putting the averaged weights in place.
-            self.progress = self.checkpoint.load()
+            self.resume()
         if self.stage.tagging and not self.progress["epoch"]:
             self._prepare_tagger(progress)
         if self.progress["epoch"] < self.stage.epochs and not self.should_stop():
@@ -221,11 +230,14 @@ class Trainer:
                 batch = photos[start : start + _TAGGED_PHOTOS]
                 means.append(self.source.regions(self.source.encoder, batch).mean(axis=1))
                 bar.update(len(batch))
-        self.model.prepare(np.concatenate(means), self.batches.arrays[1], self.batches.seed)
+        # Not the model in training, whose variables may be mirrored on several devices.
+        self.averaged.prepare(np.concatenate(means), self.batches.arrays[1], self.batches.seed)
+        self.model.set_weights(self.averaged.get_weights())
 
     def _fit(self, steps, single, progress, callbacks):
+        self.distribution.begin([*self.model.variables, *self.model.optimizer.variables])
         self.model.fit(
-            self.batches.dataset(self.progress["epoch"], self.progress["step"]),
+            self.distribution.dataset(self.batches, self.progress["epoch"], self.progress["step"]),
             initial_epoch=self.progress["epoch"],
             epochs=self.stage.epochs,
             steps_per_epoch=steps,
@@ -240,6 +252,11 @@ class Trainer:
         Args:
             steps, seconds: how much of the epoch was trained just now, and the time it took.
         """
+        if self.distribution.chief:
+            self._record_epoch(steps, seconds)
+        self.progress = self.distribution.from_chief(self.progress)
+
+    def _record_epoch(self, steps, seconds):
         progress, recipe = self.progress, self.recipe
         optimizer = self.model.optimizer
         self.averaged.set_weights(self.model.get_weights())

@@ -1,0 +1,52 @@
+"""Small training runs on two devices: logical ones of this process, or this process's and another's.
+
+    python -m tests.distribution_worker mirrored FOLDER STAGE[,STAGE…]
+    TF_CONFIG=… python -m tests.distribution_worker multiworker FOLDER STAGE [step:N]
+
+Leaves what the chief has trained in FOLDER/STAGE/weights.npz. With step:N this
+process kills itself after step N. The folder of a run that was killed is resumed.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tests import training_worker
+from utils import console
+from utils.distribution import open_distribution
+
+# Without dropout, so that two devices may be held against one; clipped in nearly every step.
+SETTINGS = {"dropout": 0.0, "clip_norm": 0.5}
+
+
+def weights(trainer):
+    """All that training has changed: weights and averaged weights by name."""
+    return {
+        f"{kind} {number} {variable.path}": variable.numpy()
+        for kind, model in (("model", trainer.model), ("averaged", trainer.averaged))
+        for number, variable in enumerate(model.weights)
+    }
+
+
+def main(kind, folder, stages, moment=""):
+    """Train one stage after the other, or go on training, each in a folder of its own."""
+    if kind == "mirrored":
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    Path(folder).mkdir(exist_ok=True)
+    with console.ending_at_once(), open_distribution(kind, console.say) as distribution:
+        for stage in stages.split(","):
+            trainer = training_worker.make_trainer(Path(folder) / stage, stage, distribution, **SETTINGS)
+            if trainer.checkpoint.path.exists():
+                trainer.resume()
+            training_worker.die_at(moment, folder)
+            trainer.fit()
+            if distribution.chief:
+                np.savez(Path(folder) / stage / "weights.npz", **weights(trainer))
+    return 0
+
+
+if __name__ == "__main__":
+    console.run(lambda: main(*sys.argv[1:]))
