@@ -64,7 +64,7 @@ class Recipe:
     tagging_learning_rate: float = 4e-4  # of the encoder and of the linear layer on top
     finetune_epochs: int = 8
     finetune_learning_rate: float = 5e-4
-    encoder_pace: float = 0.2  # the encoder's learning rate over the decoder's
+    encoder_pace: float = 1.0  # the encoder's learning rate over the decoder's
     scst_learning_rate: float = 1e-4
     scst_samples: int = 5  # captions drawn for each photo
     scst_dropout: float = 0.0
