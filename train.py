@@ -91,6 +91,7 @@ def main(arguments=None, callbacks=()):
     console.import_tensorflow()
     from utils.pipeline import extract_part, train
 
+    common = {"seed": arguments.seed, "say": console.say, "progress": console.progress}
     if arguments.shard:
         extract_part(
             arguments.shard,
@@ -98,9 +99,7 @@ def main(arguments=None, callbacks=()):
             arguments.data_dir,
             arguments.cache_dir,
             recipe,
-            seed=arguments.seed,
-            say=console.say,
-            progress=console.progress,
+            **common,
         )
         return 0
     with console.ending_at_once() if arguments.distribute == "multiworker" else nullcontext():
@@ -110,13 +109,11 @@ def main(arguments=None, callbacks=()):
             arguments.cache_dir,
             arguments.output_dir,
             recipe,
-            seed=arguments.seed,
             overwrite=arguments.overwrite,
             resume=arguments.resume,
-            say=console.say,
-            progress=console.progress,
             callbacks=callbacks,
             distribute=arguments.distribute,
+            **common,
         )
         if captioner:
             show(captioner, arguments)

@@ -1,6 +1,7 @@
 """Fixtures: real photos and weights where they lie beside the repository, tiny models everywhere else."""
 
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -9,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+from utils import console
 from utils.captioner import Captioner
 from utils.decoder import AttentionDecoder
 from utils.encoders import Encoder
@@ -53,6 +55,20 @@ def tiny_captioner(tiny_encoder):
     tokenizer = Tokenizer([*SPECIAL_WORDS, "a", "dog", "cat", "runs", "sits"])
     decoder = make_decoder(len(tokenizer), channels=tiny_encoder.channels)
     return Captioner(tiny_encoder, tokenizer, decoder, 6, "shapes", {})
+
+
+@pytest.fixture
+def command(monkeypatch, capfd):
+    """A function that runs a script with arguments: (status, standard output, standard error)."""
+
+    def call(script, *arguments):
+        monkeypatch.setattr(sys, "argv", [script.__name__, *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            console.run(script.main)
+        output = capfd.readouterr()
+        return ended.value.code, output.out, output.err
+
+    return call
 
 
 @pytest.fixture

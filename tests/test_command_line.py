@@ -13,26 +13,12 @@ import pytest
 import evaluate
 import inference
 import train
-from utils import console, recipes, shapes
+from utils import recipes, shapes
 from utils.captioner import Captioner
 from utils.images import sample_photo
 from utils.training import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture
-def command(monkeypatch, capfd):
-    """A function that runs a script with arguments: (status, standard output, standard error)."""
-
-    def call(script, *arguments):
-        monkeypatch.setattr(sys, "argv", [script.__name__, *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            console.run(script.main)
-        output = capfd.readouterr()
-        return ended.value.code, output.out, output.err
-
-    return call
 
 
 @pytest.fixture

@@ -113,14 +113,19 @@ def test_every_caption_is_read(tmp_path, reader, write, pairs):
     assert kept == sorted(filter(None, normal))
 
 
+def damage(text, change):
+    """Text from which something was cut, and into which something was put, at one place."""
+    where, removed, inserted = change
+    place = int(where * len(text))
+    return text[:place] + inserted + text[place + removed :]
+
+
 @pytest.mark.parametrize("layout", ["token file", "comma table", "pipe table"])
 @given(pairs=pairs.filter(bool), change=changes)
 @sampled
 def test_a_damaged_line_never_takes_captions_with_it(tmp_path, layout, pairs, change):
     reader, write = READERS[layout]
-    text, (where, removed, inserted) = write(pairs), change
-    place = int(where * len(text))
-    text = text[:place] + inserted + text[place + removed :]
+    text = damage(write(pairs), change)
     captions = read(reader, tmp_path, text.encode("utf-8", "replace"))
     if captions is not None:
         lines = text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff").split("\n")
@@ -133,9 +138,7 @@ def test_a_damaged_line_never_takes_captions_with_it(tmp_path, layout, pairs, ch
 @sampled
 def test_a_damaged_file_of_json_is_read_whole_or_refused(tmp_path, layout, pairs, change):
     reader, write = READERS[layout]
-    text, (where, removed, inserted) = write(pairs), change
-    place = int(where * len(text))
-    text = text[:place] + inserted + text[place + removed :]
+    text = damage(write(pairs), change)
     captions = read(reader, tmp_path, text.encode("utf-8", "replace"))
     if captions is None:
         return

@@ -2,14 +2,14 @@
 
 import io
 import json
-import sys
 import zipfile
+from functools import partial
 
 import pytest
 from PIL import Image
 
 from tests.test_download import server  # noqa: F401
-from utils import console, prepare
+from utils import prepare
 from utils.datasets import load_dataset
 from utils.download import Remote
 from utils.releases import RELEASES, Release
@@ -31,17 +31,9 @@ def zipped(files):
 
 
 @pytest.fixture
-def run(monkeypatch, capfd):
+def run(command):
     """A function that runs the command: (status, standard output, standard error)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["prepare", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            console.run(prepare.main)
-        output = capfd.readouterr()
-        return ended.value.code, output.out, output.err
-
-    return call
+    return partial(command, prepare)
 
 
 @pytest.fixture

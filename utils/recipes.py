@@ -72,13 +72,13 @@ class Recipe:
     def stages(self):
         """The stages that this recipe goes through."""
         joint = self.finetune_encoder is not None
-        photos, whole = {"on_photos": joint}, {"on_photos": joint, "trains_encoder": joint}
+        whole = {"on_photos": joint, "trains_encoder": joint}
         stages = []
         if joint:
             rate = self.tagging_learning_rate
             stages.append(Stage("tagging", 1, self.tagging_epochs, rate, 0.3, **whole, tagging=True))
         # A decoder that knows nothing yet would spoil the encoder.
-        stages.append(Stage("decoder", 0, self.epochs, self.learning_rate, self.dropout, **photos))
+        stages.append(Stage("decoder", 0, self.epochs, self.learning_rate, self.dropout, on_photos=joint))
         if joint:
             stages.append(
                 Stage("finetuning", 2, self.finetune_epochs, self.finetune_learning_rate, self.dropout, **whole)
