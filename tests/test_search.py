@@ -68,16 +68,15 @@ def test_a_wide_beam_finds_what_trying_everything_finds(seed):
     totals = [sum(scores[row, i, w] for i, w in enumerate(words)) for row, words in enumerate(captions)]
     best = sorted(range(len(captions)), key=lambda row: -totals[row])[:10]
 
-    found = Search(decoder, 40, max_words, batch_size=1, unrepeated=0)(regions)
+    found = Search(decoder, 40, max_words, batch_size=1, unrepeated=0, length_penalty=0)(regions)
     for rank, row in enumerate(best):
         assert tuple(w for w in found.words[0, rank] if w != PAD) == captions[row]
         assert found.log_probabilities[0, rank] == pytest.approx(totals[row], abs=1e-4)
 
 
 def test_a_wider_beam_is_never_less_likely_here(regions):
-    scores = [
-        Search(make_decoder(), beam, 6, batch_size=3, unrepeated=0)(regions).log_probabilities[:, 0] for beam in (1, 30)
-    ]
+    options = {"batch_size": 3, "unrepeated": 0, "length_penalty": 0}
+    scores = [Search(make_decoder(), beam, 6, **options)(regions).log_probabilities[:, 0] for beam in (1, 30)]
     assert (scores[1] >= scores[0] - 1e-5).all()
 
 
@@ -102,10 +101,13 @@ def test_there_is_always_a_caption_and_never_a_special_word(regions):
 
 
 def test_hypotheses_are_sorted_and_different(decoder, regions):
-    found = Search(decoder, 5, 6, batch_size=3)(regions)
-    assert (np.diff(found.log_probabilities, axis=1) <= 0).all()
-    for photo in found.words:
-        assert len({tuple(words) for words in photo}) == 5
+    found = {penalty: Search(decoder, 5, 6, batch_size=3, length_penalty=penalty)(regions) for penalty in (0, 1)}
+    for penalty, (words, log_probabilities, _) in found.items():
+        counted = ((words != PAD) & (words != END)).sum(-1) + 1
+        assert (np.diff(log_probabilities / counted**penalty, axis=1) <= 1e-6).all()
+        for photo in words:
+            assert len({tuple(caption) for caption in photo}) == 5
+    assert not np.array_equal(found[0].words, found[1].words)
 
 
 def test_attention_belongs_to_the_words(decoder, regions):

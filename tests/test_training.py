@@ -56,6 +56,23 @@ def test_finetuning_changes_the_layers_above_the_chosen_one_and_no_others(tmp_pa
         assert (old == new).all() == (kept in name), name
 
 
+def test_self_critical_training_keeps_the_mean_of_the_weights_before_and_after(tmp_path):
+    """Those before come from the checkpoint when a run is resumed, not from what the folder holds by then."""
+    trainer = make_trainer(tmp_path, "self-critical", scst_start_share=0.25, scst_epochs=1, averaging=0.0)
+    before = [variable.numpy() for variable in trainer.model.trainable_variables]
+    trainer.fit()
+    resumed = make_trainer(tmp_path, "self-critical", scst_start_share=0.25, scst_epochs=1, averaging=0.0)
+    for variable in resumed.begun:
+        variable.assign(variable + 1)
+    resumed.resume()
+    for first, last, kept, begun in zip(
+        before, trainer.model.trainable_variables, trainer.averaged.trainable_variables, resumed.begun, strict=True
+    ):
+        np.testing.assert_allclose(kept, first / 4 + last * 3 / 4, atol=1e-6)
+        np.testing.assert_array_equal(begun, first)
+    assert any(abs(a - b.numpy()).max() > 1e-4 for a, b in zip(before, trainer.model.trainable_variables))
+
+
 def test_self_critical_training_raises_the_reward(tmp_path):
     """All photos have the same single reference here."""
     trainer = make_trainer(tmp_path, "self-critical")

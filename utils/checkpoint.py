@@ -17,14 +17,11 @@ class Checkpoint:
 
     Args:
         path: the file, an .npz.
-        model: a compiled model whose optimizer is built.
+        variables: whatever has to be restored, in the same order each time.
     """
 
-    def __init__(self, path, model):
-        self.path = Path(path)
-        # With the dropout layers' random states, the optimizer's moments and
-        # step, and the averaged weights.
-        self._variables = [*model.variables, *model.optimizer.variables]
+    def __init__(self, path, variables):
+        self.path, self._variables = Path(path), list(variables)
 
     def save(self, progress):
         """Write variables and `progress`, a JSON object."""

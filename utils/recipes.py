@@ -16,6 +16,7 @@ class Stage:
         on_photos: whether it trains on photos, varied by chance, rather than on cached regions.
         trains_encoder: whether the encoder is trained too.
         self_critical: whether it maximises a reward rather than likelihood.
+        start_share: of the weights that it begins with in the mean that is validated and kept.
         tagging: whether it trains the encoder alone, to name the words of captions.
     """
 
@@ -27,6 +28,7 @@ class Stage:
     on_photos: bool = False
     trains_encoder: bool = False
     self_critical: bool = False
+    start_share: float = 0.0
     tagging: bool = False
 
 
@@ -68,6 +70,7 @@ class Recipe:
     scst_learning_rate: float = 1e-4
     scst_samples: int = 5  # captions drawn for each photo
     scst_dropout: float = 0.0
+    scst_start_share: float = 0.5  # of the weights before it in those that are kept
 
     def stages(self):
         """The stages that this recipe goes through."""
@@ -84,8 +87,9 @@ class Recipe:
                 Stage("finetuning", 2, self.finetune_epochs, self.finetune_learning_rate, self.dropout, **whole)
             )
         if self.scst_epochs:
+            special = {"self_critical": True, "start_share": self.scst_start_share}
             rate, dropout = self.scst_learning_rate, self.scst_dropout
-            stages.append(Stage("self-critical", 3, self.scst_epochs, rate, dropout, **whole, self_critical=True))
+            stages.append(Stage("self-critical", 3, self.scst_epochs, rate, dropout, **whole, **special))
         return stages
 
 

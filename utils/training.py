@@ -94,8 +94,9 @@ class Trainer:
     """Trains one stage of a recipe.
 
     Validation captions are written free-running by a second, float32 model
-    that holds the averaged weights (Polyak and Juditsky, 1992); so it neither
-    touches the weights in training nor their random states.
+    that holds the averaged weights (Polyak and Juditsky, 1992), in some stages
+    their mean with those that the stage began with; so it neither touches the
+    weights in training nor their random states.
 
     Args:
         recipe: a Recipe.
@@ -156,7 +157,12 @@ class Trainer:
         loss = TagLoss() if stage.tagging else CaptionLoss(recipe.label_smoothing)
         self.model.compile(optimizer, loss, jit_compile=False)
         self.distribution.attach(self.model, loss)
-        self.checkpoint = Checkpoint(Path(folder) / "checkpoint.npz", self.model)
+        # What the stage began with is best told by a checkpoint too: by then the model folder may hold later weights.
+        begun = self.model.trainable_variables if stage.start_share else ()
+        self.begun = [keras.Variable(variable, trainable=False) for variable in begun]
+        # With the dropout layers' random states, the optimizer's moments and step, and its averaged weights.
+        variables = [*self.model.variables, *optimizer.variables, *self.begun]
+        self.checkpoint = Checkpoint(Path(folder) / "checkpoint.npz", variables)
         self.progress = {
             "stage": stage.name,
             "precision": precision,
@@ -263,6 +269,10 @@ class Trainer:
         # No public name for them; keras.callbacks.SwapEMAWeights reads them so too.
         for target, value in zip(self.averaged.trainable_variables, optimizer._model_variables_moving_average):
             target.assign(value)
+        # Wortsman et al., "Robust fine-tuning of zero-shot models", 2022: between the weights
+        # before and after lie better ones, where the latter know the training photos by heart.
+        for target, value in zip(self.averaged.trainable_variables, self.begun):
+            target.assign(target + self.stage.start_share * (value - target))
         started = time.perf_counter()
         scores = self._validate_tags() if self.stage.tagging else self._validate_captions()
         references = len(self.batches.photos) * recipe.captions_per_photo
