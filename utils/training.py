@@ -231,10 +231,11 @@ class Trainer:
 
     def _prepare_tagger(self, progress):
         photos, means = self.batches.photos, []
+        encoder = self.source.encoder.copy(mirror=False)  # as in training
         with progress(total=len(photos), unit="photo", desc="mean regions", leave=False) as bar:
             for start in range(0, len(photos), _TAGGED_PHOTOS):
                 batch = photos[start : start + _TAGGED_PHOTOS]
-                means.append(self.source.regions(self.source.encoder, batch).mean(axis=1))
+                means.append(self.source.regions(encoder, batch).mean(axis=1))
                 bar.update(len(batch))
         # Not the model in training, whose variables may be mirrored on several devices.
         self.averaged.prepare(np.concatenate(means), self.batches.arrays[1], self.batches.seed)
