@@ -68,7 +68,9 @@ def build(name, execute):
     """Write a notebook, with outputs from a run of it or from before."""
     path, notebook = ROOT / f"{name}.ipynb", make_notebook(name)
     if execute:
-        NotebookClient(notebook, timeout=3600, resources={"metadata": {"path": str(ROOT)}}).execute()
+        # Of progress, streams that are joined keep what is to be seen at the end.
+        where = {"metadata": {"path": str(ROOT)}}
+        NotebookClient(notebook, timeout=3600, resources=where, coalesce_streams=True).execute()
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)  # times, which would change with every run
         del notebook.metadata["language_info"]  # of the Python that ran it

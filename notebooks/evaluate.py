@@ -28,7 +28,7 @@ import evaluate
 data_dir = data_dir or f"data/{dataset}"
 flags = ["--dataset", dataset, "--data_dir", data_dir, "--split", split, "--beam_size", str(beam_size)]
 models = [model, other_model, "--compare"] if other_model else [model]
-evaluate.main(["--model", *models, "--baselines", "--report", "report.html", *flags])
+_ = evaluate.main(["--model", *models, "--baselines", "--report", "report.html", *flags])
 
 # %% [markdown]
 # ## The best, the worst and random photos

@@ -31,6 +31,7 @@ if missing:  # only these: what Colab has stays as it is
 from utils import console
 
 console.import_tensorflow()
-from utils.notebook import describe_runtime
+from utils.notebook import describe_runtime, tell_errors_in_a_line
 
+tell_errors_in_a_line()
 print(describe_runtime())

@@ -32,8 +32,6 @@ output_dir = ""  # @param {type:"string"}
 # ## Where things lie
 
 # %%
-from tqdm.auto import tqdm
-
 from utils.archives import unpack
 
 base = Path(".")
@@ -45,7 +43,7 @@ if keep_on_drive:
 data_dir = data_dir or f"data/{dataset}"
 output_dir = output_dir or str(base / "models" / (dataset if dataset != "flickr8k" else "my-flickr8k"))
 if archive:
-    unpack(archive, data_dir, progress=tqdm)
+    unpack(archive, data_dir, progress=console.progress)
 given = {
     "dataset": dataset,
     "data_dir": data_dir,

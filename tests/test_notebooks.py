@@ -110,3 +110,16 @@ def test_train_evaluate_and_caption_from_top_to_bottom(run, tmp_path):
     rows = (tmp_path / "captions.csv").read_text().splitlines()
     assert len(rows) > 1
     assert any("grace_hopper.jpg" in row for row in rows)
+
+
+def test_a_mistake_ends_a_cell_with_one_line(monkeypatch, capsys):
+    notebook = pytest.importorskip("utils.notebook")
+    shell = pytest.importorskip("IPython.core.interactiveshell").InteractiveShell()
+    monkeypatch.setattr(notebook, "get_ipython", lambda: shell)
+    notebook.tell_errors_in_a_line()
+    result = shell.run_cell("from utils.errors import ImageError\nraise ImageError('a.jpg: is no photo')")
+    assert not result.success
+    output, error = capsys.readouterr()
+    assert (output, error) == ("", "error: a.jpg: is no photo\n")
+    shell.run_cell("1 / 0")  # a fault of the program
+    assert "Traceback" in capsys.readouterr().out

@@ -53,6 +53,9 @@ def write_card(folder, captioner, history, counts, references=5):
     """
     best = max(history, key=lambda row: row["val_CIDEr"] or 0)
     recipe, encoder = captioner.training, captioner.encoder
+    kept = f"epoch {best['epoch']} of the {best['stage']} stage"
+    if best["stage"] == "self-critical":
+        kept += f" (its weights in a mean with those before that stage, which have {recipe['scst_start_share']:.0%})"
     text = _CARD.format(
         dataset=captioner.dataset,
         encoder=encoder.name,
@@ -67,7 +70,7 @@ def write_card(folder, captioner, history, counts, references=5):
         batch_size=recipe["batch_size"],
         captions=recipe["captions_per_photo"],
         epochs=len(history),
-        best=f"epoch {best['epoch']} of the {best['stage']} stage",
+        best=kept,
         minutes=sum(row["minutes"] for row in history),
         references=references,
         beam=recipe["beam_size"],

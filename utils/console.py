@@ -190,7 +190,10 @@ class _Lines(tqdm):
 
 
 def progress(**kwargs):
-    """A tqdm bar on a terminal, plain lines elsewhere; takes tqdm's arguments."""
+    """A tqdm bar on a terminal and in a notebook, plain lines elsewhere; takes tqdm's arguments."""
+    if type(sys.stdout).__module__.startswith("ipykernel"):
+        # Text, since GitHub shows no widgets; standard error would be red.
+        return tqdm(file=sys.stdout, ncols=100, mininterval=2, **kwargs)
     bar = tqdm if sys.stderr.isatty() else _Lines
     return bar(dynamic_ncols=sys.stderr.isatty(), **kwargs)
 

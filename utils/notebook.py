@@ -6,13 +6,16 @@ import io
 import itertools
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import keras
 import tensorflow as tf
+from IPython import get_ipython
 from IPython.display import HTML, Image, display
 
 from utils.captioner import Captioner
+from utils.errors import InputError
 from utils.images import open_photo, sample_photo
 from utils.sources import find_sources
 
@@ -26,6 +29,15 @@ def describe_runtime():
     gpus = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in found]
     device = ", ".join(gpus) or "no GPU: training on photos takes hours (in Colab: Runtime, Change runtime type)"
     return f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} processors, {device}"
+
+
+def tell_errors_in_a_line():
+    """Let what a person can mend end a cell with the line that the scripts would print, not with a traceback."""
+
+    def tell(shell, kind, error, trace, tb_offset=None):
+        print(f"error: {error}", file=sys.stderr)
+
+    get_ipython().set_custom_exc((InputError,), tell)
 
 
 def is_trained(output_dir):
@@ -123,4 +135,5 @@ def choose_photo(name, folder):
 def show_page(path, height=700):
     """Show an HTML file that stands alone, in a frame of its own."""
     page = html.escape(Path(path).read_text(encoding="utf-8"))
-    display(HTML(f'<iframe srcdoc="{page}" width="100%" height="{height}" style="border: 0"></iframe>'))
+    frame = f'<iframe srcdoc="{page}" width="100%" height="{height}" style="border: 0"></iframe>'
+    display({"text/html": frame}, raw=True)  # as HTML, IPython would advise an IFrame, which takes no page
