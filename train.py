@@ -46,7 +46,7 @@ def parse_arguments(arguments=None):
     training.add_argument(
         "--scst_epochs",
         type=console.number(int, 0, 10_000),
-        help="at most, of self-critical training (rewarded by CIDEr-D) at the end",
+        help="at most, of self-critical training (rewarded by CIDEr-D and METEOR) at the end",
     )
     training.add_argument("--learning_rate", type=console.number(float, 1e-8, 1), help="at its peak, before it decays")
     training.add_argument(

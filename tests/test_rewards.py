@@ -4,7 +4,7 @@ import io
 import numpy as np
 import pytest
 
-from utils.rewards import CiderReward
+from utils.rewards import CaptionReward, CiderReward, meteor
 from utils.tokenizer import END, PAD
 
 
@@ -40,3 +40,26 @@ def test_photos_without_references_are_worth_nothing():
     """As those are that fill up the last batch."""
     references = fill([[[4, 5, END], []], [[], []]])
     assert CiderReward(references)(references, fill([[[4, END]], [[4, END]]]))[1, 0] == 0
+
+
+@pytest.mark.parametrize(
+    ("caption", "score"),
+    [
+        ("the cat sat on the mat", 1 - 0.5 / 6**3),
+        ("on the mat sat the cat", 1 - 0.5 * (3 / 6) ** 3),
+        ("the cat was sat on the mat", 10 * (6 / 7) / (1 + 9 * 6 / 7) * (1 - 0.5 * (2 / 6) ** 3),),
+        ("the the the", 10 * (2 / 3) * (2 / 6) / (2 / 6 + 9 * 2 / 3) * (1 - 0.5 * (2 / 2) ** 3)),
+        ("a dog", 0.0),
+        ("", 0.0),
+    ],
+)  # fmt: skip
+def test_meteor_of_captions_worked_out_by_hand(caption, score):
+    assert meteor(caption.split(), ["the", "cat", "sat", "on", "the", "mat"]) == pytest.approx(score)
+
+
+def test_the_reward_adds_meteor_against_the_likest_reference():
+    references = fill([[[4, 5, 6, END], [7, 8, 9, END]], [[7, 4, 9, END], [5, END]]])
+    captions = fill([[[4, 5, 6, END], [8, 9, END]], [[6, END], [7, 4, END]]])
+    added = CaptionReward(references, 2.0)(references, captions) - CiderReward(references)(references, captions)
+    recalled = 10 * (2 / 3) / (2 / 3 + 9) * (1 - 0.5 / 2**3)  # two of three words, nothing else
+    np.testing.assert_allclose(added, [[2 * (1 - 0.5 / 3**3), 2 * recalled], [0, 2 * recalled]], rtol=1e-5)

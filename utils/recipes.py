@@ -69,6 +69,7 @@ class Recipe:
     encoder_pace: float = 1.0  # the encoder's learning rate over the decoder's
     scst_learning_rate: float = 1e-4
     scst_samples: int = 5  # captions drawn for each photo
+    scst_meteor_weight: float = 2.0  # of METEOR in the reward, beside CIDEr-D
     scst_dropout: float = 0.0
     scst_start_share: float = 0.5  # of the weights before it in those that are kept
 

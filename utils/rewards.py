@@ -1,7 +1,7 @@
-"""CIDEr-D as a reward: computed on numbers instead of words, in milliseconds a batch."""
+"""Scores of captions as rewards: computed on numbers instead of words, in milliseconds a batch."""
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 
 import numpy as np
 
@@ -10,6 +10,33 @@ from utils.tokenizer import END, PAD
 # As in the paper: n-grams of one to four words, and the deviation of the
 # penalty on lengths that differ.
 _ORDERS, _SIGMA = 4, 6.0
+
+
+class CaptionReward:
+    """CIDEr-D and METEOR, added.
+
+    Captions that are rewarded by CIDEr-D alone leave out what is in doubt. METEOR
+    counts foremost how much of what a person said is there.
+
+    Args:
+        references: as for CiderReward.
+        meteor_weight: what METEOR, about 0 to 1, is multiplied by; 0 leaves it out.
+    """
+
+    def __init__(self, references, meteor_weight):
+        self._cider, self._meteor_weight = CiderReward(references), meteor_weight
+
+    def __call__(self, references, captions):
+        """As `CiderReward.__call__`."""
+        rewards = self._cider(references, captions)
+        if self._meteor_weight:
+            for photo, (truths, written) in enumerate(zip(references, captions)):
+                truths = [_words(truth) for truth in truths if truth[0] != PAD]
+                for number, caption in enumerate(written):
+                    # As METEOR does, against the reference that is most like it.
+                    best = max((meteor(_words(caption), truth) for truth in truths), default=0.0)
+                    rewards[photo, number] += self._meteor_weight * best
+        return rewards
 
 
 class CiderReward:
@@ -60,10 +87,14 @@ class CiderReward:
         return weights, [math.sqrt(norm) for norm in norms], length
 
 
-def _n_grams(caption):
+def _words(caption, ends=0):
+    """A caption's words, with its end if `ends` is 1."""
     words = [int(word) for word in caption if word != PAD]
-    if END in words:
-        words = words[: words.index(END) + 1]
+    return words[: words.index(END) + ends] if END in words else words
+
+
+def _n_grams(caption):
+    words = _words(caption, ends=1)
     return Counter(tuple(words[i : i + n]) for n in range(1, _ORDERS + 1) for i in range(len(words) - n + 1))
 
 
@@ -76,3 +107,33 @@ def _similarity(caption, reference):
             products[len(n_gram) - 1] += min(weight, other) * other
     cosines = (p / (a * b) for p, a, b in zip(products, norms, truth_norms) if a and b)
     return 10 / _ORDERS * sum(cosines) * math.exp(-((length - truth_length) ** 2) / (2 * _SIGMA**2))
+
+
+def meteor(caption, reference):
+    """How much of a reference a caption says, and how much else, and in which order: 0 to 1.
+
+    Banerjee and Lavie, "METEOR: an automatic metric for MT evaluation with
+    improved correlation with human judgments", 2005, section 2.2, where only
+    the same words match; the program of that name also knows stems and synonyms.
+
+    Args:
+        caption, reference: lists of words or of their numbers.
+    """
+    places = defaultdict(list)
+    for place, word in enumerate(reference):
+        places[word].append(place)
+    matches, chunks, before = 0, 0, None
+    for word in caption:
+        free, place = places[word], None
+        if free:
+            # The place that goes on from the word before, if there is one, so that chunks are few.
+            place = before + 1 if before is not None and before + 1 in free else free[0]
+            free.remove(place)
+            matches += 1
+            chunks += before is None or place != before + 1
+        before = place
+    if not matches:
+        return 0.0
+    precision, recall = matches / len(caption), matches / len(reference)
+    mean = 10 * precision * recall / (recall + 9 * precision)
+    return mean * (1 - 0.5 * (chunks / matches) ** 3)

@@ -17,7 +17,7 @@ from utils.hardware import bfloat16_is_faster
 from utils.losses import CaptionLoss
 from utils.optimizers import make_optimizer
 from utils.progress import silent
-from utils.rewards import CiderReward
+from utils.rewards import CaptionReward
 from utils.search import Search
 from utils.self_critical import SelfCritical
 from utils.tagging import Tagger, TagLoss, tag_precision, tag_shares
@@ -199,7 +199,7 @@ class Trainer:
             decoder.build((None, *self._statistics.shape[1:]))
             decoder.standardise(self._statistics.mean((0, 1)), self._statistics.std((0, 1)))
         if stage and stage.self_critical:
-            reward = CiderReward(self.batches.arrays[1])
+            reward = CaptionReward(self.batches.arrays[1], recipe.scst_meteor_weight)
             return SelfCritical(decoder, encoder, reward, recipe.scst_samples, recipe.max_words, self.batches.seed)
         return EndToEnd(decoder, encoder)
 
