@@ -244,7 +244,8 @@ class Encoder:
         twin.mirror = self.mirror if mirror is None else mirror
         # Only what lies below the cut, unlike a new Encoder, which draws the weights of a whole network.
         twin.network = keras.models.clone_model(self.network)
-        twin.network.trainable = True
+        for layer in twin.network.layers:
+            layer.trainable = True
         twin.network.set_weights(self.network.get_weights())
         twin._encode = tf.function(twin.regions, autograph=False, reduce_retracing=True)
         return twin
