@@ -1,20 +1,17 @@
 """Fixtures: real photos and weights where they lie beside the repository, tiny models everywhere else."""
 
 import os
+import random
 import sys
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import keras
 import numpy as np
 import pytest
 
 from utils import console
-from utils.captioner import Captioner
-from utils.decoder import AttentionDecoder
-from utils.encoders import Encoder
-from utils.tokenizer import SPECIAL_WORDS, Tokenizer
+
+# TensorFlow is imported late: the process that hands out the tests, and many tests, need none.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -30,11 +27,15 @@ def shared():
 @pytest.fixture(scope="session")
 def tiny_encoder():
     """VGG16 with seeded random weights on 32 × 32 pixels: 16 regions of 64 channels."""
+    from utils.encoders import Encoder
+
     return Encoder("vgg16", "random", image_size=32, layer="block1_pool", precision="float32")
 
 
 def make_decoder(words=9, units=8, channels=6, seed=0, **options):
     """A small random decoder, its weights large enough to prefer some words."""
+    from utils.decoder import AttentionDecoder
+
     decoder = AttentionDecoder(words, units=units, attention_units=5, embedding_size=4, **options)
     decoder.build((None, None, channels))
     generator = np.random.default_rng(seed)
@@ -52,6 +53,9 @@ def decoder():
 @pytest.fixture(scope="session")
 def tiny_captioner(tiny_encoder):
     """A whole captioner with random weights."""
+    from utils.captioner import Captioner
+    from utils.tokenizer import SPECIAL_WORDS, Tokenizer
+
     tokenizer = Tokenizer([*SPECIAL_WORDS, "a", "dog", "cat", "runs", "sits"])
     decoder = make_decoder(len(tokenizer), channels=tiny_encoder.channels)
     return Captioner(tiny_encoder, tokenizer, decoder, 6, "shapes", {})
@@ -89,4 +93,7 @@ def save_photo(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _seeded():
-    keras.utils.set_random_seed(0)
+    random.seed(0)
+    np.random.seed(0)
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(0)

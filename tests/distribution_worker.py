@@ -1,13 +1,5 @@
-"""Small training runs on two devices: logical ones of this process, or this process's and another's.
+"""Small training runs on two devices: logical ones of this process, or this process's and another's."""
 
-    python -m tests.distribution_worker mirrored FOLDER STAGE[,STAGE…]
-    TF_CONFIG=… python -m tests.distribution_worker multiworker FOLDER STAGE [step:N]
-
-Leaves what the chief has trained in FOLDER/STAGE/weights.npz. With step:N this
-process kills itself after step N. The folder of a run that was killed is resumed.
-"""
-
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +23,20 @@ def weights(trainer):
 
 
 def main(kind, folder, stages, moment=""):
-    """Train one stage after the other, or go on training, each in a folder of its own."""
+    """Train one stage after the other, or go on training, each in a folder of its own.
+
+    Args:
+        kind: "mirrored" or "multiworker"; TF_CONFIG names the workers.
+        folder: what the chief has trained is left in its STAGE/weights.npz.
+        stages: as for `make_trainer`.
+        moment: "step:N" to die after step N.
+    """
     if kind == "mirrored":
         (cpu,) = tf.config.list_physical_devices("CPU")
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     Path(folder).mkdir(exist_ok=True)
     with console.ending_at_once(), open_distribution(kind, console.say) as distribution:
-        for stage in stages.split(","):
+        for stage in stages:
             trainer = training_worker.make_trainer(Path(folder) / stage, stage, distribution, **SETTINGS)
             if trainer.checkpoint.path.exists():
                 trainer.resume()
@@ -46,7 +45,3 @@ def main(kind, folder, stages, moment=""):
             if distribution.chief:
                 np.savez(Path(folder) / stage / "weights.npz", **weights(trainer))
     return 0
-
-
-if __name__ == "__main__":
-    console.run(lambda: main(*sys.argv[1:]))

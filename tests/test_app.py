@@ -8,7 +8,6 @@ import pytest
 import app
 from utils.images import sample_photo
 
-gradio = pytest.importorskip("gradio")
 webdriver = pytest.importorskip("selenium.webdriver")
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
@@ -33,6 +32,7 @@ def browser(tmp_path):
 
 @pytest.fixture
 def address(tiny_captioner, monkeypatch):
+    pytest.importorskip("gradio")  # takes seconds, and not from those who run other tests
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
     page = app.make_page(tiny_captioner)
     yield app.serve(page, prevent_thread_lock=True, quiet=True)[1]

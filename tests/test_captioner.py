@@ -1,16 +1,12 @@
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.fresh_process import FreshProcess
 from utils.captioner import Captioner
 from utils.errors import ImageError, InputError
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -52,16 +48,15 @@ def test_a_bad_photo_among_good_ones(tiny_captioner, paths):
         tiny_captioner.caption(paths[:4])
 
 
+def print_captions(folder, paths):
+    print(*(caption.text for caption in Captioner.from_folder(folder).caption(paths)), sep="\n")
+
+
 def test_a_saved_model_writes_the_same_captions_in_another_process(folder, paths):
     here = [caption.text for caption in Captioner.from_folder(folder).caption(paths[:5])]
-    script = (
-        "import sys; from utils.captioner import Captioner\n"
-        "for caption in Captioner.from_folder(sys.argv[1]).caption(sys.argv[2:]): print('>', caption.text)"
-    )
-    output = subprocess.run(
-        [sys.executable, "-c", script, folder, *paths[:5]], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
-    assert [line[2:] for line in output.splitlines() if line.startswith("> ")] == here
+    status, output, error = FreshProcess(print_captions, folder, paths[:5]).finish()
+    assert status == 0, error
+    assert output.splitlines() == here
 
 
 def test_half_precision_on_disk_keeps_weights_to_three_digits(folder, tiny_captioner):

@@ -47,7 +47,7 @@ def _without_java(monkeypatch):
 def tiny(monkeypatch, tmp_path):
     """The flags of a run on a sample so small that it takes seconds."""
     recipe = replace(
-        recipes.RECIPES["shapes"], epochs=2, image_size=32, layer="block2_pool", units=16, attention_units=16,
+        recipes.RECIPES["shapes"], epochs=2, image_size=32, layer="block1_pool", pool=2, units=16, attention_units=16,
         embedding_size=16, beam_size=2,
     )  # fmt: skip
     monkeypatch.setitem(recipes.RECIPES, "shapes", recipe)

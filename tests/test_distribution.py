@@ -1,36 +1,19 @@
 """Two devices against one: the same weights from the same batches, and what happens when a worker dies."""
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests import distribution_worker
 from tests.distribution_worker import SETTINGS, weights
+from tests.fresh_process import FreshProcess
 from tests.training_worker import make_trainer
 from utils.batches import Batches
 from utils.distribution import open_distribution
 from utils.errors import InputError
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def start(*arguments, **environment):
-    command = [sys.executable, "-m", "tests.distribution_worker", *map(str, arguments)]
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | environment
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-
-
-def finish(process):
-    output, error = process.communicate(timeout=200)
-    return process.returncode, output, error
 
 
 def two_addresses():
@@ -46,11 +29,11 @@ def run_two_workers(addresses, folder, stage, moments=("", "")):
     cluster = {"worker": addresses}
     configs = [json.dumps({"cluster": cluster, "task": {"type": "worker", "index": n}}) for n in (0, 1)]
     processes = [
-        start("multiworker", folder, stage, *filter(None, [moment]), TF_CONFIG=config)
+        FreshProcess(distribution_worker.main, "multiworker", folder, [stage], moment, TF_CONFIG=config)
         for config, moment in zip(configs, moments)
     ]
     try:
-        return [finish(process) for process in processes]
+        return [process.finish() for process in processes]
     finally:
         for process in processes:
             process.kill()
@@ -69,7 +52,7 @@ def assert_as_on_one_device(folder, stage, path):
 def test_two_devices_end_with_the_weights_of_one(tmp_path):
     """Ten photos in batches of three: one replica has a photo less, and none of the last batch."""
     stages = ("regions", "tagging", "finetuning")
-    status, output, error = finish(start("mirrored", tmp_path, ",".join(stages)))
+    status, output, error = FreshProcess(distribution_worker.main, "mirrored", tmp_path, stages).finish()
     assert status == 0, error
     assert "every batch is shared by 2 devices" in output
     for stage in stages:

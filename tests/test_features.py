@@ -2,39 +2,19 @@ import errno
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 import zipfile
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from tests import caching_worker
+from tests.fresh_process import FreshProcess
 from utils import features
 from utils.encoders import Encoder
 from utils.errors import ImageError, InputError
 from utils.features import RegionCache, shard_of
 from utils.shards import pack, unpack
-
-WORKER = """
-import sys, time
-from pathlib import Path
-from types import SimpleNamespace
-from utils import features
-from utils.encoders import Encoder
-features.SHARD_PHOTOS = 4
-encoder = Encoder("vgg16", "random", image_size=32, layer="block1_pool", precision="float32")
-encode = encoder.encode
-def slow(pixels):
-    time.sleep(0.3)
-    return encode(pixels)
-encoder.encode = slow
-photos = [SimpleNamespace(id=p.name, path=p) for p in sorted(Path(sys.argv[2]).iterdir())]
-cache = features.RegionCache(sys.argv[1], "test", encoder)
-print("ready", flush=True)
-cache.fill(photos)
-"""
 
 
 @pytest.fixture
@@ -43,10 +23,8 @@ def photos(tmp_path, save_photo):
     return [SimpleNamespace(id=path.name, path=path) for path in paths]
 
 
-def start_worker(tmp_path):
-    return subprocess.Popen(
-        [sys.executable, "-c", WORKER, tmp_path / "cache", tmp_path / "photos"], stdout=subprocess.PIPE, text=True
-    )
+def start_worker(tmp_path, *last):
+    return FreshProcess(caching_worker.main, tmp_path / "cache", tmp_path / "photos", *last)
 
 
 def assert_complete(cache, photos, encoder, tmp_path):
@@ -119,14 +97,12 @@ def test_bad_photos_are_returned_and_the_others_kept(tmp_path, tiny_encoder, pho
     assert len(cache) == 10
 
 
-def test_killed_at_any_moment_it_goes_on_to_the_same_cache(tmp_path, tiny_encoder, photos):
-    worker = start_worker(tmp_path)
-    worker.stdout.readline()
-    time.sleep(0.75)  # within the second or third of three shards
-    worker.send_signal(signal.SIGKILL)
-    worker.wait()
+def test_killed_amid_a_shard_it_goes_on_to_the_same_cache(tmp_path, tiny_encoder, photos):
+    status, _, error = start_worker(tmp_path, 6).finish()
+    assert status == -signal.SIGKILL, error
     cache = RegionCache(tmp_path / "cache", "test", tiny_encoder)
-    assert 0 < len(cache) < 12
+    assert len(cache) == 4
+    assert len(list(cache.folder.glob("*.partial"))) == 1
     before = {path.name: path.stat().st_mtime_ns for path in cache.folder.glob("*.zip")}
     for path in cache.folder.glob("*.partial"):
         os.utime(path, (0, 0))  # as if some minutes had passed
@@ -137,7 +113,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_cache(tmp_path, tiny_encode
 
 def test_two_processes_fill_one_cache(tmp_path, tiny_encoder, photos):
     workers = [start_worker(tmp_path) for _ in range(2)]
-    assert [worker.wait(120) for worker in workers] == [0, 0]
+    assert [worker.finish()[0] for worker in workers] == [0, 0]
     cache = RegionCache(tmp_path / "cache", "test", tiny_encoder)
     assert_complete(cache, photos, tiny_encoder, tmp_path)
     assert sum(len(zipfile.ZipFile(path).namelist()) for path in cache.folder.glob("*.zip")) == 12

@@ -1,7 +1,4 @@
 import signal
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -9,6 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import training_worker
+from tests.fresh_process import FreshProcess
 from tests.training_worker import Regions, make_trainer
 from utils.batches import RegionSource
 from utils.errors import InputError
@@ -17,14 +16,11 @@ from utils.rewards import CiderReward
 from utils.tokenizer import Tokenizer
 from utils.training import Trainer, caption_photos
 
-ROOT = Path(__file__).resolve().parents[1]
-
 
 def worker(folder, stage, *moment):
-    command = [sys.executable, "-m", "tests.training_worker", str(folder), stage, *moment]
-    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    results = [line for line in process.stdout.splitlines() if line.startswith("result")]
-    return process.returncode, results[0] if results else process.stderr
+    status, output, error = FreshProcess(training_worker.main, folder, stage, *moment).finish()
+    results = [line for line in output.splitlines() if line.startswith("result")]
+    return status, results[0] if results else error
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,8 @@
-"""A small training run in a process of its own, which can end by SIGKILL at a chosen moment.
-
-    python -m tests.training_worker FOLDER STAGE [step:N | checkpoint:N]
-
-Kills itself after step N, or while checkpoint N is being written. Prints the
-hash of all that training produced if it lives. STAGE "regions" trains a decoder
-on regions; the others work on photos.
-"""
+"""A small training run for a process of its own, which can end by SIGKILL at a chosen moment."""
 
 import hashlib
 import os
 import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -107,7 +99,13 @@ def die_at(moment, folder):
 
 
 def main(folder, stage, moment=""):
-    """Train, or go on training, in a folder."""
+    """Train, or go on training, in a folder, and print the hash of all that training produced.
+
+    Args:
+        folder: of the run.
+        stage: as for `make_trainer`.
+        moment: "step:N" to die after step N, "checkpoint:N" while checkpoint N is being written.
+    """
     trainer = make_trainer(folder, stage)
     if trainer.checkpoint.path.exists():
         trainer.resume()
@@ -119,7 +117,3 @@ def main(folder, stage, moment=""):
             digest.update(value.tobytes())
     history = [(row["loss"], row["val_CIDEr"], row["val_tag_precision"]) for row in trainer.history]
     print("result", digest.hexdigest(), history)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -1,5 +1,6 @@
 """Convolutional networks that turn pixels into a grid of regions."""
 
+import copy
 import hashlib
 import os
 import socket
@@ -202,9 +203,7 @@ class Encoder:
             )
         finally:
             keras.config.set_dtype_policy(before)
-        if self.weights == "random":
-            _randomise(network, seed)
-        else:
+        if self.weights != "random":
             _load_file(network, file)
         try:
             output = network.get_layer(self.layer).output
@@ -215,6 +214,8 @@ class Encoder:
         if pool > 1:
             output = keras.layers.MaxPooling2D(pool, name="region_pool")(output)
         self.network = keras.Model(network.input, output, name=name)
+        if self.weights == "random":
+            _randomise(self.network, seed)
         self.rows, self.columns, self.channels = output.shape[1:]
         self._encode = tf.function(self.regions, autograph=False, reduce_retracing=True)
 
@@ -237,12 +238,16 @@ class Encoder:
 
     def copy(self, mirror=None):
         """An Encoder of its own with the same weights; `mirror` other than this one's if given."""
-        mirror = self.mirror if mirror is None else mirror
-        twin = Encoder(
-            self.name, "random", self.image_size, self.layer, self.pool, self.seed, self.precision, mirror=mirror
-        )
+        twin = copy.copy(self)
+        twin.__dict__.pop("fingerprint", None)
+        twin.__dict__.pop("operations", None)
+        twin.mirror = self.mirror if mirror is None else mirror
+        # Only what lies below the cut, unlike a new Encoder, which draws the weights of a whole network.
+        twin.network = keras.models.clone_model(self.network)
+        for layer in twin.network.layers:
+            layer.trainable = True
         twin.network.set_weights(self.network.get_weights())
-        twin.weights = self.weights
+        twin._encode = tf.function(twin.regions, autograph=False, reduce_retracing=True)
         return twin
 
     def load_trained(self, file):

@@ -1,5 +1,6 @@
 """Caption scores as pycocoevalcap computes them, for a split and for every image."""
 
+import atexit
 import functools
 import importlib.util
 import shutil
@@ -160,11 +161,20 @@ def _score_bleu(truth, written, images, counts):
     return {f"Bleu_{n}": float(value) for n, value in enumerate(corpus, 1)}
 
 
+@functools.cache
+def _meteor():
+    """pycocoevalcap's METEOR: a Java program that takes seconds to start, so once for all that is scored."""
+    from pycocoevalcap.meteor.meteor import Meteor
+
+    atexit.register(_meteor.cache_clear)  # while there still are modules for its end to use
+    return Meteor()
+
+
 def _run(name, truth, written):
     """Corpus score and scores by image, of METEOR, ROUGE_L, CIDEr or SPICE."""
     # Imported here because the package is large, and only scores need it.
     if name == "METEOR":
-        from pycocoevalcap.meteor.meteor import Meteor as Scorer
+        Scorer = _meteor
     elif name == "ROUGE_L":
         from pycocoevalcap.rouge.rouge import Rouge as Scorer
     elif name == "CIDEr":
@@ -174,9 +184,13 @@ def _run(name, truth, written):
     scorer = Scorer()
     try:
         corpus, images = scorer.compute_score(truth, written)
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
-        if name == "METEOR" and scorer.lock.locked():
-            scorer.lock.release()  # or its end would wait for it for ever
+    except BaseException as error:
+        if name == "METEOR":
+            _meteor.cache_clear()  # it may have stopped amid an answer, at Ctrl-C too
+            if scorer.lock.locked():
+                scorer.lock.release()  # or its end would wait for it for ever
+        if not isinstance(error, (OSError, ValueError, subprocess.SubprocessError)):
+            raise
         raise InputError(f"{name}: its Java program failed ({error}); mend java or take it off the PATH") from None
     if name == "SPICE":
         # It gives its images sorted.
