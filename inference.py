@@ -31,6 +31,12 @@ def parse_arguments(arguments=None):
         metavar="FOLDER",
         help="the model folder, or several that write captions together (default: models/flickr8k)",
     )
+    parser.add_argument(
+        "--shard",
+        type=console.part,
+        metavar="K/N",
+        help="only the Kth of N parts of the photos; the outputs of all parts, one after another, are those of one run",
+    )
     parser.add_argument("--encoder_weights", help="where the encoder's weights are, if not where they were in training")
     search = parser.add_argument_group("search")
     search.add_argument("--beam_size", type=console.number(int, 1, 100), default=3, help="hypotheses kept (default: 3)")
@@ -75,18 +81,20 @@ def main(arguments=None):
     from utils.errors import InputError
     from utils.images import SUFFIXES, open_photo, sample_photo
     from utils.model_folder import read_config
-    from utils.sources import find_sources, is_single, result_paths
+    from utils.sources import find_sources, is_single, part_of, result_paths
 
     for model in arguments.model:
         read_config(model)
     names = arguments.image_path or [str(sample_photo())]
     with tempfile.TemporaryDirectory(prefix="captions-") as folder:
         sources = find_sources(names, folder, sys.stdin.buffer)
-        single = is_single(names, sources)
+        single = is_single(names, sources) and not arguments.shard
         if single and sources[0].local:
             open_photo(sources[0].path)  # a bad photo is told at once, not after the model is loaded
         target = arguments.attention_map
-        pictures = [target] if single or not target else result_paths(sources, target, ".png")
+        pictures = result_paths(sources, target, ".png") if target and not single else [target] * len(sources)
+        if arguments.shard:
+            sources, pictures = part_of(sources, *arguments.shard), part_of(pictures, *arguments.shard)
         if target and single:
             from utils.plots import check_format
 
@@ -101,7 +109,7 @@ def main(arguments=None):
             alt_text.check(sources, arguments.alt_text)
         console.import_tensorflow()
         with console.open_output(table) as stream:
-            write_captions(sources, single, pictures if target else [None] * len(sources), stream, arguments)
+            write_captions(sources, single, pictures, stream, arguments)
     return 0
 
 
@@ -111,12 +119,10 @@ def write_captions(sources, single, pictures, stream, arguments):
     from utils.caption_table import table_writer
     from utils.ensemble import load_captioner
     from utils.errors import ImageError, InputError
-    from utils.plots import attention_figure, save_figure
 
     captioner = load_captioner(arguments.model, arguments.encoder_weights)
-    write = table_writer(
-        "csv" if arguments.csv else "json" if arguments.json else "texts" if single else "lines", stream
-    )
+    form = "csv" if arguments.csv else "json" if arguments.json else "texts" if single else "lines"
+    write = table_writer(form, stream, header=not arguments.shard or arguments.shard[0] == 1)
     results = captioner.caption_each(
         sources, arguments.beam_size, arguments.num_captions, arguments.temperature, arguments.seed
     )
@@ -131,6 +137,8 @@ def write_captions(sources, single, pictures, stream, arguments):
             write(source.name, captions)
             stream.flush()
             if picture:
+                from utils.plots import attention_figure, save_figure  # takes a while, and is seldom needed
+
                 save_figure(attention_figure(captions[0]), picture)
             if arguments.alt_text:
                 try:
@@ -140,7 +148,7 @@ def write_captions(sources, single, pictures, stream, arguments):
             count["captioned"] += 1
     if count[False]:
         console.warn(f"{count[False]} photos have an alternative text already; --overwrite replaces it")
-    if not count["captioned"]:
+    if not count["captioned"] and not arguments.shard:  # a part may be small, or have no photo at all
         console.fail("no photo could be read")
     if count["captioned"] < len(sources):
         console.warn(f"{len(sources) - count['captioned']} of {len(sources)} photos could not be read")

@@ -31,3 +31,15 @@ def test_every_photo_comes_once_an_epoch_in_an_order_of_its_own():
     assert sorted(epoch(0)) == sorted(epoch(1)) == list(range(7))
     assert epoch(0) != epoch(1)
     assert epoch(0) == epoch(0)
+
+
+def test_an_epochs_order_is_drawn_once(monkeypatch):
+    """Not at every step, whose cost would grow with the number of photos."""
+    photos = [SimpleNamespace(id=str(i), references=("a dog",)) for i in range(6)]
+    batches = Batches(RegionSource(Regions()), photos, Tokenizer.fit(["a dog"], 1), Recipe(batch_size=2), seed=0)
+    drawn, original = [], np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: drawn.append(seed) or original(seed))
+    for epoch in range(2):
+        for step in range(3):
+            batches.batch(epoch, step)
+    assert [seed for seed in drawn if seed in ([0, 0], [0, 1])] == [[0, 0], [0, 1]]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import benchmark
-from utils.benchmark import field, figures, samples, sizes
+from utils.benchmark import field, figures, fresh, growth, samples, sizes
 from utils.benchmark.training import make_trainer
 from utils.errors import InputError
 from utils.images import load_pixels
@@ -24,6 +24,7 @@ TINY = sizes.Sizes(
         units=8, attention_units=8, embedding_size=8, batch_size=3, captions_per_photo=2, max_words=6, dropout=0.0
     ),
     beams=(1, 2), batches=(1, 3), captions_alone=1, memory=("decoding",),
+    growth_photos=(6, 12), growth_words=(12,),
 )  # fmt: skip
 
 
@@ -81,6 +82,30 @@ def test_a_run_has_every_figure(monkeypatch, tmp_path, tiny_captioner, capsys):
         assert figure["what"] in shown
     assert all(found["machine"]["matrix_products_gflops"].values())
     assert "ImageNet weights of mobilenet" in shown
+
+
+def test_growth_is_told_drawn_and_written(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(fresh, "call", lambda function, *arguments: function(*arguments))  # no new processes
+    monkeypatch.setattr(sizes, "QUICK", TINY)
+    files = {name: tmp_path / f"growth.{name}" for name in ("png", "json")}
+    assert benchmark.main(["--quick", "--growth", str(files["png"]), "--json", str(files["json"])]) == 0
+    assert files["png"].stat().st_size > 10_000
+    shown, found = capsys.readouterr().out, json.loads(files["json"].read_text())
+    counts = {}
+    for point in found["points"]:
+        counts.setdefault((point["against"], point["what"]), []).append(point["size"])
+        assert point["seconds"] > 0
+        assert point["what"] in shown
+    assert list(counts.values()) == [[6, 12]] * 7 + [[12]] * 3
+    disk = found["slopes"]["filling the cache, against photos"]["disk"]
+    assert disk == pytest.approx(1, abs=0.2)
+
+
+def test_a_slope_is_the_power_of_the_size():
+    points = [growth.Point("photos", "sorting", size, size**2 / 1e3, 5.0, None) for size in (10, 100, 1000)]
+    assert growth.slope(points, "seconds") == pytest.approx(2)
+    assert growth.slope(points, "memory") == 0
+    assert growth.slope(points, "disk") is growth.slope(points[:1], "seconds") is None
 
 
 def test_better_means_more_a_second_and_fewer_bytes():

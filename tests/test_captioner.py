@@ -29,6 +29,7 @@ def test_a_caption_has_a_sentence_and_a_map_for_every_word(tiny_captioner, paths
         assert caption.attention.shape == (len(caption.words), 16, 16)
         np.testing.assert_allclose(caption.attention.sum((1, 2)), 1, atol=1e-5)
         assert caption.log_probability < 0
+        assert caption.attention.base is None  # and so nothing else stays in memory, such as maps of other hypotheses
 
 
 def test_company_does_not_change_a_caption(tiny_captioner, paths):

@@ -34,6 +34,15 @@ def test_intervals_hold_the_score_and_are_repeatable(bad):
         assert bad.corpus[name] <= high + 1e-9
 
 
+def test_resamples_are_not_in_memory_at_once(bad, monkeypatch):
+    """However many are: of a large dataset's photos they would take gigabytes."""
+    sizes, original = [], metrics.Scores.weighted
+    monkeypatch.setattr(metrics.Scores, "weighted", lambda self, w: sizes.append(len(w)) or original(self, w))
+    bootstrap.intervals(bad)
+    assert sum(sizes) == 1000
+    assert max(sizes) <= 100
+
+
 def test_a_clear_difference_is_significant_and_none_is_not(good, bad):
     clear = bootstrap.compare(bad, good)["CIDEr"]
     assert clear.value == pytest.approx(good.corpus["CIDEr"] - bad.corpus["CIDEr"])

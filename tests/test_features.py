@@ -1,6 +1,5 @@
 import errno
 import os
-import shutil
 import signal
 import zipfile
 from types import SimpleNamespace
@@ -13,7 +12,7 @@ from tests.fresh_process import FreshProcess
 from utils import features
 from utils.encoders import Encoder
 from utils.errors import ImageError, InputError
-from utils.features import RegionCache, shard_of
+from utils.features import RegionCache
 from utils.shards import pack, unpack
 
 
@@ -169,33 +168,6 @@ def test_several_datasets_use_what_was_extracted_for_each(tmp_path, tiny_encoder
 
 def replaced(photo, path):
     return SimpleNamespace(id=photo.id, path=path)
-
-
-def test_eight_machines_share_the_work_and_their_shards_are_merged_by_copying(tmp_path, tiny_encoder, photos):
-    """Each machine has the photos at another place, extracted at another time."""
-    parts = [shard_of(photos, number, 8) for number in range(1, 9)]
-    assert sorted(photo.id for part in parts for photo in part) == [photo.id for photo in photos]
-    merged = RegionCache(tmp_path / "merged", "test", tiny_encoder)
-    merged.folder.mkdir(parents=True)
-    for number, part in enumerate(parts):
-        copies = tmp_path / f"machine{number}"
-        copies.mkdir()
-        there = [replaced(photo, copies / photo.id) for photo in part]
-        for photo, copy in zip(part, there):
-            shutil.copyfile(photo.path, copy.path)
-            os.utime(copy.path, (number, number))
-        cache = RegionCache(copies / "cache", "test", tiny_encoder)
-        cache.fill(there)
-        for shard in cache.folder.glob("*.zip"):
-            shutil.copy(shard, merged.folder)
-    merged = RegionCache(tmp_path / "merged", "test", tiny_encoder)
-    assert merged.plan(photos).photos == 0
-    assert_complete(merged, photos, tiny_encoder, tmp_path)
-    # A photo of the same size and another content is not taken for the one that was extracted.
-    data = bytearray(photos[0].path.read_bytes())
-    data[-20] ^= 1
-    photos[0].path.write_bytes(data)
-    assert merged.plan(photos).photos == 1
 
 
 def test_a_damaged_shard_is_named(tmp_path, tiny_encoder, photos):

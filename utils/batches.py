@@ -106,11 +106,19 @@ class Batches:
         self.source, self.photos, self.seed, self.batch_size = source, photos, seed, recipe.batch_size
         self.arrays = caption_arrays(photos, tokenizer, recipe.captions_per_photo, recipe.max_words)
         self.steps_per_epoch = -(-len(photos) // recipe.batch_size)
+        self._drawn = None, None
+
+    def _order(self, epoch):
+        """The photos' numbers in the order of an epoch, which is drawn once, not at every step."""
+        known, order = self._drawn
+        if known != epoch:
+            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.photos))
+            self._drawn = epoch, order
+        return order
 
     def batch(self, epoch, step, part=0, parts=1):
         """Regions or pixels, input words and targets of one of a step's equal `parts`, filled up with padding."""
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.photos))
-        chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+        chosen = self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
         generators = np.random.default_rng([self.seed, epoch, step]).spawn(len(chosen))
         size = -(-self.batch_size // parts)
         mine = slice(part * size, min((part + 1) * size, len(chosen)))

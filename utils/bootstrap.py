@@ -6,6 +6,9 @@ import numpy as np
 
 _SAMPLES = 1000
 
+# Resamples that are in memory at once: of 100,000 images, all of them would take a gigabyte.
+_BLOCK = 50
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -23,10 +26,16 @@ class Difference:
     p: float
 
 
-def _weights(images, seed):
-    """How often every resample holds every image, float (samples, images)."""
-    generator = np.random.default_rng(seed)
-    return generator.multinomial(images, np.full(images, 1 / images), _SAMPLES).astype(float)
+def _resample(scores, seed):
+    """Scores of the same resamples of the images for each of `scores`: for each float (samples,) by name."""
+    images = len(scores[0].ids)
+    generator, shares, blocks = np.random.default_rng(seed), np.full(images, 1 / images), []
+    for _ in range(_SAMPLES // _BLOCK):
+        weights = generator.multinomial(images, shares, _BLOCK).astype(float)
+        blocks.append([each.weighted(weights) for each in scores])
+    return [
+        {name: np.concatenate([block[name] for block in own]) for name in own[0]} for own in zip(*blocks, strict=True)
+    ]
 
 
 def intervals(scores, seed=0):
@@ -38,7 +47,7 @@ def intervals(scores, seed=0):
         scores: a metrics.Scores.
         seed: of the resampling.
     """
-    samples = scores.weighted(_weights(len(scores.ids), seed))
+    (samples,) = _resample([scores], seed)
     return {name: _middle(samples[name]) for name in scores.corpus}
 
 
@@ -54,8 +63,7 @@ def compare(first, second, seed=0):
     """
     if first.ids != second.ids:
         raise ValueError("only scores of the same images can be compared")
-    weights = _weights(len(first.ids), seed)
-    before, after = first.weighted(weights), second.weighted(weights)
+    before, after = _resample([first, second], seed)
     result = {}
     for name in first.corpus:
         if name not in second.corpus:

@@ -28,9 +28,10 @@ def _write_json(stream):
     return write
 
 
-def _write_csv(stream):
+def _write_csv(stream, header):
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("photo", "number", "caption", "log_probability"))
+    if header:
+        writer.writerow(("photo", "number", "caption", "log_probability"))
 
     def write(name, captions):
         for number, caption in enumerate(captions, 1):
@@ -39,15 +40,18 @@ def _write_csv(stream):
     return write
 
 
-_FORMATS = {"texts": _write_texts, "lines": _write_lines, "json": _write_json, "csv": _write_csv}
+_FORMATS = {"texts": _write_texts, "lines": _write_lines, "json": _write_json}
 
 
-def table_writer(form, stream):
+def table_writer(form, stream, header=True):
     """A function that writes the captions of one photo, called as `write(name, captions)`.
 
     Args:
         form: "texts" (captions alone, a line each), "lines" (photo, tab, caption), "json"
             (JSON Lines: an object a photo) or "csv" (a row a caption, under a header).
         stream: a text stream.
+        header: False for a CSV table that goes on where another one ends.
     """
+    if form == "csv":
+        return _write_csv(stream, header)
     return _FORMATS[form](stream)

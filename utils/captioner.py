@@ -156,6 +156,8 @@ class Captioner:
                 words = tuple(self.tokenizer.decode(numbers[index]))
                 if words not in captions and len(captions) < count:
                     attention = maps[index, : len(words)].reshape(len(words), self.encoder.rows, self.encoder.columns)
+                    # A copy: a view would keep the maps of all hypotheses of the batch as long as the caption.
+                    attention = attention.copy()
                     captions[words] = Caption(Path(path), join_words(words), words, float(scores[index]), attention)
             found.append(list(captions.values()))
         return found

@@ -102,7 +102,11 @@ class RegionCache:
 
     def __contains__(self, photo):
         """Whether the regions of a photo, as its file is now, are there."""
-        return photo.id in self._members and shards.is_of(self._members[photo.id], photo.path)
+        member = self._members.get(photo.id)
+        current = member and shards.if_of(member, photo.path)
+        if current:
+            self._members[photo.id] = current
+        return bool(current)
 
     def __getitem__(self, image_id):
         """Float32 (regions, channels) of a photo that is in the cache."""
@@ -119,23 +123,23 @@ class RegionCache:
         """Mean size of a photo's regions on disk."""
         return sum(path.stat().st_size for _, path in self._shards()) / max(1, len(self))
 
-    def _shards(self):
+    def _shards(self, without=()):
         """The shards that are there, oldest first, each with what ids begin with."""
         paths = [(prefix, path) for prefix, folder in self._folders.items() for path in folder.glob("*.zip")]
+        paths = [item for item in paths if item[1] not in without]
         return sorted(paths, key=lambda item: (item[1].stat().st_mtime_ns, item[1].name))
 
     def _refresh(self):
         """Take in the shards that this or another process has added."""
         # Regions of a photo that was replaced are overruled by newer ones.
-        for prefix, path in self._shards():
-            if path not in self._known:
-                try:
-                    members = shards.index(path)
-                except zipfile.BadZipFile:
-                    path.unlink()  # cut short by a crash of the whole machine: extract again
-                    continue
-                self._known.add(path)
-                self._members |= {prefix + name: member for name, member in members.items()}
+        for prefix, path in self._shards(without=self._known):
+            try:
+                members = shards.index(path)
+            except zipfile.BadZipFile:
+                path.unlink()  # cut short by a crash of the whole machine: extract again
+                continue
+            self._known.add(path)
+            self._members |= {prefix + name: member for name, member in members.items()}
 
     def plan(self, photos):
         """The Work that `fill` has to do, judged by a first batch of photos.

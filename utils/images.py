@@ -1,5 +1,6 @@
 """The one way from an image file to pixels, for training and inference alike."""
 
+import importlib.util
 import threading
 from pathlib import Path
 
@@ -119,6 +120,6 @@ def find_photos(path):
 
 def sample_photo():
     """A photo that is on every machine: the public-domain portrait of Grace Hopper that matplotlib carries."""
-    import matplotlib
-
-    return Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    # Found, not imported, which takes a while.
+    package = importlib.util.find_spec("matplotlib").origin
+    return Path(package).with_name("mpl-data") / "sample_data" / "grace_hopper.jpg"

@@ -99,16 +99,20 @@ def file_stamp(path):
     return f"{len(data)} {file_time(path)} {zlib.crc32(data):08x}".encode()
 
 
-def is_of(member, path):
-    """Whether a Member was made from the file that is at `path` now.
+def if_of(member, path):
+    """The Member if it was made from the file that is at `path` now, None if not.
 
-    Copies on other machines may have another time; then the contents decide.
+    Copies on other machines may have another time; then the contents decide,
+    and the Member comes with the new time, so that they need be read only once.
     """
     try:
         status = path.stat()
         size, time, *checksum = member.stamp.split()
         if int(size) != status.st_size:
-            return False
-        return int(time) == status.st_mtime_ns or file_stamp(path).split()[2:] == checksum
+            return None
+        if int(time) == status.st_mtime_ns:
+            return member
+        stamp = file_stamp(path)
+        return member._replace(stamp=stamp) if stamp.split()[2:] == checksum else None
     except (OSError, ValueError):
-        return False
+        return None

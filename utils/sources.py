@@ -182,3 +182,12 @@ def result_paths(sources, folder, suffix):
         taken.add(path)
         paths.append(path)
     return paths
+
+
+def part_of(photos, number, count):
+    """The photos that machine `number` of `count` (from 1) captions.
+
+    They follow one another, so that what the machines write, one after another,
+    is what a single one writes; `features.shard_of` has no order to keep.
+    """
+    return photos[len(photos) * (number - 1) // count : len(photos) * number // count]

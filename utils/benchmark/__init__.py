@@ -36,8 +36,7 @@ def measure(sizes, photos=None, weights=None, progress=silent):
     Raises:
         InputError: no model, no photos, or weights that cannot be had.
     """
-    if os.name == "nt":
-        raise InputError("the benchmark asks for what Windows does not tell; run it on Linux, macOS, or under WSL2")
+    _check_system()
     read_config(sizes.model)
     started, load = time.perf_counter(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
@@ -58,6 +57,24 @@ def measure(sizes, photos=None, weights=None, progress=silent):
         figures += decoding.measure(sizes, drawn, progress)
     machine = describe_machine(load)
     return Benchmark(machine, figures + peaks, _notes(machine, sizes, photos, weights), time.perf_counter() - started)
+
+
+def measure_growth(sizes, progress=silent):
+    """Measure how the work grows: the machine as a dict, a list of growth.Point, and seconds."""
+    from utils.benchmark import growth
+
+    _check_system()
+    started, load = time.perf_counter(), os.getloadavg()[0]
+    points = growth.measure(sizes, progress)
+    console.import_tensorflow()
+    from utils.benchmark.machine import describe_machine
+
+    return describe_machine(load), points, time.perf_counter() - started
+
+
+def _check_system():
+    if os.name == "nt":
+        raise InputError("the benchmark asks for what Windows does not tell; run it on Linux, macOS, or under WSL2")
 
 
 def _check_weights(sizes, weights):

@@ -89,7 +89,7 @@ def rates(count, seconds):
     return tuple(count / each for each in seconds)
 
 
-class _Cell:
+class Cell:
     """A number of three digits, to the right of its column; nothing if it is None."""
 
     def __init__(self, value, sign=""):
@@ -113,7 +113,7 @@ def lines(figures):
         rows = []
         for figure in own:
             numbers = figure.as_json()
-            cells = [_Cell(numbers["ours"]), _Cell(numbers["field"]), _Cell(numbers["ratio"], "×")]
+            cells = [Cell(numbers["ours"]), Cell(numbers["field"]), Cell(numbers["ratio"], "×")]
             rows.append((figure.what, figure.unit, *cells))
         text += [table(rows, (phase, "unit", "ours", "field's loop", "better")), ""]
     return text

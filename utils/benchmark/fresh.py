@@ -8,6 +8,9 @@ from pathlib import Path
 
 from utils.errors import InputError
 
+# What Linux tells of a process.
+_STATUS = Path("/proc/self/status")
+
 
 def call(function, *arguments):
     """The result of a function of a module, called in a fresh process.
@@ -27,12 +30,20 @@ def call(function, *arguments):
 
 def peak_bytes():
     """The most memory that this process has had."""
-    status = Path("/proc/self/status")
-    if status.is_file():
+    if _STATUS.is_file():
         # On Linux getrusage counts the process that started this one too.
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
+        return _status("VmHWM")
     import resource  # which Windows does not have
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def resident_bytes():
+    """The memory that this process has now; where the system does not tell, the most that it has had."""
+    return _status("VmRSS") if _STATUS.is_file() else peak_bytes()
+
+
+def _status(name):
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) * 1024

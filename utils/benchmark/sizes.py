@@ -26,6 +26,8 @@ class Sizes:
         beams, batches: hypotheses and photos decoded together.
         captions_alone: photos that are captioned one after another in a repetition.
         memory: phases whose peak memory is measured.
+        growth_photos, growth_words: photos of a dataset and words of a vocabulary, from few to
+            many, between which growth is told.
     """
 
     repetitions: int = 5
@@ -42,6 +44,8 @@ class Sizes:
     batches: tuple = (1, 64)
     captions_alone: int = 2
     memory: tuple = ("caching", "training", "decoding")
+    growth_photos: tuple = (1_000, 8_000, 31_000, 123_000)
+    growth_words: tuple = (3_000, 10_000, 30_000)
 
     @property
     def all_photos(self):
@@ -52,4 +56,12 @@ class Sizes:
 FULL = Sizes()
 
 # Enough to see that everything runs.
-QUICK = replace(FULL, repetitions=1, photos=16, photos_alone=2, captions_alone=1)
+QUICK = replace(
+    FULL,
+    repetitions=1,
+    photos=16,
+    photos_alone=2,
+    captions_alone=1,
+    growth_photos=(250, 1_000),
+    growth_words=(1_000, 3_000),
+)

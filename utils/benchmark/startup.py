@@ -38,7 +38,7 @@ def parts(model, started):
         started: `time.time()` when the process was started.
     """
     console.import_tensorflow()
-    from utils import alt_text, caption_table, plots, sources  # noqa: F401
+    from utils import alt_text, caption_table, sources  # noqa: F401
     from utils.ensemble import load_captioner
 
     marks = [started, time.time()]

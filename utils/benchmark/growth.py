@@ -1,0 +1,144 @@
+"""How time, memory and disk grow with the number of photos, and with the number of words.
+
+Each point is measured in a process of its own. What is measured on stands in
+`growth_photos` and `growth_words`: generators that yield when all is imported,
+and again when all is prepared, then work, and return the bytes they left on disk.
+"""
+
+import math
+import tempfile
+import time
+from collections import namedtuple
+
+from matplotlib.figure import Figure
+
+from utils.benchmark import fresh, growth_photos, growth_words
+from utils.benchmark.figures import Cell
+from utils.console import table
+from utils.progress import silent
+
+# One measurement: seconds of the work; megabytes of memory, at most, beyond what imports take; megabytes on disk, or
+# None where nothing is left.
+Point = namedtuple("Point", "against what size seconds memory disk")
+
+QUANTITIES = {"seconds": "s", "memory": "MB of memory", "disk": "MB on disk"}
+
+
+def measure(sizes, progress=silent):
+    """Measure every task at every size: a list of Point.
+
+    Args:
+        sizes: Sizes.
+        progress: called as tqdm is.
+
+    Raises:
+        InputError: memory ran out.
+    """
+    modules = {"photos": growth_photos, "words": growth_words}
+    series = [(against, count) for against in modules for count in getattr(sizes, f"growth_{against}")]
+    total, points = sum(len(_tasks(modules[against], count)) for against, count in series), []
+    with progress(total=total, desc="growth", unit="process", leave=False) as bar:
+        for against, count in series:
+            with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+                drawn = modules[against].draw(folder, count, sizes)
+                for what, task in _tasks(modules[against], count):
+                    points.append(Point(against, what, count, *fresh.call(_run, task, sizes, drawn, count)))
+                    bar.update()
+    return points
+
+
+def _tasks(module, count):
+    """The name and the function of each task that is measured on so many."""
+    return [(what, task) for what, task in module.TASKS.items() if count <= module.MOST.get(what, count)]
+
+
+def _run(task, *arguments):
+    """Seconds, megabytes of memory and of disk of a task; for a process of its own."""
+    stages = task(*arguments)
+    next(stages)
+    before = fresh.resident_bytes()
+    next(stages)
+    start = time.perf_counter()
+    try:
+        next(stages)
+    except StopIteration as end:
+        disk = end.value
+    seconds = time.perf_counter() - start
+    return seconds, (fresh.peak_bytes() - before) / 1e6, disk and disk / 1e6
+
+
+def slope(points, quantity):
+    """The power of the size with which a quantity grows between the two largest sizes: 1 is linear.
+
+    Args:
+        points: of one task, ordered by size.
+        quantity: one of `QUANTITIES`.
+
+    Returns:
+        The slope, or None where there is nothing to tell it from.
+    """
+    values = [(point.size, getattr(point, quantity)) for point in points][-2:]
+    if len(values) < 2 or not all(value for _, value in values):
+        return None
+    (few, less), (many, more) = values
+    return math.log(more / less) / math.log(many / few)
+
+
+def by_task(points):
+    """Points by (against, what), in the order in which they were measured."""
+    tasks = {}
+    for point in points:
+        tasks.setdefault((point.against, point.what), []).append(point)
+    return tasks
+
+
+def rows(points):
+    """The points as rows of a table, by what they stand against.
+
+    A row is what was measured, the unit, the value at every size (None where it was not measured), and the slope.
+    """
+    found = {}
+    for (against, what), own in by_task(points).items():
+        sizes = sorted({point.size for point in points if point.against == against})
+        for quantity, unit in QUANTITIES.items():
+            values = {point.size: getattr(point, quantity) for point in own}
+            if None not in values.values():
+                row = (what, unit, *(values.get(size) for size in sizes), slope(own, quantity))
+                found.setdefault(against, []).append(row)
+    return found
+
+
+def slopes(points):
+    """The slope of every quantity of every task, as nested dicts for a JSON file."""
+    return {
+        f"{what}, against {against}": {quantity: slope(own, quantity) for quantity in QUANTITIES}
+        for (against, what), own in by_task(points).items()
+    }
+
+
+def lines(points):
+    """The points as tables, for a person."""
+    text = []
+    for against, found in rows(points).items():
+        sizes = sorted({point.size for point in points if point.against == against})
+        cells = [(what, unit, *map(Cell, numbers)) for what, unit, *numbers in found]
+        text += [table(cells, (f"against {against}", "unit", *(f"{size:,}" for size in sizes), "slope")), ""]
+    return text
+
+
+def figure(points):
+    """Log-log curves of every quantity against photos and words, with their slopes: a matplotlib Figure."""
+    kinds = ("photos", "words")
+    picture = Figure(figsize=(11, 7.5), layout="constrained")
+    for axes, against in zip(picture.subplots(2, len(QUANTITIES)), kinds):
+        for axis, (quantity, unit) in zip(axes, QUANTITIES.items()):
+            for (kind, what), own in by_task(points).items():
+                values = [getattr(point, quantity) for point in own]
+                if kind == against and None not in values:
+                    rate = slope(own, quantity)
+                    label = what if rate is None else f"{what}: {rate:.2f}"
+                    axis.plot([point.size for point in own], values, marker="o", markersize=3, label=label)
+            axis.set(xscale="log", yscale="log", xlabel=against, ylabel=unit)
+            axis.grid(alpha=0.3)
+            axis.legend(fontsize=7, title="slope between the two largest", title_fontsize=7)
+    return picture

@@ -1,0 +1,73 @@
+"""What is done for every word of the vocabulary, on drawn regions: see `growth`."""
+
+import tempfile
+from dataclasses import replace
+
+import numpy as np
+
+from utils import console
+from utils.benchmark.samples import draw_photos
+
+# Steps and searches that are timed together, and the search's photos and beam.
+_STEPS, _SEARCHED, _BEAM = 3, 16, 3
+
+
+def draw(folder, count, sizes):
+    """Files that stand for the photos of a batch."""
+    return draw_photos(folder, sizes.recipe.batch_size)
+
+
+def _train(sizes, paths, count):
+    console.import_tensorflow()
+    from utils.benchmark import training
+
+    yield
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        step = training.our_runs(training.make_trainer(*_settings(sizes, count), paths, folder))[-1]
+        step()
+        yield
+        for _ in range(_STEPS):
+            step()
+
+
+def _search(sizes, paths, count):
+    console.import_tensorflow()
+    from utils.decoder import AttentionDecoder
+    from utils.search import Search
+
+    yield
+    recipe, grid = sizes.recipe, sizes.grids[-1]
+    decoder = AttentionDecoder(count, recipe.units, recipe.attention_units, recipe.embedding_size)
+    decoder.build((None, *grid))
+    decoder.output_bias.assign(np.arange(count) * -1e-6)
+    search = Search(decoder, _BEAM, recipe.max_words, batch_size=_SEARCHED)
+    regions = np.random.default_rng(0).random((_SEARCHED, *grid), "float32")
+    search(regions)
+    yield
+    for _ in range(_STEPS):
+        search(regions)
+
+
+def _checkpoint(sizes, paths, count):
+    console.import_tensorflow()
+    from utils.benchmark import training
+
+    yield
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        trainer = training.make_trainer(*_settings(sizes, count), paths, folder)
+        yield
+        trainer.checkpoint.save(trainer.progress)
+        return trainer.checkpoint.path.stat().st_size
+
+
+def _settings(sizes, count):
+    return replace(sizes, vocabulary=count), sizes.grids[-1]
+
+
+TASKS = {
+    f"{_STEPS} training steps": _train,
+    f"{_STEPS} searches of {_SEARCHED} photos, beam {_BEAM}": _search,
+    "a checkpoint": _checkpoint,
+}
+
+MOST = {}
