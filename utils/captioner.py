@@ -219,7 +219,7 @@ class Captioner:
         for name in ("vocabulary.txt", _DECODER_FILE, *[_ENCODER_FILE] * trained):
             if not (folder / name).is_file():
                 raise InputError(f"{folder}: damaged model folder, {name} is missing")
-        weights = "random" if trained else encoder_weights or settings["weights"]
+        weights = None if trained else encoder_weights or settings["weights"]
         encoder = Encoder(**settings | {"weights": weights})
         if trained:
             encoder.load_trained(folder / _ENCODER_FILE)

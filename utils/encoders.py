@@ -162,7 +162,8 @@ class Encoder:
     Args:
         name: a key of `ARCHITECTURES`.
         weights: "imagenet", "random" or the path of an .h5 file in Keras's
-            layout (`…_notop.h5` or `.weights.h5`).
+            layout (`…_notop.h5` or `.weights.h5`); None for "trained" ones,
+            which `load_trained` then puts in place.
         image_size: side of the square photos in pixels.
         layer: output layer; the architecture's default if None.
         pool: side of the squares of regions of which the maximum is kept; 1 keeps all.
@@ -181,7 +182,8 @@ class Encoder:
         if name not in ARCHITECTURES:
             raise InputError(f"unknown encoder {name}: choose one of {', '.join(ARCHITECTURES)}")
         architecture = ARCHITECTURES[name]
-        self.name, self.weights, self.image_size, self.pool, self.seed = name, str(weights), image_size, pool, seed
+        self.name, self.image_size, self.pool, self.seed = name, image_size, pool, seed
+        self.weights = "trained" if weights is None else str(weights)
         self.layer, self.mirror = layer or architecture.layer, mirror
         module = getattr(keras.applications, architecture.application)
         self._preprocess = module.preprocess_input
@@ -203,7 +205,7 @@ class Encoder:
             )
         finally:
             keras.config.set_dtype_policy(before)
-        if self.weights != "random":
+        if weights is not None and self.weights != "random":
             _load_file(network, file)
         try:
             output = network.get_layer(self.layer).output

@@ -1,7 +1,5 @@
 """Several models that write captions together: an ensemble, to be used as one Captioner."""
 
-import hashlib
-
 import numpy as np
 from keras import ops
 
@@ -11,7 +9,7 @@ from utils.errors import InputError
 
 
 class EnsembleEncoder:
-    """Encoders side by side: at each region the channels of all of them.
+    """Encoders side by side: at each region the channels of all of them. Each has a cache of its own.
 
     Args:
         encoders: Encoders of the same image size and grid.
@@ -19,19 +17,11 @@ class EnsembleEncoder:
 
     def __init__(self, encoders):
         self.encoders, first = encoders, encoders[0]
-        self.name, self.precision = "+".join(each.name for each in encoders), first.precision
         self.image_size, self.rows, self.columns = first.image_size, first.rows, first.columns
-        self.channels = sum(each.channels for each in encoders)
-        self.operations = sum(each.operations for each in encoders)
-        self.fingerprint = hashlib.sha256(" ".join(each.fingerprint for each in encoders).encode()).hexdigest()
 
     def encode(self, pixels):
         """As `Encoder.encode`: float32 (photos, regions, channels)."""
         return np.concatenate([encoder.encode(pixels) for encoder in self.encoders], axis=-1)
-
-    def describe(self):
-        """As `Encoder.describe`, of each."""
-        return {"fingerprint": self.fingerprint, "encoders": [encoder.describe() for encoder in self.encoders]}
 
 
 class EnsembleDecoder:

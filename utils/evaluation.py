@@ -4,6 +4,8 @@ import time
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
+
 from utils import attention_quality, baselines, bootstrap, clipscore, coco_results, diversity, metrics, shapes
 from utils.datasets import load_dataset
 from utils.progress import silent
@@ -151,11 +153,14 @@ def evaluate_model(
     from utils.pipeline import cache_regions
 
     captioner, name = load_captioner(models, encoder_weights), " with ".join(map(str, models))
-    cache = RegionCache(cache_dir, split.dataset, captioner.encoder)
-    split.photos = cache_regions(cache, {split.name: split.photos}, say, progress)[split.name]
+    # What was extracted for a model alone serves it in company too.
+    encoders = captioner.encoder.encoders if len(models) > 1 else [captioner.encoder]
+    caches = [RegionCache(cache_dir, split.dataset, encoder) for encoder in encoders]
+    for cache in caches:
+        split.photos = cache_regions(cache, {split.name: split.photos}, say, progress)[split.name]
     for beam_size in beam_sizes:
         start = time.perf_counter()
-        captions = _caption(captioner, cache, split.photos, beam_size, progress)
+        captions = _caption(captioner, caches, split.photos, beam_size, progress)
         say(f"{name}, beam {beam_size}: {len(captions)} photos captioned in {time.perf_counter() - start:.0f} s")
         written = {photo.id: caption for photo, caption in zip(split.photos, captions)}
         result = _evaluate(split, name, {i: caption.text for i, caption in written.items()}, beam_size)
@@ -167,12 +172,12 @@ def evaluate_model(
         yield result
 
 
-def _caption(captioner, cache, photos, beam_size, progress):
+def _caption(captioner, caches, photos, beam_size, progress):
     captions = []
     with progress(total=len(photos), unit="photo", desc=f"captions, beam {beam_size}") as bar:
         for i in range(0, len(photos), _BATCH_PHOTOS):
             batch = photos[i : i + _BATCH_PHOTOS]
-            regions = cache.stack([photo.id for photo in batch])
+            regions = np.concatenate([cache.stack([photo.id for photo in batch]) for cache in caches], axis=-1)
             captions += captioner.caption_regions([p.path for p in batch], regions, beam_size, _BATCH_PHOTOS)
             bar.update(len(batch))
     return captions

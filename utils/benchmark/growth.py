@@ -128,17 +128,29 @@ def lines(points):
 
 def figure(points):
     """Log-log curves of every quantity against photos and words, with their slopes: a matplotlib Figure."""
-    kinds = ("photos", "words")
-    picture = Figure(figsize=(11, 7.5), layout="constrained")
-    for axes, against in zip(picture.subplots(2, len(QUANTITIES)), kinds):
+    picture = Figure(figsize=(10, 8.5), layout="constrained")
+    picture.suptitle(
+        "How work grows (in brackets: the slope between the two largest sizes; 1, the dotted line, is linear)"
+    )
+    for axes, against in zip(picture.subplots(2, len(QUANTITIES)), ("photos", "words")):
         for axis, (quantity, unit) in zip(axes, QUANTITIES.items()):
-            for (kind, what), own in by_task(points).items():
-                values = [getattr(point, quantity) for point in own]
-                if kind == against and None not in values:
-                    rate = slope(own, quantity)
-                    label = what if rate is None else f"{what}: {rate:.2f}"
-                    axis.plot([point.size for point in own], values, marker="o", markersize=3, label=label)
+            _draw(axis, [own for (kind, _), own in by_task(points).items() if kind == against], quantity)
             axis.set(xscale="log", yscale="log", xlabel=against, ylabel=unit)
+            sizes = sorted({point.size for point in points if point.against == against})
+            axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
+            axis.minorticks_off()
             axis.grid(alpha=0.3)
-            axis.legend(fontsize=7, title="slope between the two largest", title_fontsize=7)
+            axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
     return picture
+
+
+def _draw(axis, series, quantity):
+    for own in series:
+        sizes, values = [point.size for point in own], [getattr(point, quantity) for point in own]
+        if None in values:
+            continue
+        rate = slope(own, quantity)
+        label = own[0].what + ("" if rate is None else f" ({rate:.2f})")
+        (line,) = axis.plot(sizes, values, marker="o", markersize=3, label=label)
+        linear = [values[-1] * size / sizes[-1] for size in sizes]
+        axis.plot(sizes, linear, linestyle=":", linewidth=1, color=line.get_color(), alpha=0.5)
