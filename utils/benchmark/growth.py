@@ -78,7 +78,7 @@ def slope(points, quantity):
         The slope, or None where there is nothing to tell it from.
     """
     values = [(point.size, getattr(point, quantity)) for point in points][-2:]
-    if len(values) < 2 or not all(value for _, value in values):
+    if len(values) < 2 or not all(value and value > 0 for _, value in values):
         return None
     (few, less), (many, more) = values
     return math.log(more / less) / math.log(many / few)
