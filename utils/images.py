@@ -120,6 +120,10 @@ def find_photos(path):
 
 def sample_photo():
     """A photo that is on every machine: the public-domain portrait of Grace Hopper that matplotlib carries."""
-    # Found, not imported, which takes a while.
-    package = importlib.util.find_spec("matplotlib").origin
-    return Path(package).with_name("mpl-data") / "sample_data" / "grace_hopper.jpg"
+    # Found rather than imported, which takes a while; some distributions put the data elsewhere.
+    data = Path(importlib.util.find_spec("matplotlib").origin).with_name("mpl-data")
+    if not data.exists():
+        import matplotlib
+
+        data = Path(matplotlib.get_data_path())
+    return data / "sample_data" / "grace_hopper.jpg"
