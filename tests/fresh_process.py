@@ -7,6 +7,7 @@ that only the first of them waits the seconds that TensorFlow's import takes.
 import contextlib
 import multiprocessing
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from utils import console
 
 ROOT = Path(__file__).resolve().parents[1]
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["__main__", "tests.training_worker"])
+# Elsewhere TensorFlow need not survive a fork, so each process imports it.
+_CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+if sys.platform == "linux":
+    _CONTEXT.set_forkserver_preload(["__main__", "tests.training_worker"])
 
 
 class FreshProcess:
