@@ -58,7 +58,7 @@ def test_the_fields_losses_are_ours(tmp_path):
 def test_the_fields_captions_are_ours(decoder, beam_size):
     decoder.output_bias.assign(np.where(np.arange(9) == END, -2, decoder.output_bias))  # captions of several words
     regions = np.random.default_rng(0).normal(size=(6, 5, 6)).astype("float32")
-    ours = Search(decoder, beam_size, 6, batch_size=6, unrepeated=0)(regions).words[:, 0]
+    ours = Search(decoder, beam_size, 6, batch_size=6, unrepeated=0, length_penalty=0)(regions).words[:, 0]
     model = field.NextWord(decoder)
     theirs = [field.write_caption(model, photo, beam_size, 6) for photo in regions]
     assert theirs == [[word for word in words if word != PAD] for words in ours.tolist()]
