@@ -67,8 +67,8 @@ def parse_arguments(arguments=None):
     output.add_argument(
         "--attention_map",
         type=Path,
-        metavar="FILE",
-        help="draw where each word looked; of several photos, a folder with a picture of each",
+        metavar="PATH",
+        help="picture of where each word looked; of several photos, a folder with a picture of each",
     )
     output.add_argument("--overwrite", action="store_true", help="replace files and alternative texts that are there")
     return parser.parse_args(arguments)
@@ -99,6 +99,8 @@ def main(arguments=None):
             from utils.plots import check_format
 
             check_format(target)
+        elif target and target.suffix.lower() in SUFFIXES and not target.is_dir():
+            raise InputError(f"{target}: named like a picture; of several photos, --attention_map takes a folder")
         table = arguments.json or arguments.csv or "-"
         if Path(table).suffix.lower() in SUFFIXES:
             raise InputError(

@@ -372,6 +372,13 @@ def test_a_picture_format_that_does_not_exist(model, fails, tmp_path):
     assert "no format of pictures" in fails(inference, "--model", model, "--attention_map", tmp_path / "out.xyz")
 
 
+def test_of_several_photos_no_folder_is_made_that_is_named_like_a_picture(model, fails, save_photo, tmp_path):
+    save_photo("photos/a.jpg")
+    photos = ("--image_path", tmp_path / "photos", "--attention_map", tmp_path / "out.png")
+    assert "takes a folder" in fails(inference, "--model", model, *photos)
+    assert not (tmp_path / "out.png").exists()
+
+
 def test_imagenet_weights_without_network_end_in_one_line(tiny, fails, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tiny / "keras"))
     monkeypatch.setattr("utils.encoders._DOWNLOAD_TIMEOUT", 3)
