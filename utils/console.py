@@ -92,7 +92,6 @@ def add_dataset_flags(group, names):
         "--dataset",
         choices=sorted(names),
         nargs="+",
-        default=["shapes"],
         help="one or several (default: shapes, the embedded sample; custom: your own photos)",
     )
     group.add_argument("--data_dir", type=Path, nargs="+", help="the folder of each (default: data/DATASET)")
@@ -100,7 +99,10 @@ def add_dataset_flags(group, names):
 
 def name_datasets(parser, parsed):
     """Check --dataset and --data_dir; names are joined by "+", and the folder of one dataset is no list."""
-    names, folders = parsed.dataset, parsed.data_dir or [Path("data") / name for name in parsed.dataset]
+    if parsed.data_dir and not parsed.dataset:
+        parser.error("--data_dir: say with --dataset what is in it, custom if they are your own photos")
+    names = parsed.dataset or ["shapes"]
+    folders = parsed.data_dir or [Path("data") / name for name in names]
     if len(set(names)) < len(names):
         parser.error(f"--dataset {' '.join(names)}: each dataset once")
     if len(folders) != len(names):
