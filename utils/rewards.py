@@ -32,9 +32,9 @@ class CaptionReward:
         if self._meteor_weight:
             for photo, (truths, written) in enumerate(zip(references, captions)):
                 truths = [_words(truth) for truth in truths if truth[0] != PAD]
-                for number, caption in enumerate(written):
+                for number, caption in enumerate(map(_words, written)):
                     # As METEOR does, against the reference that is most like it.
-                    best = max((meteor(_words(caption), truth) for truth in truths), default=0.0)
+                    best = max((meteor(caption, truth) for truth in truths), default=0.0)
                     rewards[photo, number] += self._meteor_weight * best
         return rewards
 
