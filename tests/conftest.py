@@ -76,6 +76,21 @@ def command(monkeypatch, capfd):
 
 
 @pytest.fixture
+def fails(command):
+    """A function that runs a script, and checks that it ends with one clear line and status 2."""
+
+    def call(script, *arguments):
+        status, _, error = command(script, *arguments)
+        lines = error.strip().splitlines()
+        assert status == 2
+        assert [line for line in lines if line.startswith("error: ")] == lines[-1:]
+        assert "Traceback" not in error
+        return lines[-1]
+
+    return call
+
+
+@pytest.fixture
 def save_photo(tmp_path):
     """A function that writes a random photo and returns its path."""
 

@@ -21,21 +21,6 @@ from utils.training import Trainer
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture
-def fails(command):
-    """A function that runs a script, and checks that it ends with one clear line and status 2."""
-
-    def call(script, *arguments):
-        status, _, error = command(script, *arguments)
-        lines = error.strip().splitlines()
-        assert status == 2
-        assert [line for line in lines if line.startswith("error: ")] == lines[-1:]
-        assert "Traceback" not in error
-        return lines[-1]
-
-    return call
-
-
 @pytest.fixture(autouse=True)
 def _without_java(monkeypatch):
     """A machine without Java, whose start takes seconds."""

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from utils.compact import is_compact, load_compact
 from utils.errors import InputError
 from utils.hardware import bfloat16_is_faster
 
@@ -31,6 +32,7 @@ class Architecture:
         dense: whether the time goes into dense matrix products, where bfloat16
             pays; depthwise convolutions are slower in it on CPUs.
         options: further arguments of the constructor.
+        scenes: the file, in this repository, of weights that `pretrain.py` trained on drawn scenes.
     """
 
     application: str
@@ -41,6 +43,7 @@ class Architecture:
     general: str
     dense: bool = True
     options: tuple = ()
+    scenes: str | None = None
 
     @property
     def weights_url(self):
@@ -56,6 +59,7 @@ ARCHITECTURES = {
         weights_file="vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
         weights_md5="6d6bbae143d832006294945121d1f1fc",
         general="block3_pool",
+        scenes="models/vgg16/encoder.h5",
     ),
     "vgg19": Architecture(
         application="vgg19",
@@ -133,6 +137,15 @@ def _imagenet_file(name):
     return path
 
 
+def _scenes_file(name):
+    """The file of weights that drawn scenes trained, or an InputError where there is none for an encoder."""
+    scenes = ARCHITECTURES[name].scenes
+    if scenes is None:
+        with_them = ", ".join(each for each, architecture in ARCHITECTURES.items() if architecture.scenes)
+        raise InputError(f"no weights trained on scenes for {name}, only for {with_them}; pretrain.py makes them")
+    return Path(__file__).parents[1] / scenes
+
+
 def _one_line(error, length=120):
     return " ".join(str(error).split())[:length]
 
@@ -149,9 +162,14 @@ def _randomise(network, seed):
 def _load_file(network, path):
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file; --encoder_weights takes imagenet, random or a .h5 file of weights")
+        raise InputError(
+            f"{path}: no such file; --encoder_weights takes imagenet, scenes, random or an .h5 file of weights"
+        )
     try:
-        network.load_weights(path)
+        if is_compact(path):
+            load_compact(network, path)
+        else:
+            network.load_weights(path)
     except Exception as error:  # h5py and Keras raise many kinds for a wrong file
         raise InputError(f"{path}: not weights of this encoder without its top ({_one_line(error)})") from None
 
@@ -161,9 +179,9 @@ class Encoder:
 
     Args:
         name: a key of `ARCHITECTURES`.
-        weights: "imagenet", "random" or the path of an .h5 file in Keras's
-            layout (`…_notop.h5` or `.weights.h5`); None for "trained" ones,
-            which `load_trained` then puts in place.
+        weights: "imagenet", "scenes", "random" or the path of an .h5 file, of
+            `pretrain.py` or in Keras's layout (`…_notop.h5` or `.weights.h5`);
+            None for "trained" ones, which `load_trained` then puts in place.
         image_size: side of the square photos in pixels.
         layer: output layer; the architecture's default if None.
         pool: side of the squares of regions of which the maximum is kept; 1 keeps all.
@@ -186,13 +204,13 @@ class Encoder:
         self.weights = "trained" if weights is None else str(weights)
         self.layer, self.mirror = layer or architecture.layer, mirror
         module = getattr(keras.applications, architecture.application)
-        self._preprocess = module.preprocess_input
+        self.preprocess = module.preprocess_input
         if precision is None:
             precision = "bfloat16" if architecture.dense and bfloat16_is_faster() else "float32"
         self.precision = precision
 
         # Before the network is built, so that a missing file is told at once.
-        file = _imagenet_file(name) if self.weights == "imagenet" else self.weights
+        file = {"imagenet": _imagenet_file, "scenes": _scenes_file}.get(self.weights, lambda name: self.weights)(name)
         before = keras.config.dtype_policy()
         # Mixed: the variables, and so the fingerprint, stay in float32.
         keras.config.set_dtype_policy(precision if precision == "float32" else f"mixed_{precision}")
@@ -205,8 +223,6 @@ class Encoder:
             )
         finally:
             keras.config.set_dtype_policy(before)
-        if weights is not None and self.weights != "random":
-            _load_file(network, file)
         try:
             output = network.get_layer(self.layer).output
         except ValueError:
@@ -218,6 +234,9 @@ class Encoder:
         self.network = keras.Model(network.input, output, name=name)
         if self.weights == "random":
             _randomise(self.network, seed)
+        elif weights is not None:
+            # Keras's files hold all layers, ours those that were trained.
+            _load_file(self.network if is_compact(file) else network, file)
         self.rows, self.columns, self.channels = output.shape[1:]
         self._encode = tf.function(self.regions, autograph=False, reduce_retracing=True)
 
@@ -226,7 +245,7 @@ class Encoder:
 
         Batch normalisation keeps to its statistics, in training too.
         """
-        inputs = self._preprocess(tf.cast(pixels, "float32"))
+        inputs = self.preprocess(tf.cast(pixels, "float32"))
         regions = tf.cast(self.network(inputs, training=False), "float32")
         return tf.reshape(regions, (-1, self.rows * self.columns, self.channels))
 
@@ -253,7 +272,7 @@ class Encoder:
         return twin
 
     def load_trained(self, file):
-        """Take the weights that `network.save_weights` of such an encoder wrote.
+        """Take the weights that `network.save_weights` of such an encoder or `save_compact` wrote.
 
         Raises:
             InputError: the file is not there, or is of another encoder.

@@ -2,12 +2,14 @@
 
 import importlib.util
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from utils.errors import ImageError, InputError
+from utils.progress import silent
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"})
 
@@ -80,6 +82,27 @@ def open_photo(path, at_least=1024):
     # Pillow's decoders raise whatever they meet in a damaged file.
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, MemoryError) as error:
         raise ImageError(f"{path}: damaged image ({' '.join(str(error).split()) or type(error).__name__})") from None
+
+
+def find_unreadable(paths, progress=silent):
+    """The files that are no photos that can be read: a dict from path to ImageError.
+
+    Args:
+        paths: files.
+        progress: called as tqdm is.
+    """
+    bad = {}
+
+    def check(path):
+        try:
+            open_photo(path, at_least=1)  # decoded as small as can be
+        except ImageError as error:
+            bad[path] = error
+
+    with ThreadPoolExecutor() as pool, progress(total=len(paths), unit="photo", desc="reading") as bar:
+        for _ in pool.map(check, paths):
+            bar.update()
+    return bad
 
 
 def to_pixels(image, size):

@@ -17,6 +17,7 @@ from IPython.display import HTML, Image, display
 from utils.captioner import Captioner
 from utils.errors import InputError
 from utils.images import open_photo, sample_photo
+from utils.run_folder import RUN_FILE
 from utils.sources import find_sources
 
 # Longer side of the small photos beside captions, in pixels.
@@ -42,12 +43,12 @@ def tell_errors_in_a_line():
 
 def is_trained(output_dir):
     """Whether a finished model is in a folder, so that running all cells again need not train."""
-    return (Path(output_dir) / "config.json").exists() and not (Path(output_dir) / "run.json").exists()
+    return (Path(output_dir) / "config.json").exists() and not (Path(output_dir) / RUN_FILE).exists()
 
 
 def resume_flags(output_dir):
     """The flags of train.py that go on with a run that a disconnect ended."""
-    return ["--resume"] if (Path(output_dir) / "run.json").exists() else []
+    return ["--resume"] if (Path(output_dir) / RUN_FILE).exists() else []
 
 
 class LiveView(keras.callbacks.Callback):

@@ -3,14 +3,12 @@
 import csv
 import json
 import os
-import shutil
 import time
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-from utils import plots
+from utils import plots, run_folder
 from utils.batches import PhotoSource, RegionSource
 from utils.captioner import Captioner
 from utils.card import write_card
@@ -18,19 +16,16 @@ from utils.checkpoint import read_progress
 from utils.datasets import load_dataset
 from utils.distribution import open_distribution
 from utils.encoders import Encoder
-from utils.errors import ImageError, InputError
+from utils.errors import InputError
 from utils.features import RegionCache, shard_of
 from utils.hardware import matmul_rate
-from utils.images import open_photo
+from utils.images import find_unreadable
 from utils.progress import silent
 from utils.tokenizer import Tokenizer
 from utils.training import Trainer
 
 # The encoder after the tagging stage; lies in a model folder only while it is being trained.
 _TAGGED_ENCODER = "tagged_encoder.weights.h5"
-
-# Room for checkpoint, model and pictures; asked for before the work starts.
-_OUTPUT_BYTES = 500_000_000
 
 
 def train(
@@ -88,7 +83,7 @@ def _train(
     """`train` on devices that are connected."""
     settings = {"dataset": dataset, "seed": seed, "recipe": asdict(recipe)}
     if distribution.chief:
-        _check_output(folder, settings, overwrite, resume)
+        run_folder.check(folder, settings, overwrite, resume)
     table = load_dataset(dataset, data_dir, seed)
     for note in table.notes:
         say(note)
@@ -102,12 +97,12 @@ def _train(
     if recipe.encoder_weights == "random":
         say(f"{encoder.name} has random weights: it has never seen a photo, which suffices for drawn scenes only")
     if distribution.chief:
-        _claim_output(folder, settings, resume)
+        run_folder.claim(folder, settings, resume)
     stages = recipe.stages()
     if stages[0].tagging:
         splits = leave_out_unreadable(splits, say, progress)
     _check_workers(distribution, folder, settings)
-    begun = read_progress(folder / "checkpoint.npz") or {"stage": None, "precision": None, "history": []}
+    begun = read_progress(folder / run_folder.CHECKPOINT_FILE) or {"stage": None, "precision": None, "history": []}
     history, precision = begun["history"], begun["precision"]
     for stage in stages[next((n for n, stage in enumerate(stages) if stage.name == begun["stage"]), 0) :]:
         start = None
@@ -137,7 +132,7 @@ def _train(
         return None
     captioner = Captioner.from_folder(folder)
     write_card(folder, captioner, history, {split: len(photos) for split, photos in splits.items()})
-    for name in (_TAGGED_ENCODER, "run.json", "checkpoint.npz"):
+    for name in (_TAGGED_ENCODER, run_folder.RUN_FILE, run_folder.CHECKPOINT_FILE):
         (folder / name).unlink(missing_ok=True)
     return captioner
 
@@ -146,7 +141,7 @@ def _check_workers(distribution, folder, settings):
     """Make sure that the workers were started with the same flags, and read and write the same folder."""
     distribution.check_same(flags=settings)
     # The chief has claimed the folder before it answers, so its file must be seen by now.
-    run_file = folder / "run.json"
+    run_file = folder / run_folder.RUN_FILE
     distribution.check_same(output_dir=run_file.stat().st_mtime_ns if run_file.exists() else None)
 
 
@@ -203,19 +198,8 @@ def _millions(model):
 
 def leave_out_unreadable(splits, say, progress):
     """The splits, lists of Photo, without photos whose files cannot be read; says which."""
-    photos = [photo for split in splits.values() for photo in split]
-    bad = {}
-
-    def check(photo):
-        try:
-            open_photo(photo.path, at_least=1)  # decoded as small as can be
-        except ImageError as error:
-            bad[photo.id] = error
-
-    with ThreadPoolExecutor() as pool, progress(total=len(photos), unit="photo", desc="reading") as bar:
-        for _ in pool.map(check, photos):
-            bar.update()
-    return _keep_readable(splits, bad, lambda photo: photo.id not in bad, say)
+    bad = find_unreadable([photo.path for split in splits.values() for photo in split], progress)
+    return _keep_readable(splits, bad, lambda photo: photo.path not in bad, say)
 
 
 def cache_regions(cache, splits, say, progress):
@@ -281,42 +265,6 @@ def extract_part(part, dataset, data_dir, cache_dir, recipe, seed=0, say=lambda 
     if photos:
         cache_regions(cache, {f"part {part[0]}": photos}, say, progress)
     say(f"{len(cache)} photos are in {cache.folder}")
-
-
-def _check_output(folder, settings, overwrite, resume):
-    """Never lose a model or a run that someone may want."""
-    run_file = folder / "run.json"
-    if resume:
-        try:
-            begun = json.loads(run_file.read_text())
-        except FileNotFoundError:
-            raise InputError(f"{folder}: no interrupted run to resume; leave --resume out") from None
-        except ValueError:
-            raise InputError(f"{run_file}: damaged; train anew with --overwrite") from None
-        flat = [{"dataset": s["dataset"], "seed": s["seed"], **s["recipe"]} for s in (begun, settings)]
-        different = ", ".join(f"{key} {flat[0].get(key)}" for key in flat[1] if flat[0].get(key) != flat[1][key])
-        if different:
-            raise InputError(f"{folder}: the run was begun with {different}; give the same flags to resume it")
-    elif not overwrite and run_file.exists():
-        raise InputError(f"{folder}: holds an interrupted run; --resume goes on with it, --overwrite begins anew")
-    elif not overwrite and (folder / "config.json").exists():
-        raise InputError(f"{folder}: holds a model; give another --output_dir, or --overwrite to replace it")
-
-
-def _claim_output(folder, settings, resume):
-    """Make the folder and note in it what is being trained."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not resume:
-            (folder / "checkpoint.npz").unlink(missing_ok=True)
-            (folder / "run.json").write_text(json.dumps(settings, indent=2) + "\n")
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another --output_dir") from None
-    free = shutil.disk_usage(folder).free
-    if free < _OUTPUT_BYTES:
-        raise InputError(
-            f"{folder}: {free / 1e6:.0f} MB are free, training needs {_OUTPUT_BYTES / 1e6:.0f} MB; make room"
-        )
 
 
 def _write_history(folder, history):

@@ -60,9 +60,9 @@ class Scene:
     objects: tuple
 
 
-def _corners(shape, centre, radius, angle):
-    """The outline of a shape as points."""
-    points = {"square": 4, "triangle": 3, "star": 10}[shape]
+def corners(shape, centre, radius, angle):
+    """The outline of a shape that has corners, as points; `radius` reaches from the centre to the outermost ones."""
+    points = {"triangle": 3, "square": 4, "pentagon": 5, "star": 10}[shape]
     turns = [angle + 2 * math.pi * i / points for i in range(points)]
     reach = [radius if shape != "star" or i % 2 == 0 else 0.42 * radius for i in range(points)]
     return [(centre[0] + r * math.sin(t), centre[1] - r * math.cos(t)) for r, t in zip(reach, turns)]
@@ -79,10 +79,9 @@ def _draw(objects, generator):
         if shape == "circle":
             draw.ellipse([v * scale for v in (x - radius, y - radius, x + radius, y + radius)], fill=fill)
         else:
-            corners = _corners(
-                shape, (x, y), radius, generator.uniform(-0.25, 0.25) + (math.pi / 4 if shape == "square" else 0)
-            )
-            draw.polygon([(px * scale, py * scale) for px, py in corners], fill=fill)
+            angle = generator.uniform(-0.25, 0.25) + (math.pi / 4 if shape == "square" else 0)
+            points = corners(shape, (x, y), radius, angle)
+            draw.polygon([(px * scale, py * scale) for px, py in points], fill=fill)
     image = image.resize((SIZE, SIZE), Image.Resampling.BOX)
     noise = generator.normal(0, 4, (SIZE, SIZE, 3))
     return Image.fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype("uint8"))

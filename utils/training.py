@@ -18,6 +18,7 @@ from utils.losses import CaptionLoss
 from utils.optimizers import make_optimizer
 from utils.progress import silent
 from utils.rewards import CaptionReward
+from utils.run_folder import CHECKPOINT_FILE
 from utils.search import Search
 from utils.self_critical import SelfCritical
 from utils.tagging import Tagger, TagLoss, tag_precision, tag_shares
@@ -162,7 +163,7 @@ class Trainer:
         self.begun = [keras.Variable(variable, trainable=False) for variable in begun]
         # With the dropout layers' random states, the optimizer's moments and step, and its averaged weights.
         variables = [*self.model.variables, *optimizer.variables, *self.begun]
-        self.checkpoint = Checkpoint(Path(folder) / "checkpoint.npz", variables)
+        self.checkpoint = Checkpoint(Path(folder) / CHECKPOINT_FILE, variables)
         self.progress = {
             "stage": stage.name,
             "precision": precision,

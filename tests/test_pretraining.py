@@ -1,0 +1,201 @@
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pretrain
+from utils import encoders
+from utils.compact import save_compact
+from utils.encoders import Encoder
+from utils.errors import InputError
+from utils.labelled_scenes import ALL_SHAPES, COLOUR_LABELS, SHAPE_LABELS, draw_labelled
+from utils.normalised import fold, normalised_twin
+from utils.pretraining import Pretraining
+from utils.scene_labels import SceneLabels
+from utils.shapes import COLOURS, UNSEEN_PAIRS
+from utils.teacher import TeacherRegions
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    """Pixels, shares of shapes, shares of colours and boxes of a hundred scenes."""
+    generator = np.random.default_rng(0)
+    pixels, labels = (np.stack(arrays) for arrays in zip(*(draw_labelled(generator, 112, 7, 7) for _ in range(100))))
+    return pixels, *np.split(labels, [SHAPE_LABELS, SHAPE_LABELS + COLOUR_LABELS], axis=-1)
+
+
+def test_labels_tell_the_colour_that_is_seen(scenes):
+    pixels, _, colours, _ = scenes
+    means = pixels.reshape(100, 7, 16, 7, 16, 3).mean(axis=(2, 4))
+    for number, value in enumerate(COLOURS.values(), start=1):
+        seen = means[colours[..., number] == 1]
+        assert len(seen) > 5
+        assert np.abs(seen - value).mean() < 25
+
+
+def test_labels_tell_where_an_object_is(scenes):
+    _, shapes, colours, boxes = scenes
+    np.testing.assert_allclose(shapes.sum(-1), 1, atol=1e-5)
+    np.testing.assert_allclose(colours.sum(-1), 1, atol=1e-5)
+    covered = shapes[..., 0] < 1
+    left, top, right, bottom = np.moveaxis(boxes, -1, 0)
+    row, column = np.arange(7)[None, :, None], np.arange(7)[None, None, :]
+    meets = (left < (column + 1) / 7) & (right > column / 7) & (top < (row + 1) / 7) & (bottom > row / 7)
+    assert meets[covered].all()
+    assert not boxes[~covered].any()
+
+
+def test_no_scene_shows_a_pair_that_the_sample_holds_back():
+    generator = np.random.default_rng(1)
+    names = list(COLOURS)
+    for _ in range(300):
+        _, labels = draw_labelled(generator, 32, 4, 4)
+        shapes, colours = labels[..., 1:SHAPE_LABELS], labels[..., SHAPE_LABELS + 1 : -4]
+        for colour, shape in UNSEEN_PAIRS:
+            both = np.minimum(colours[..., names.index(colour)], shapes[..., ALL_SHAPES.index(shape)])
+            alone = (colours > 0).sum(-1) == 1
+            assert not both[alone].any()
+
+
+def test_a_folded_network_does_what_its_normalised_twin_learnt(tiny_encoder):
+    encoder = tiny_encoder.copy()
+    twin = normalised_twin(encoder.network)
+    generator = np.random.default_rng(0)
+    inputs = generator.normal(0, 60, (4, 32, 32, 3)).astype("float32")
+    for variable in twin.weights:  # as after training, not the 0s and 1s of the start
+        if variable.ndim == 1:
+            variable.assign(generator.uniform(0.5, 2, variable.shape))
+    fold(twin, encoder.network)
+    expected = np.asarray(twin(inputs, training=False))
+    assert expected.std() > 0
+    np.testing.assert_allclose(encoder.network(inputs), expected, rtol=1e-4, atol=1e-4 * expected.max())
+    assert [type(layer).__name__ for layer in twin.layers].count("BatchNormalization") == 2
+
+
+@pytest.mark.parametrize("name", ["vgg16", "mobilenet"])
+def test_compact_weights_are_near_the_originals_in_a_quarter_of_the_bytes(tmp_path, name):
+    layer = {"vgg16": "block3_conv1", "mobilenet": "conv_pw_5_relu"}[name]
+    encoder = Encoder(name, "random", 32, layer)
+    path = tmp_path / "encoder.h5"
+    save_compact(encoder.network, path)
+    matrices = [w for w in encoder.network.get_weights() if w.ndim > 1]
+    assert path.stat().st_size < 0.3 * sum(w.nbytes for w in encoder.network.get_weights()) + 100_000
+    other = Encoder(name, "random", 32, layer, seed=1)
+    other.load_trained(path)
+    for before, after in zip(matrices, [w for w in other.network.get_weights() if w.ndim > 1]):
+        # Half of a 127th of the largest weight, of those of the channel or of all.
+        assert np.abs(before - after).max() <= np.abs(before).max() / 253
+    again = Encoder(name, "random", 32, layer, seed=2)
+    again.load_trained(path)
+    assert again.fingerprint == other.fingerprint != encoder.fingerprint
+
+
+def test_compact_weights_of_another_network_are_an_error(tmp_path, tiny_encoder):
+    save_compact(tiny_encoder.network, tmp_path / "encoder.h5")
+    with pytest.raises(InputError, match="not weights of this encoder"):
+        Encoder("vgg16", tmp_path / "encoder.h5", image_size=32)
+
+
+@pytest.fixture(autouse=True)
+def _brief(monkeypatch):
+    monkeypatch.setattr("utils.pretraining._VALIDATION", 32)
+
+
+def test_an_encoder_learns_what_stands_where(tiny_encoder, tmp_path):
+    """The first block of VGG16 sees colours, so that it can tell ground from object by colour."""
+    encoder = tiny_encoder.copy()
+    labels = SceneLabels(32, encoder.rows, encoder.columns)
+    rows = []
+    Pretraining(encoder, [labels], [1.0], tmp_path, steps=80, batch_size=8, learning_rate=1e-2).fit(10, rows.append)
+    assert [row["step"] for row in rows] == [80]
+    assert rows[0]["colour_accuracy"] > 0.5  # of ten labels
+    with open(tmp_path / "history.csv") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["colour_accuracy"]) == rows[0]["colour_accuracy"]
+    # What is written is what was learnt.
+    written = tiny_encoder.copy()
+    written.load_trained(tmp_path / "encoder.h5")
+    pixels = labels.batch(np.random.default_rng(0), 2)[0]
+    learnt = encoder.encode(pixels)
+    np.testing.assert_allclose(written.encode(pixels), learnt, atol=0.02 * learnt.max())
+
+
+def test_a_killed_run_ends_with_the_weights_it_would_have_had(tiny_encoder, tmp_path):
+    def make(folder):
+        folder.mkdir(exist_ok=True)
+        encoder = tiny_encoder.copy()
+        labels = SceneLabels(32, encoder.rows, encoder.columns)
+        return Pretraining(encoder, [labels], [1.0], folder, steps=4, batch_size=4)
+
+    def kill(row):
+        if row["step"] == 2:
+            raise KeyboardInterrupt
+
+    whole, killed = make(tmp_path / "whole"), make(tmp_path / "killed")
+    whole.fit(0.0)
+    with pytest.raises(KeyboardInterrupt):
+        killed.fit(0.0, kill)
+    resumed = make(tmp_path / "killed")
+    resumed.resume()
+    resumed.fit(0.0)
+    assert [row["step"] for row in resumed.progress["history"]] == [1, 2, 3, 4]
+    for one, other in zip(whole.encoder.network.get_weights(), resumed.encoder.network.get_weights()):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_a_teacher_and_its_student_see_the_same_part_of_a_photo(tiny_encoder, save_photo):
+    photos = [save_photo(f"{n}.png") for n in range(3)]
+    lesson = TeacherRegions(tiny_encoder, tiny_encoder, photos, photos)
+    pixels, targets = lesson.batch(np.random.default_rng(0), 5)
+    regions = tiny_encoder.encode(pixels).reshape(targets.shape)
+    assert lesson.measure(targets, targets) == {"explained_variance": 1.0}
+    one, other = (np.corrcoef(regions[i].ravel(), targets[j].ravel())[0, 1] for i, j in ((0, 0), (0, 1)))
+    assert one > other
+    # The same photos come varied in other ways each time.
+    assert not np.array_equal(pixels, lesson.batch(np.random.default_rng(1), 5)[0])
+
+
+def test_a_teacher_with_another_grid_is_an_error(tiny_encoder, save_photo):
+    photos = [save_photo("a.png")]
+    with pytest.raises(InputError, match="choose another --image_size"):
+        TeacherRegions(tiny_encoder, Encoder("vgg16", "random", 32, "block2_pool"), photos, photos)
+
+
+@pytest.fixture
+def shallow(monkeypatch, tmp_path):
+    """VGG16 as shallow as can be, in an empty folder."""
+    for name in ("vgg16", "vgg19"):
+        architecture = replace(encoders.ARCHITECTURES[name], layer="block1_pool", general="block1_conv1")
+        monkeypatch.setitem(encoders.ARCHITECTURES, name, architecture)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_from_drawn_scenes_to_weights_that_train_py_takes(shallow, command, fails):
+    flags = ("--image_size", "32", "--steps", "2", "--batch_size", "4", "--report_minutes", "0.01")
+    status, output, error = command(pretrain, *flags)
+    assert status == 0, error
+    assert "step 2" in output
+    assert "colour accuracy" in output
+    assert sorted(path.name for path in Path("models/vgg16").iterdir()) == ["encoder.h5", "history.csv"]
+    assert "holds a model" in fails(pretrain, *flags)
+    assert "no interrupted run" in fails(pretrain, *flags, "--resume")
+    encoder = Encoder("vgg16", "models/vgg16/encoder.h5", 32)
+    assert encoder.encode(np.zeros((1, 32, 32, 3), "uint8")).shape == (1, 256, 64)
+
+
+def test_from_a_teacher_and_a_folder_of_photos_to_weights(shallow, command, fails, save_photo, tiny_captioner):
+    for number in range(4):
+        save_photo(f"photos/{number}.png")
+    Path("photos/bad.jpg").write_text("no photo")
+    tiny_captioner.save("teacher")
+    flags = ("--image_size", "32", "--steps", "2", "--batch_size", "4", "--teacher", "teacher")
+    assert "needs photos" in fails(pretrain, *flags)
+    assert "for a --teacher" in fails(pretrain, "--photos", "photos")
+    status, output, error = command(pretrain, *flags, "--photos", "photos", "--output_dir", "student")
+    assert status == 0, error
+    assert "left out: photos/bad.jpg" in error
+    assert "explained variance" in output
+    assert "shape accuracy" in output
+    assert Path("student/encoder.h5").exists()

@@ -1,0 +1,70 @@
+"""Weights of an encoder in a quarter of the bytes: kernels with 8 bits, a scale for every output channel.
+
+Krishnamoorthi, "Quantizing deep convolutional networks for efficient
+inference", 2018, section 3: per-channel weights of 8 bits cost no accuracy.
+"""
+
+import os
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+
+# An attribute of the file, by which it is known.
+_FORMAT = "captioning 8-bit kernels 1"
+
+
+def _input_axes(layer, kernel):
+    """The axes of a kernel that are not its output channels."""
+    return tuple(range(kernel.ndim - (2 if isinstance(layer, keras.layers.DepthwiseConv2D) else 1)))
+
+
+def save_compact(network, path):
+    """Write a network's weights; kernels lose what 8 bits cannot hold, all others nothing.
+
+    Args:
+        network: a Keras model.
+        path: an .h5 file, replaced by a rename.
+    """
+    path = Path(path)
+    temporary = path.with_name(f"partial.{path.name}")
+    with h5py.File(temporary, "w") as file:
+        file.attrs["format"] = _FORMAT
+        for layer in network.layers:
+            for number, variable in enumerate(layer.get_weights()):
+                name = f"{layer.name}/{number}"
+                if variable.ndim < 2:
+                    file.create_dataset(name, data=variable.astype("float32"))
+                    continue
+                scale = np.abs(variable).max(axis=_input_axes(layer, variable), keepdims=True) / 127
+                scale = np.maximum(scale, np.finfo("float32").tiny).astype("float32")
+                levels = np.rint(variable / scale).astype("int8")
+                file.create_dataset(name, data=levels, compression="gzip").attrs["scale"] = scale
+    os.replace(temporary, path)
+
+
+def is_compact(path):
+    """Whether a file was written by `save_compact`."""
+    if not (Path(path).is_file() and h5py.is_hdf5(path)):
+        return False
+    with h5py.File(path, "r") as file:
+        return file.attrs.get("format") == _FORMAT
+
+
+def load_compact(network, path):
+    """Give a network the weights that `save_compact` wrote of it, or of one that it is the beginning of.
+
+    Raises:
+        ValueError: a layer is missing in the file or has another shape there.
+    """
+    with h5py.File(path, "r") as file:
+        for layer in network.layers:
+            weights = []
+            for number, variable in enumerate(layer.weights):
+                stored = file.get(f"{layer.name}/{number}")
+                if stored is None or stored.shape != tuple(variable.shape):
+                    raise ValueError(f"layer {layer.name} is not in it, or has another shape")
+                weights.append(stored[...] * stored.attrs["scale"] if "scale" in stored.attrs else stored[...])
+            if weights:
+                layer.set_weights(weights)
