@@ -38,7 +38,11 @@ The epoch was chosen on these photos, so other photos score a little lower.
 """
 
 
-_WEIGHTS = {"imagenet": "ImageNet weights, frozen", "trained": "trained with the decoder, weights in this folder"}
+_WEIGHTS = {
+    "imagenet": "ImageNet weights, frozen",
+    "scenes": "weights learnt from drawn scenes, frozen",
+    "trained": "trained with the decoder, weights in this folder",
+}
 
 
 def write_card(folder, captioner, history, counts, references=5):

@@ -32,7 +32,7 @@ class Architecture:
         dense: whether the time goes into dense matrix products, where bfloat16
             pays; depthwise convolutions are slower in it on CPUs.
         options: further arguments of the constructor.
-        scenes: the file, in this repository, of weights that `pretrain.py` trained on drawn scenes.
+        scenes: the file, in this repository, of weights that `pretrain.py` has learnt from drawn scenes.
     """
 
     application: str
@@ -138,11 +138,14 @@ def _imagenet_file(name):
 
 
 def _scenes_file(name):
-    """The file of weights that drawn scenes trained, or an InputError where there is none for an encoder."""
+    """The file of weights that drawn scenes trained, an InputError where an encoder has none."""
     scenes = ARCHITECTURES[name].scenes
     if scenes is None:
         with_them = ", ".join(each for each, architecture in ARCHITECTURES.items() if architecture.scenes)
-        raise InputError(f"no weights trained on scenes for {name}, only for {with_them}; pretrain.py makes them")
+        raise InputError(
+            f"there are weights learnt from scenes for {with_them} only, not for {name}: give other --encoder_weights, "
+            "or make them with pretrain.py"
+        )
     return Path(__file__).parents[1] / scenes
 
 

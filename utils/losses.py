@@ -39,6 +39,14 @@ class CaptionLoss(MeanLoss):
         """Over all words of the batch, of targets (…, length) and logits (…, length, vocabulary)."""
         real = ops.cast(targets != PAD, "float32")
         normaliser = ops.logsumexp(logits, axis=-1)
-        right = ops.squeeze(ops.take_along_axis(logits, ops.expand_dims(targets, -1), axis=-1), -1)
+        right = logits_of(targets, logits)
         smooth = (1 - self.smoothing) * right + self.smoothing * ops.mean(logits, axis=-1)
         return ops.sum(real * (normaliser - smooth)), ops.sum(real)
+
+
+def logits_of(words, logits):
+    """The logits (…) that given words (…) have among those of all words (…, vocabulary).
+
+    By a product: the gradient of a gather is added up word after word, which takes a twelfth of a training step.
+    """
+    return ops.sum(ops.one_hot(words, logits.shape[-1], dtype=logits.dtype) * logits, axis=-1)

@@ -94,8 +94,8 @@ def _train(
     encoder = Encoder(recipe.encoder, recipe.encoder_weights, recipe.image_size, recipe.layer, recipe.pool, seed)
     if recipe.finetune_encoder:
         encoder.freeze_below(recipe.finetune_encoder)  # a layer that does not exist is told now
-    if recipe.encoder_weights == "random":
-        say(f"{encoder.name} has random weights: it has never seen a photo, which suffices for drawn scenes only")
+    if dataset != "shapes" and recipe.encoder_weights in ("random", "scenes"):
+        say(f"{encoder.name} with weights of {recipe.encoder_weights} has never seen a photo: expect poor captions")
     if distribution.chief:
         run_folder.claim(folder, settings, resume)
     stages = recipe.stages()

@@ -5,6 +5,7 @@ import tensorflow as tf
 from keras import ops
 
 from utils.end_to_end import EndToEnd
+from utils.losses import logits_of
 from utils.search import never_written, sample
 from utils.tokenizer import PAD, START
 
@@ -67,6 +68,6 @@ def policy_loss(decoder, regions, words, advantage):
     starts = ops.full((*words.shape[:2], 1), START, dtype=words.dtype)
     logits = decoder((regions, ops.concatenate([starts, words[:, :, :-1]], axis=2)), training=True)
     logits = ops.where(never_written(logits.shape[-1]), -1e9, logits)
-    log_probability = ops.take_along_axis(ops.log_softmax(logits, axis=-1), words[..., None], axis=-1)[..., 0]
+    log_probability = logits_of(words, logits) - ops.logsumexp(logits, axis=-1)
     real = ops.cast(words != PAD, "float32")
     return -ops.sum(real * log_probability * advantage[..., None]) / ops.maximum(ops.sum(real), 1.0)
