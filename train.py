@@ -27,7 +27,9 @@ def parse_arguments(arguments=None):
     data.add_argument("--min_word_count", type=console.number(int, 1), help="rarer words are not learnt")
     encoder = parser.add_argument_group("encoder")
     encoder.add_argument("--encoder", help="vgg16, vgg19, mobilenet or resnet50 (default: vgg16)")
-    encoder.add_argument("--encoder_weights", help="imagenet, scenes, random, or an .h5 file, of pretrain.py or in Keras's layout")
+    encoder.add_argument(
+        "--encoder_weights", help="imagenet, scenes, random, or an .h5 file, of pretrain.py or in Keras's layout"
+    )
     encoder.add_argument(
         "--finetune_encoder",
         metavar="LAYER",

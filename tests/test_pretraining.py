@@ -10,11 +10,12 @@ from utils import encoders
 from utils.compact import save_compact
 from utils.encoders import Encoder
 from utils.errors import InputError
+from utils.images import load_pixels
 from utils.labelled_scenes import ALL_SHAPES, COLOUR_LABELS, SHAPE_LABELS, draw_labelled
 from utils.normalised import fold, normalised_twin
 from utils.pretraining import Pretraining
 from utils.scene_labels import SceneLabels
-from utils.shapes import COLOURS, UNSEEN_PAIRS
+from utils.shapes import COLOURS, SHAPES, SIZE, UNSEEN_PAIRS, load_scenes
 from utils.teacher import TeacherRegions
 
 
@@ -199,3 +200,26 @@ def test_from_a_teacher_and_a_folder_of_photos_to_weights(shallow, command, fail
     assert "explained variance" in output
     assert "shape accuracy" in output
     assert Path("student/encoder.h5").exists()
+
+
+def test_the_committed_weights_tell_the_shape_in_colours_it_never_had(tmp_path):
+    """A linear layer on the regions suffices, and learns nothing of the pairs that the sample holds back."""
+    encoder = Encoder("vgg16", "scenes", SIZE)
+    scenes = load_scenes(tmp_path, counts={"train": 120, "unseen": 40})
+    pixels = np.stack([load_pixels(scene.path, SIZE) for scene in scenes])
+    grid = np.concatenate([encoder.encode(pixels[i : i + 16]) for i in range(0, len(pixels), 16)])
+    grid = grid.reshape(len(pixels), encoder.rows, encoder.columns, -1)
+    found = {"train": ([], []), "unseen": ([], [])}
+    for scene, regions in zip(scenes, grid):
+        for thing in scene.objects:
+            if scene.split == "train" or (thing.colour, thing.shape) in UNSEEN_PAIRS:
+                left, top, right, bottom = thing.box
+                row, column = int((top + bottom) / 2 * encoder.rows), int((left + right) / 2 * encoder.columns)
+                found[scene.split][0].append(regions[row, column])
+                found[scene.split][1].append(SHAPES.index(thing.shape))
+    (inputs, shapes), (new_inputs, new_shapes) = (map(np.array, pair) for pair in found.values())
+    mean, deviation = inputs.mean(axis=0), inputs.std(axis=0) + 0.1 * inputs.std()
+    inputs, new_inputs = (inputs - mean) / deviation, (new_inputs - mean) / deviation
+    ridge = inputs.T @ inputs + 30 * np.eye(inputs.shape[1])
+    weights = np.linalg.solve(ridge, inputs.T @ (np.eye(len(SHAPES))[shapes] - 0.25))
+    assert ((new_inputs @ weights).argmax(axis=1) == new_shapes).mean() > 0.9
