@@ -7,6 +7,11 @@ from utils.decoder import AttentionDecoder
 from utils.tokenizer import PAD, START
 
 
+@pytest.fixture(params=[False, True], ids=["", "grounded"])
+def decoder(request):
+    return make_decoder(grounded=request.param)
+
+
 @pytest.fixture
 def batch():
     generator = np.random.default_rng(3)
@@ -56,7 +61,7 @@ def test_dropout_acts_in_training_only(batch):
 
 
 def test_mixed_precision_gives_float32_logits_near_float32_ones(decoder, batch):
-    mixed = make_decoder(dtype="mixed_bfloat16")
+    mixed = make_decoder(dtype="mixed_bfloat16", grounded=decoder.grounded)
     logits = mixed(batch)
     assert logits.dtype == "float32"
     np.testing.assert_allclose(logits, decoder(batch), atol=0.3)
@@ -64,7 +69,7 @@ def test_mixed_precision_gives_float32_logits_near_float32_ones(decoder, batch):
 
 def test_weights_survive_a_file(tmp_path, decoder, batch):
     decoder.save_weights(tmp_path / "decoder.weights.h5")
-    other = AttentionDecoder(9, units=8, attention_units=5, embedding_size=4)
+    other = AttentionDecoder(9, units=8, attention_units=5, embedding_size=4, grounded=decoder.grounded)
     other.build((None, None, 6))
     other.load_weights(tmp_path / "decoder.weights.h5")
     assert np.array_equal(other(batch), decoder(batch))
@@ -73,3 +78,21 @@ def test_weights_survive_a_file(tmp_path, decoder, batch):
 def test_configuration_round_trip(decoder):
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(decoder))
     assert copy.get_config() == decoder.get_config()
+
+
+def test_what_a_grounded_decoder_says_depends_on_regions_through_attention_alone(batch):
+    regions, _ = batch
+    for grounded in (False, True):
+        decoder = make_decoder(grounded=grounded)
+        state = decoder.initial_state(decoder.remember(regions), 1)
+        assert np.allclose(state.hidden[0], state.hidden[1]) is grounded
+
+
+def test_a_grounded_decoder_mostly_learns_without_the_last_word(batch):
+    decoder = make_decoder(grounded=True, dropout=0.0)
+    words = np.full((2, 100, 1), 5)
+    logits = np.array(decoder((batch[0], words), training=True))[0, :, 0].round(3)
+    # The word as a whole is there or not, so equal captions get one of two answers.
+    _, counts = np.unique(logits, axis=0, return_counts=True)
+    assert len(counts) == 2
+    assert 50 < counts.max() < 90

@@ -17,11 +17,12 @@ class BahdanauAttention(keras.layers.Layer):
 
     Args:
         units: width of the hidden layer that compares query and region.
+        sharpness: the energies are multiplied by it, so that weights part sooner in training.
     """
 
-    def __init__(self, units, **kwargs):
+    def __init__(self, units, sharpness=1.0, **kwargs):
         super().__init__(**kwargs)
-        self.units = units
+        self.units, self.sharpness = units, sharpness
         self.key_projection = keras.layers.Dense(units, use_bias=False, name="key_projection", dtype=self.dtype_policy)
         self.query_projection = keras.layers.Dense(units, name="query_projection", dtype=self.dtype_policy)
 
@@ -51,8 +52,8 @@ class BahdanauAttention(keras.layers.Layer):
         hidden = ops.tanh(ops.expand_dims(keys, 1) + ops.expand_dims(self.query_projection(query), 2))
         energies = ops.squeeze(ops.matmul(hidden, ops.cast(self.energy, hidden.dtype)), -1)
         # The softmax stays in float32 under mixed precision, so that a map sums to 1.
-        weights = ops.softmax(ops.cast(energies, "float32"), axis=-1)
+        weights = ops.softmax(self.sharpness * ops.cast(energies, "float32"), axis=-1)
         return ops.matmul(ops.cast(weights, values.dtype), values), weights
 
     def get_config(self):
-        return {**super().get_config(), "units": self.units}
+        return {**super().get_config(), "units": self.units, "sharpness": self.sharpness}

@@ -14,6 +14,11 @@ Memory = namedtuple("Memory", "keys values")
 # The LSTM's hidden and cell state, (batch, captions, units) each.
 State = namedtuple("State", "hidden cell")
 
+# Of grounded decoders: how often the output does without the last word in
+# training; and what the attention's energies are multiplied by, without which it
+# is found late, after ways around it.
+_LAST_WORD_DROPOUT, _SHARPNESS = 0.7, 3.0
+
 
 @keras.saving.register_keras_serializable(package="captioning")
 class AttentionDecoder(keras.Model):
@@ -32,15 +37,31 @@ class AttentionDecoder(keras.Model):
         embedding_size: width of the word embeddings.
         dropout: rate on the embedded words, the regions and the output, while
             training only.
+        grounded: words are told from what is looked at. The LSTM's state steers
+            attention and gate, but neither begins with the mean region nor
+            reaches the output; and the output mostly does without the last word
+            while training. So "square" is not ruled out because no square was
+            red in training, as a language model would have it; but where words
+            follow from words, as in captions of photos, such a decoder is worse.
     """
 
-    def __init__(self, vocabulary_size, units=512, attention_units=512, embedding_size=256, dropout=0.5, **kwargs):
+    def __init__(
+        self,
+        vocabulary_size,
+        units=512,
+        attention_units=512,
+        embedding_size=256,
+        dropout=0.5,
+        grounded=False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.vocabulary_size = vocabulary_size
         self.units = units
         self.attention_units = attention_units
         self.embedding_size = embedding_size
         self.dropout = dropout
+        self.grounded = grounded
         policy = self.dtype_policy
         self.region_norm = keras.layers.LayerNormalization(name="region_norm", dtype=policy)
         self.region_dropout = keras.layers.Dropout(dropout, name="region_dropout", dtype=policy)
@@ -49,8 +70,15 @@ class AttentionDecoder(keras.Model):
             vocabulary_size, embedding_size, embeddings_initializer=initializer, name="embedding", dtype=policy
         )
         self.word_dropout = keras.layers.Dropout(dropout, name="word_dropout", dtype=policy)
-        self.attention = BahdanauAttention(attention_units, name="attention", dtype=policy)
-        self.initial = keras.layers.Dense(2 * units, activation="tanh", name="initial", dtype=policy)
+        # Of the last word as a whole: one rate for all its features.
+        self.last_word_dropout = keras.layers.Dropout(
+            _LAST_WORD_DROPOUT if grounded else 0.0, noise_shape=(None, None, None, 1), name="last_word_dropout",
+            dtype=policy,
+        )  # fmt: skip
+        sharpness = _SHARPNESS if grounded else 1.0
+        self.attention = BahdanauAttention(attention_units, sharpness, name="attention", dtype=policy)
+        if not grounded:
+            self.initial = keras.layers.Dense(2 * units, activation="tanh", name="initial", dtype=policy)
         self.cell = keras.layers.LSTMCell(units, name="cell", dtype=policy)
         self.output_dropout = keras.layers.Dropout(dropout, name="output_dropout", dtype=policy)
         self.output_projection = keras.layers.Dense(embedding_size, name="output_projection", dtype=policy)
@@ -65,9 +93,13 @@ class AttentionDecoder(keras.Model):
         self.attention.build((None, None, self.units), channels)
         self.gate = keras.layers.Dense(channels, activation="sigmoid", name="gate", dtype=self.dtype_policy)
         self.gate.build((None, None, self.units))
-        self.initial.build((None, channels))
+        if self.grounded:
+            self.start = self.add_weight(name="start", shape=(1, 2 * self.units), initializer="zeros")
+        else:
+            self.initial.build((None, channels))
         self.cell.build((None, self.embedding_size + channels))
-        self.output_projection.build((None, None, self.units + channels + self.embedding_size))
+        state = 0 if self.grounded else self.units
+        self.output_projection.build((None, None, state + channels + self.embedding_size))
         self.output_bias = self.add_weight(name="output_bias", shape=(self.vocabulary_size,), initializer="zeros")
         self.built = True
 
@@ -92,8 +124,12 @@ class AttentionDecoder(keras.Model):
         return Memory(self.attention.keys(values), values)
 
     def initial_state(self, memory, captions):
-        """The state before the first word, from the mean region, for `captions` captions a photo."""
-        initial = self.initial(ops.mean(memory.values, axis=1))
+        """The state before the first word for `captions` captions a photo: from its mean region, unless grounded."""
+        if self.grounded:
+            initial = ops.tanh(ops.cast(self.start, memory.values.dtype))
+            initial = ops.repeat(initial, ops.shape(memory.values)[0], axis=0)
+        else:
+            initial = self.initial(ops.mean(memory.values, axis=1))
         return State(*ops.split(ops.repeat(initial[:, None], captions, axis=1), 2, axis=-1))
 
     def _embed(self, words, training=False):
@@ -110,10 +146,12 @@ class AttentionDecoder(keras.Model):
         flat = [ops.reshape(x, (-1, x.shape[-1])) for x in (ops.concatenate([embedded, context], -1), *state)]
         _, new = self.cell(flat[0], flat[1:])
         state = State(*(ops.reshape(x, (batch, captions, self.units)) for x in new))
-        return ops.concatenate([state.hidden, context], axis=-1), state, attention
+        features = context if self.grounded else ops.concatenate([state.hidden, context], axis=-1)
+        return features, state, attention
 
     def _logits(self, features, embedded, training=False):
-        """Scores of the next word, float32, from state, context and the embedded last word."""
+        """Scores of the next word, float32, from state (unless grounded), context and the embedded last word."""
+        embedded = self.last_word_dropout(embedded, training=training)
         features = self.output_dropout(ops.concatenate([features, embedded], axis=-1), training=training)
         hidden = self.output_projection(features)
         logits = ops.matmul(hidden, ops.transpose(ops.cast(self.embedding.embeddings, hidden.dtype)))
@@ -159,5 +197,5 @@ class AttentionDecoder(keras.Model):
         return self._logits(ops.stack(features, axis=2), embedded, training=training)
 
     def get_config(self):
-        names = ("vocabulary_size", "units", "attention_units", "embedding_size", "dropout")
+        names = ("vocabulary_size", "units", "attention_units", "embedding_size", "dropout", "grounded")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -9,7 +9,7 @@ from utils.errors import InputError
 FORMAT = 1
 
 ENCODER_KEYS = {"name", "weights", "layer", "image_size", "pool", "seed", "mirror", "fingerprint"}
-DECODER_KEYS = {"units", "attention_units", "embedding_size", "dropout"}
+DECODER_KEYS = {"units", "attention_units", "embedding_size", "dropout", "grounded"}
 CONFIG_KEYS = {"format", "dataset", "encoder", "decoder", "max_words", "training"}
 
 
@@ -33,6 +33,8 @@ def read_config(folder):
         raise InputError(f"{path}: a model of format {version}, but this version reads format {FORMAT}")
     if isinstance(config.get("encoder"), dict):
         config["encoder"].setdefault("mirror", False)  # folders of before there was a choice
+    if isinstance(config.get("decoder"), dict):
+        config["decoder"].setdefault("grounded", False)
     for where, expected in (("", CONFIG_KEYS), ("encoder", ENCODER_KEYS), ("decoder", DECODER_KEYS)):
         found = config[where] if where else config
         if not isinstance(found, dict) or found.keys() != expected:

@@ -51,6 +51,7 @@ class Recipe:
     units: int = 512
     attention_units: int = 512
     embedding_size: int = 256
+    grounded: bool = False  # words are told from what is looked at, as in `AttentionDecoder`
     max_words: int = 20  # longer captions are cut
     captions_per_photo: int = 5
     dropout: float = 0.4
@@ -95,22 +96,23 @@ class Recipe:
 
 
 RECIPES = {
-    # VGG16 at random weights sees colour and outline in its middle layers, at
-    # the scale of the shapes.
+    # Regions of a layer that sees little beyond them, so that an object is to be
+    # found where it stands.
     "shapes": Recipe(
-        encoder_weights="random",
-        epochs=12,
+        encoder_weights="scenes",
+        epochs=10,
         learning_rate=2e-3,
         min_word_count=1,
         image_size=112,
-        layer="block3_pool",
+        layer="block4_conv3",
         pool=2,
-        units=128,
-        attention_units=128,
+        units=256,
+        attention_units=256,
         embedding_size=64,
+        grounded=True,
         max_words=12,
-        dropout=0.2,
-        label_smoothing=0.05,
+        dropout=0.0,
+        label_smoothing=0.1,
         patience=8,
     ),
     "flickr8k": Recipe(),

@@ -191,6 +191,7 @@ class Trainer:
             attention_units=recipe.attention_units,
             embedding_size=recipe.embedding_size,
             dropout=dropout,
+            grounded=recipe.grounded,
             dtype=policy,
         )
         if start:
