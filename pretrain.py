@@ -164,7 +164,8 @@ def main(arguments=None):
     console.say(
         f"weights  {folder / ENCODER_FILE}",
         f"history  {folder / HISTORY_FILE}",
-        f"to use   python train.py --encoder {encoder.name} --encoder_weights {folder / ENCODER_FILE}",
+        f"to use   python train.py --encoder {encoder.name} --encoder_weights {folder / ENCODER_FILE} "
+        f"--image_size {encoder.image_size}",
     )
     return 0
 

@@ -31,6 +31,11 @@ def parse_arguments(arguments=None):
         "--encoder_weights", help="imagenet, scenes, random, or an .h5 file, of pretrain.py or in Keras's layout"
     )
     encoder.add_argument(
+        "--image_size",
+        type=console.number(int, 32, 1024),
+        help="pixels a side (default: 224, the sample's scenes 112); give that of pretrain.py to its encoders",
+    )
+    encoder.add_argument(
         "--finetune_encoder",
         metavar="LAYER",
         nargs="?",
@@ -77,8 +82,8 @@ def parse_arguments(arguments=None):
 def choose_recipe(arguments):
     """The recipe of the dataset, or of the first of several, with the flags that were given."""
     names = (
-        "encoder", "encoder_weights", "finetune_encoder", "epochs", "scst_epochs", "batch_size", "learning_rate",
-        "min_word_count",
+        "encoder", "encoder_weights", "image_size", "finetune_encoder", "epochs", "scst_epochs", "batch_size",
+        "learning_rate", "min_word_count",
     )  # fmt: skip
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     if given.get("finetune_encoder") == "none":

@@ -38,6 +38,7 @@ class Recipe:
 
     encoder: str = "vgg16"
     encoder_weights: str = "imagenet"
+    image_size: int = 224
     epochs: int = 12
     batch_size: int = 32  # photos, each with its captions
     learning_rate: float = 1e-3  # at its peak
@@ -45,7 +46,6 @@ class Recipe:
     finetune_encoder: str | None = None  # the encoder's layers above this one are trained too
     scst_epochs: int = 0  # of self-critical training, at the end
 
-    image_size: int = 224
     layer: str | None = None  # of the encoder; None is its own default
     pool: int = 1  # squares of regions of which the maximum is kept
     units: int = 512
