@@ -41,8 +41,9 @@ class AttentionDecoder(keras.Model):
             attention and gate, but neither begins with the mean region nor
             reaches the output; and the output mostly does without the last word
             while training. So "square" is not ruled out because no square was
-            red in training, as a language model would have it; but where words
-            follow from words, as in captions of photos, such a decoder is worse.
+            red in training, as a language model would have it. Measured on the
+            embedded sample alone: captions of photos, whose words follow more
+            from words, may be the worse for it.
     """
 
     def __init__(

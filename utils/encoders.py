@@ -260,14 +260,22 @@ class Encoder:
         photo, mirrored = tf.split(tf.reshape(both, (-1, self.rows, self.columns, self.channels)), 2)
         return tf.reshape((photo + tf.reverse(mirrored, [2])) / 2, (-1, self.rows * self.columns, self.channels))
 
-    def copy(self, mirror=None):
-        """An Encoder of its own with the same weights; `mirror` other than this one's if given."""
+    def copy(self, mirror=None, precision=None):
+        """An Encoder of its own with the same weights; `mirror` and `precision` other than this one's if given."""
         twin = copy.copy(self)
         twin.__dict__.pop("fingerprint", None)
         twin.__dict__.pop("operations", None)
         twin.mirror = self.mirror if mirror is None else mirror
+        twin.precision = precision or self.precision
+        policy = twin.precision if twin.precision == "float32" else f"mixed_{twin.precision}"
+
+        def clone(layer):
+            # An input has a type, no policy.
+            policies = {} if isinstance(layer, keras.layers.InputLayer) else {"dtype": policy}
+            return type(layer).from_config(layer.get_config() | policies)
+
         # Only what lies below the cut, unlike a new Encoder, which draws the weights of a whole network.
-        twin.network = keras.models.clone_model(self.network)
+        twin.network = keras.models.clone_model(self.network, clone_function=clone)
         for layer in twin.network.layers:
             layer.trainable = True
         twin.network.set_weights(self.network.get_weights())

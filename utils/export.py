@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from utils.captioner import Captioner
 from utils.errors import InputError
 from utils.images import load_pixels, sample_photo
 from utils.search import UNREPEATED, forbidden_words, repeating_words
@@ -184,6 +185,7 @@ def export(captioner, form, folder, model="a model folder", overwrite=False):
         InputError: packages are missing, the folder is there or cannot be written.
     """
     check_export(form, folder, overwrite)
+    captioner = _in_float32(captioner)
     folder, encoder = Path(folder), captioner.encoder
     path = folder / FORMATS[form][0]
     try:
@@ -204,6 +206,14 @@ def export(captioner, form, folder, model="a model folder", overwrite=False):
     if tuple(captioner.tokenizer.decode(written[0])) != captioner.caption([sample_photo()], beam_size=1)[0].words:
         raise InputError(f"{path}: writes another caption than the model it was made from; do not use it")
     return path
+
+
+def _in_float32(captioner):
+    """The Captioner with an encoder that computes in float32: other runtimes have no convolutions in bfloat16."""
+    encoder = captioner.encoder.copy(precision="float32")
+    return Captioner(
+        encoder, captioner.tokenizer, captioner.decoder, captioner.max_words, captioner.dataset, captioner.training
+    )
 
 
 def check_export(form, folder, overwrite):
