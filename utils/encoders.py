@@ -153,6 +153,11 @@ def _one_line(error, length=120):
     return " ".join(str(error).split())[:length]
 
 
+def _policy(precision):
+    """Keras's dtype policy: mixed, so that the variables, and with them the fingerprint, stay in float32."""
+    return precision if precision == "float32" else f"mixed_{precision}"
+
+
 def _randomise(network, seed):
     """He et al., "Delving deep into rectifiers", 2015: normal kernels of variance 2 / fan-in."""
     for number, layer in enumerate(network.layers):
@@ -215,8 +220,7 @@ class Encoder:
         # Before the network is built, so that a missing file is told at once.
         file = {"imagenet": _imagenet_file, "scenes": _scenes_file}.get(self.weights, lambda name: self.weights)(name)
         before = keras.config.dtype_policy()
-        # Mixed: the variables, and so the fingerprint, stay in float32.
-        keras.config.set_dtype_policy(precision if precision == "float32" else f"mixed_{precision}")
+        keras.config.set_dtype_policy(_policy(precision))
         try:
             network = getattr(module, architecture.constructor)(
                 include_top=False,
@@ -267,11 +271,10 @@ class Encoder:
         twin.__dict__.pop("operations", None)
         twin.mirror = self.mirror if mirror is None else mirror
         twin.precision = precision or self.precision
-        policy = twin.precision if twin.precision == "float32" else f"mixed_{twin.precision}"
 
         def clone(layer):
             # An input has a type, no policy.
-            policies = {} if isinstance(layer, keras.layers.InputLayer) else {"dtype": policy}
+            policies = {} if isinstance(layer, keras.layers.InputLayer) else {"dtype": _policy(twin.precision)}
             return type(layer).from_config(layer.get_config() | policies)
 
         # Only what lies below the cut, unlike a new Encoder, which draws the weights of a whole network.
