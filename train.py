@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from utils import console
-from utils.recipes import RECIPES
+from utils.recipes import RECIPES, Recipe
 
 DESCRIPTION = """Train an image captioner with visual attention.
 
@@ -88,7 +88,11 @@ def choose_recipe(arguments):
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     if given.get("finetune_encoder") == "none":
         given["finetune_encoder"] = None
-    return replace(RECIPES[arguments.dataset.split("+")[0]], **given)
+    recipe = RECIPES[arguments.dataset.split("+")[0]]
+    if given.get("encoder", recipe.encoder) != recipe.encoder:
+        # The recipe's weights, layer and pooling are those of its own encoder.
+        given = {name: getattr(Recipe, name) for name in ("encoder_weights", "layer", "pool")} | given
+    return replace(recipe, **given)
 
 
 def main(arguments=None, callbacks=()):

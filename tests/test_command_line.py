@@ -385,3 +385,13 @@ def test_the_mission_command_line_is_understood():
     recipe = train.choose_recipe(arguments)
     assert (recipe.epochs, recipe.batch_size, recipe.learning_rate) == (50, 32, 0.001)
     assert arguments.output_dir == Path("models/shapes")
+
+
+def test_another_encoder_comes_with_its_own_layer_and_weights():
+    """The sample's are those of its VGG16."""
+    recipe = train.choose_recipe(train.parse_arguments(["--encoder", "mobilenet"]))
+    assert (recipe.layer, recipe.pool, recipe.encoder_weights) == (None, 1, "imagenet")
+    recipe = train.choose_recipe(train.parse_arguments(["--encoder", "mobilenet", "--encoder_weights", "random"]))
+    assert recipe.encoder_weights == "random"
+    same = train.choose_recipe(train.parse_arguments(["--encoder", "vgg16"]))
+    assert same == recipes.RECIPES["shapes"]
