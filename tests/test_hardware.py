@@ -9,17 +9,13 @@ from utils import hardware
 def rates(monkeypatch):
     """Sets the rates that are measured, in the order of the turns, again and again; nothing is remembered."""
 
-    def forget():
-        hardware._best_rates.cache_clear()
-        hardware.bfloat16_is_faster.cache_clear()
-
     def use(**rates):
-        forget()
+        hardware._best_rates.cache_clear()
         found = {dtype: itertools.cycle(values) for dtype, values in rates.items()}
         monkeypatch.setattr(hardware, "measure_matmul_rate", lambda dtype, **_: next(found[dtype]))
 
     yield use
-    forget()
+    hardware._best_rates.cache_clear()
 
 
 def test_what_else_the_machine_does_does_not_choose_the_arithmetic(rates):

@@ -38,7 +38,6 @@ def matmul_rate(dtype):
     return _best_rates()[dtype]
 
 
-@cache
 def bfloat16_is_faster():
     """Whether bfloat16 matrix products are clearly faster than float32 ones here.
 
