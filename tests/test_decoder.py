@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import make_decoder
-from utils.decoder import AttentionDecoder
+from utils.decoder import _ENTROPY_WEIGHT, AttentionDecoder
 from utils.tokenizer import PAD, START
 
 
@@ -96,3 +96,28 @@ def test_a_grounded_decoder_mostly_learns_without_the_last_word(batch):
     _, counts = np.unique(logits, axis=0, return_counts=True)
     assert len(counts) == 2
     assert 50 < counts.max() < 90
+
+
+def entropy_loss(decoder, regions, words):
+    decoder((regions, words), training=True)
+    return float(sum(decoder.losses))
+
+
+def test_a_grounded_decoder_pays_for_the_entropy_of_its_attention(batch):
+    """Energies of zero give uniform attention over the four regions, the widest there is; large ones a narrow one."""
+    losses = []
+    for scale in (0, 1000):
+        decoder = make_decoder(grounded=True)
+        decoder.attention.energy.assign(decoder.attention.energy * scale)
+        losses.append(entropy_loss(decoder, *batch))
+    assert losses == pytest.approx([_ENTROPY_WEIGHT * np.log(4), 0], abs=1e-4)
+    decoder(batch)  # in use
+    assert not decoder.losses
+
+
+def test_padding_does_not_count_in_the_entropy(batch):
+    regions, words = batch
+    decoder, padded = make_decoder(grounded=True, dropout=0.0), words.copy()
+    padded[:, :, 3:] = PAD
+    whole, cut, filled = (entropy_loss(decoder, regions, w) for w in (words, words[:, :, :3], padded))
+    assert filled == pytest.approx(cut, rel=1e-5) != pytest.approx(whole, rel=1e-3)

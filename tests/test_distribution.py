@@ -51,7 +51,7 @@ def assert_as_on_one_device(folder, stage, path):
 
 def test_two_devices_end_with_the_weights_of_one(tmp_path):
     """Ten photos in batches of three: one replica has a photo less, and none of the last batch."""
-    stages = ("regions", "tagging", "finetuning")
+    stages = ("regions", "grounded", "tagging", "finetuning")
     status, output, error = FreshProcess(distribution_worker.main, "mirrored", tmp_path, stages).finish()
     assert status == 0, error
     assert "every batch is shared by 2 devices" in output

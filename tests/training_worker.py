@@ -6,11 +6,12 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 from PIL import Image
 
-from utils import training
+from utils import decoder, training
 from utils.batches import PhotoSource, RegionSource
 from utils.encoders import Encoder
 from utils.recipes import Recipe
@@ -42,7 +43,8 @@ def make_photos(folder):
 def make_trainer(folder, stage="regions", distribution=None, **changes):
     """A Trainer of 10 photos in batches of 3, a checkpoint every 2 steps, dropout on; `changes` are the recipe's.
 
-    Stage "regions" is the decoder stage of a recipe that leaves the encoder as it is.
+    Stage "regions" is the decoder stage of a recipe that leaves the encoder as it is; stage "grounded" is the same with
+    a grounded decoder that never does without the last word, so that two devices may be held against one.
     """
     Path(folder).mkdir(exist_ok=True)
     photos = make_photos(folder)
@@ -54,6 +56,9 @@ def make_trainer(folder, stage="regions", distribution=None, **changes):
     )  # fmt: skip
     recipe = replace(recipe, **changes)
     tokenizer = Tokenizer.fit(CAPTIONS, 1)
+    last_word_dropout = decoder._LAST_WORD_DROPOUT
+    if stage == "grounded":
+        recipe, stage, last_word_dropout = replace(recipe, grounded=True), "regions", 0.0
     if stage == "regions":
         recipe, stage = replace(recipe, finetune_encoder=None), "decoder"
     stage = next(each for each in recipe.stages() if each.name == stage)
@@ -61,10 +66,11 @@ def make_trainer(folder, stage="regions", distribution=None, **changes):
     source = RegionSource(Regions())
     if stage.on_photos:
         source = PhotoSource(Encoder("vgg16", "random", 32, "block2_pool", pool=4, precision="float32"))
-    return Trainer(
-        recipe, stage, tokenizer, source, photos[:10], photos[10:], folder, seed=1, precision="float32",
-        checkpoint_steps=2, distribution=distribution,
-    )  # fmt: skip
+    with patch.object(decoder, "_LAST_WORD_DROPOUT", last_word_dropout):
+        return Trainer(
+            recipe, stage, tokenizer, source, photos[:10], photos[10:], folder, seed=1, precision="float32",
+            checkpoint_steps=2, distribution=distribution,
+        )  # fmt: skip
 
 
 def die():

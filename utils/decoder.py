@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from utils.attention import BahdanauAttention
+from utils.tokenizer import PAD
 
 # What is computed once per photo: attention keys (batch, regions, attention
 # units) and the normalised regions themselves (batch, regions, channels).
@@ -15,9 +16,10 @@ Memory = namedtuple("Memory", "keys values")
 State = namedtuple("State", "hidden cell")
 
 # Of grounded decoders: how often the output does without the last word in
-# training; and what the attention's energies are multiplied by, without which it
-# is found late, after ways around it.
-_LAST_WORD_DROPOUT, _SHARPNESS = 0.7, 3.0
+# training; what the attention's energies are multiplied by, without which it
+# is found late, after ways around it; and what the attention's entropy weighs in
+# the loss.
+_LAST_WORD_DROPOUT, _SHARPNESS, _ENTROPY_WEIGHT = 0.7, 3.0, 0.03
 
 
 @keras.saving.register_keras_serializable(package="captioning")
@@ -41,7 +43,8 @@ class AttentionDecoder(keras.Model):
             attention and gate, but neither begins with the mean region nor
             reaches the output; and the output mostly does without the last word
             while training. So "square" is not ruled out because no square was
-            red in training, as a language model would have it. Measured on the
+            red in training, as a language model would have it. And attention
+            is to be narrow: its entropy is added to the loss. Measured on the
             embedded sample alone: captions of photos, whose words follow more
             from words, may be the worse for it.
     """
@@ -185,18 +188,34 @@ class AttentionDecoder(keras.Model):
                 (batch, captions, length) that begin with <start>.
 
         Returns:
-            Float32 logits (batch, captions, length, vocabulary).
+            Float32 logits (batch, captions, length, vocabulary). In training a
+            grounded decoder also adds to its `losses` the entropy of its
+            attention, in nats: the mean over words, weighted.
         """
         regions, words = inputs
         memory = self.remember(regions, training=training)
         state = self.initial_state(memory, words.shape[1])
         embedded = self._embed(words, training=training)
-        features = []
+        features, maps = [], []
         for position in range(words.shape[2]):
-            output, state, _ = self._advance(embedded[:, :, position], state, memory)
+            output, state, attention = self._advance(embedded[:, :, position], state, memory)
             features.append(output)
+            maps.append(attention)
+        if training and self.grounded:
+            self.add_loss(_ENTROPY_WEIGHT * _mean_entropy(ops.stack(maps, axis=2), words != PAD))
         return self._logits(ops.stack(features, axis=2), embedded, training=training)
 
     def get_config(self):
         names = ("vocabulary_size", "units", "attention_units", "embedding_size", "dropout", "grounded")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def _mean_entropy(weights, real):
+    """Mean entropy of attention (…, regions) over the words that are real, boolean (…), in nats, a scalar.
+
+    As what is made small, it lets attention be decided where the words leave that open: Grandvalet and Bengio,
+    "Semi-supervised learning by entropy minimization", 2004.
+    """
+    real = ops.cast(real, "float32")
+    entropy = -ops.sum(weights * ops.log(weights + 1e-9), axis=-1)
+    return ops.sum(entropy * real) / ops.maximum(ops.sum(real), 1.0)

@@ -105,6 +105,8 @@ class Replicated(OneDevice):
             inputs, targets = data
             with tf.GradientTape() as tape:
                 total, count = loss.sums(targets, model(inputs, training=True))
+                # Means over what is counted, which `fit` would add by itself.
+                total += count * sum(model.losses)
             return tape.gradient(total, variables), total, count
 
         @tf.function
@@ -227,7 +229,9 @@ def _read_cluster():
     """The workers' addresses, the chief's first, and which of them this process is."""
     text = os.environ.get("TF_CONFIG", "")
     if not text:
-        raise InputError("TF_CONFIG: not set; --distribute multiworker reads from it who the workers are (see README)")
+        raise InputError(
+            "TF_CONFIG: not set; it names the workers of --distribute multiworker, see docs/several_machines.md"
+        )
     try:
         config = json.loads(text)
         cluster, task = config["cluster"], config["task"]
@@ -237,5 +241,7 @@ def _read_cluster():
             raise ValueError("only a chief and workers can train")
         workers[number]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise InputError(f"TF_CONFIG: does not name workers and this one ({error!r}); see README") from None
+        raise InputError(
+            f"TF_CONFIG: does not name workers and this one ({error!r}); see docs/several_machines.md"
+        ) from None
     return workers, number
