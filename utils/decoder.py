@@ -19,7 +19,7 @@ State = namedtuple("State", "hidden cell")
 # training; what the attention's energies are multiplied by, without which it
 # is found late, after ways around it; and what the attention's entropy weighs in
 # the loss.
-_LAST_WORD_DROPOUT, _SHARPNESS, _ENTROPY_WEIGHT = 0.7, 3.0, 0.03
+_LAST_WORD_DROPOUT, _SHARPNESS, _ENTROPY_WEIGHT = 0.7, 3.0, 0.01
 
 
 @keras.saving.register_keras_serializable(package="captioning")

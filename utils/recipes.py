@@ -100,14 +100,13 @@ RECIPES = {
     # found where it stands.
     "shapes": Recipe(
         encoder_weights="scenes",
-        epochs=10,
+        epochs=8,
         learning_rate=2e-3,
         min_word_count=1,
         image_size=112,
         layer="block4_conv3",
-        pool=2,
         units=256,
-        attention_units=256,
+        attention_units=64,
         embedding_size=64,
         grounded=True,
         max_words=12,
