@@ -16,15 +16,15 @@ _SIZE = 900
 # Each caption of a page needs names of its own.
 _numbers = count()
 
-# The theme of a page around it, such as Gradio's, has colours of its own for buttons that are pointed at.
+# The theme of a page around it, such as Gradio's, has margins and colours of its own for buttons.
 _STYLE = """
 .captioned { font-family: system-ui, sans-serif; }
 .captioned .photo { position: relative; line-height: 0; max-width: 100%; margin: 0; }
 .captioned .photo img { width: 100%; display: block; margin: 0; border-radius: 6px; }
 .captioned .photo img + img { position: absolute; inset: 0; height: 100%; opacity: 0; transition: opacity .15s; }
 .captioned .words { margin: .2em 0 .6em; display: flex; flex-wrap: wrap; gap: .25em; }
-.captioned button { border: 0; margin: 0; padding: .25em .6em; border-radius: 6px; font: 600 1.1rem system-ui;
-  background: #e4e4e7; color: #111; cursor: default; }
+.captioned button { border: 0; margin: 0 !important; padding: .25em .6em; border-radius: 6px;
+  font: 600 1.1rem system-ui; background: #e4e4e7; color: #111; cursor: default; }
 .captioned button:hover, .captioned button:focus { background: #f4a62a !important; color: #000 !important; }
 .captioned button:focus-visible { outline: 3px solid #2463eb; }
 """
