@@ -152,6 +152,21 @@ def test_ones_own_photos_in_folders_and_with_some_splits(tmp_path, save_photo):
     assert "no split of 2 given: photos divided 80/10/10 by a hash of their names" in dataset.notes
 
 
+def test_of_a_few_photos_one_validates(tmp_path, save_photo):
+    """1.jpg to 5.jpg, of which the hashes put none into val; whoever gave the splits keeps them."""
+    for number in range(1, 6):
+        save_photo(f"{number}.jpg")
+    table = tmp_path / "captions.csv"
+    table.write_text("image,caption\n" + "".join(f"{n}.jpg,A dog\n" for n in range(1, 6)))
+    dataset = load_dataset("custom", tmp_path)
+    (chosen,) = dataset.split("val")
+    assert len(dataset.photos) == 5 and dataset.split("train")
+    assert f"so few photos that no hash chose one for val: {chosen.id} is taken from train" in dataset.notes
+    table.write_text("image,caption,split\n" + "".join(f"{n}.jpg,A dog,train\n" for n in range(1, 6)))
+    with pytest.raises(InputError, match="no photos in split val"):
+        load_dataset("custom", tmp_path).split("val")
+
+
 def test_captions_in_no_split_and_empty_ones_are_counted(tmp_path, save_photo):
     save_photo("1.jpg")
     save_photo("2.jpg")

@@ -128,9 +128,13 @@ def _flickr_number(photo):
     return re.match(r"\d*", photo.id)[0]
 
 
+def _hash(image_id):
+    return int(hashlib.sha256(image_id.encode()).hexdigest(), 16)
+
+
 def _split_by_hash(image_id):
     """Train, val or test for photos without a list: 80, 10, 10 %, whatever else is there."""
-    share = int(hashlib.sha256(image_id.encode()).hexdigest(), 16) % 10
+    share = _hash(image_id) % 10
     return "train" if share < 8 else SPLITS[share - 7]
 
 
@@ -167,11 +171,23 @@ def _fill(table, captions, folder, with_photos):
             split = split or _split_by_hash(image_id)
             row = Photo(image_id, path or folder.root / image.file, split, tuple(image.captions))
             rows[row.split].append((row, not with_photos or path is not None))
+    if not (captions.has_splits or any(there for _, there in rows["val"])):
+        _lend_to_val(table, captions, rows)
     for split in SPLITS:
         table.photos += [row for row, there in rows[split] if there]
         table.missing += [row for row, there in rows[split] if not there]
     captioned = {str(path) for path in map(folder.photo, captions.images.values()) if path}
     table.uncaptioned = sorted(path for path in folder.photos() if path not in captioned)
+
+
+def _lend_to_val(table, captions, rows):
+    """Of so few photos that their hashes put none into val, one of train validates; training needs one too."""
+    free = [(row, there) for row, there in rows["train"] if there and captions.images[row.id].split is None]
+    if free and len(rows["train"]) > 1:
+        chosen = max(free, key=lambda each: _hash(each[0].id))
+        rows["train"].remove(chosen)
+        rows["val"].append((replace(chosen[0], split="val"), True))
+        table.notes.append(f"so few photos that no hash chose one for val: {chosen[0].id} is taken from train")
 
 
 def _count(table, captions, folder):
