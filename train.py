@@ -142,7 +142,7 @@ def show(captioner, arguments):
     captions = captioner.caption([photo.path for photo in photos], on_error=lambda path, error: console.warn(error))
     console.say("", "Captions of validation photos:", *(f"  {caption.path}: {caption.text}" for caption in captions))
     if arguments.dataset == "shapes":
-        show_scene_scores(arguments)
+        show_scene_scores(captioner, arguments)
     folders = arguments.data_dir if isinstance(arguments.data_dir, list) else [arguments.data_dir]
     picture = arguments.output_dir / "attention.png"
     save_figure(attention_figure(captions[0]), picture)
@@ -157,14 +157,14 @@ def show(captioner, arguments):
     )
 
 
-def show_scene_scores(arguments):
+def show_scene_scores(captioner, arguments):
     """Compare captions with the scenes themselves, on scenes and on pairs of colour and shape it never saw."""
-    from utils.evaluation import evaluate_model, open_split
+    from utils.evaluation import evaluate_captioner, open_split
 
     splits = {"test": "scenes it never saw", "unseen": "pairs of colour and shape it never saw"}
     for name, description in splits.items():
         split = open_split(arguments.dataset, arguments.data_dir, name, arguments.seed)
-        (result,) = evaluate_model(split, [arguments.output_dir], arguments.cache_dir)
+        (result,) = evaluate_captioner(split, captioner, arguments.output_dir, arguments.cache_dir)
         console.say("", f"On {description}:", *result.describe_scenes())
 
 

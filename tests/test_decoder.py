@@ -7,9 +7,14 @@ from utils.decoder import _ENTROPY_WEIGHT, AttentionDecoder
 from utils.tokenizer import PAD, START
 
 
-@pytest.fixture(params=[False, True], ids=["", "grounded"])
-def decoder(request):
-    return make_decoder(grounded=request.param)
+@pytest.fixture(params=[{}, {"grounded": True}, {"value_size": 3}], ids=["", "grounded", "values projected"])
+def options(request):
+    return request.param
+
+
+@pytest.fixture
+def decoder(options):
+    return make_decoder(**options)
 
 
 @pytest.fixture
@@ -60,16 +65,16 @@ def test_dropout_acts_in_training_only(batch):
     assert not np.array_equal(decoder(batch, training=True), decoder(batch, training=True))
 
 
-def test_mixed_precision_gives_float32_logits_near_float32_ones(decoder, batch):
-    mixed = make_decoder(dtype="mixed_bfloat16", grounded=decoder.grounded)
+def test_mixed_precision_gives_float32_logits_near_float32_ones(decoder, options, batch):
+    mixed = make_decoder(dtype="mixed_bfloat16", **options)
     logits = mixed(batch)
     assert logits.dtype == "float32"
     np.testing.assert_allclose(logits, decoder(batch), atol=0.3)
 
 
-def test_weights_survive_a_file(tmp_path, decoder, batch):
+def test_weights_survive_a_file(tmp_path, decoder, options, batch):
     decoder.save_weights(tmp_path / "decoder.weights.h5")
-    other = AttentionDecoder(9, units=8, attention_units=5, embedding_size=4, grounded=decoder.grounded)
+    other = AttentionDecoder(9, units=8, attention_units=5, embedding_size=4, **options)
     other.build((None, None, 6))
     other.load_weights(tmp_path / "decoder.weights.h5")
     assert np.array_equal(other(batch), decoder(batch))
@@ -78,6 +83,12 @@ def test_weights_survive_a_file(tmp_path, decoder, batch):
 def test_configuration_round_trip(decoder):
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(decoder))
     assert copy.get_config() == decoder.get_config()
+
+
+def test_projected_values_are_narrower_and_cost_less_at_every_word(batch):
+    whole, narrow = make_decoder(), make_decoder(value_size=3)
+    assert [decoder.remember(batch[0]).values.shape for decoder in (whole, narrow)] == [(2, 4, 6), (2, 4, 3)]
+    assert narrow.cell.kernel.shape[0] == whole.cell.kernel.shape[0] - 3
 
 
 def test_what_a_grounded_decoder_says_depends_on_regions_through_attention_alone(batch):

@@ -9,7 +9,8 @@ from utils.attention import BahdanauAttention
 from utils.tokenizer import PAD
 
 # What is computed once per photo: attention keys (batch, regions, attention
-# units) and the normalised regions themselves (batch, regions, channels).
+# units) and values (batch, regions, channels): the normalised regions, or a
+# projection of them.
 Memory = namedtuple("Memory", "keys values")
 
 # The LSTM's hidden and cell state, (batch, captions, units) each.
@@ -19,7 +20,7 @@ State = namedtuple("State", "hidden cell")
 # training; what the attention's energies are multiplied by, without which it
 # is found late, after ways around it; and what the attention's entropy weighs in
 # the loss.
-_LAST_WORD_DROPOUT, _SHARPNESS, _ENTROPY_WEIGHT = 0.7, 3.0, 0.01
+_LAST_WORD_DROPOUT, _SHARPNESS, _ENTROPY_WEIGHT = 0.7, 3.0, 0.0075
 
 
 @keras.saving.register_keras_serializable(package="captioning")
@@ -47,6 +48,8 @@ class AttentionDecoder(keras.Model):
             is to be narrow: its entropy is added to the loss. Measured on the
             embedded sample alone: captions of photos, whose words follow more
             from words, may be the worse for it.
+        value_size: width that regions are projected to for the LSTM and the
+            output, for less work at every word; None leaves them as they are.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class AttentionDecoder(keras.Model):
         embedding_size=256,
         dropout=0.5,
         grounded=False,
+        value_size=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -66,8 +70,12 @@ class AttentionDecoder(keras.Model):
         self.embedding_size = embedding_size
         self.dropout = dropout
         self.grounded = grounded
+        self.value_size = value_size
         policy = self.dtype_policy
-        self.region_norm = keras.layers.LayerNormalization(name="region_norm", dtype=policy)
+        # Where only projections read the regions, they do what its gain and offset would.
+        self.region_norm = keras.layers.LayerNormalization(
+            center=not value_size, scale=not value_size, name="region_norm", dtype=policy
+        )
         self.region_dropout = keras.layers.Dropout(dropout, name="region_dropout", dtype=policy)
         initializer = keras.initializers.RandomNormal(stddev=embedding_size**-0.5)
         self.embedding = keras.layers.Embedding(
@@ -81,6 +89,8 @@ class AttentionDecoder(keras.Model):
         )  # fmt: skip
         sharpness = _SHARPNESS if grounded else 1.0
         self.attention = BahdanauAttention(attention_units, sharpness, name="attention", dtype=policy)
+        if value_size:
+            self.value_projection = keras.layers.Dense(value_size, name="value_projection", dtype=policy)
         if not grounded:
             self.initial = keras.layers.Dense(2 * units, activation="tanh", name="initial", dtype=policy)
         self.cell = keras.layers.LSTMCell(units, name="cell", dtype=policy)
@@ -95,6 +105,9 @@ class AttentionDecoder(keras.Model):
         self.region_norm.build(regions_shape)
         self.embedding.build((None,))
         self.attention.build((None, None, self.units), channels)
+        if self.value_size:
+            self.value_projection.build(regions_shape)
+            channels = self.value_size
         self.gate = keras.layers.Dense(channels, activation="sigmoid", name="gate", dtype=self.dtype_policy)
         self.gate.build((None, None, self.units))
         if self.grounded:
@@ -123,9 +136,9 @@ class AttentionDecoder(keras.Model):
         Args:
             regions: (batch, regions, channels), as the encoder gives them.
         """
-        values = (ops.cast(regions, "float32") - self.region_mean) * self.region_scale
-        values = self.region_dropout(self.region_norm(values), training=training)
-        return Memory(self.attention.keys(values), values)
+        regions = (ops.cast(regions, "float32") - self.region_mean) * self.region_scale
+        regions = self.region_dropout(self.region_norm(regions), training=training)
+        return Memory(self.attention.keys(regions), self.value_projection(regions) if self.value_size else regions)
 
     def initial_state(self, memory, captions):
         """The state before the first word for `captions` captions a photo: from its mean region, unless grounded."""
@@ -206,7 +219,7 @@ class AttentionDecoder(keras.Model):
         return self._logits(ops.stack(features, axis=2), embedded, training=training)
 
     def get_config(self):
-        names = ("vocabulary_size", "units", "attention_units", "embedding_size", "dropout", "grounded")
+        names = ("vocabulary_size", "units", "attention_units", "embedding_size", "dropout", "grounded", "value_size")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 

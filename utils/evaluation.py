@@ -45,15 +45,15 @@ class Split:
 
 @dataclass
 class Evaluation:
-    """Captions of a split, and what was measured.
+    """Captions of a split, and what is measured of them, once somebody asks: METEOR and its Java take seconds.
 
     Args:
         name: the model folder or file they come from.
         beam_size: hypotheses kept; None for captions from a file.
         captions: sentence by photo id.
-        scores: a metrics.Scores.
+        references: people's captions, a list by photo id.
+        training: the training captions.
         written: Caption by photo id, with attention; empty for captions from a file.
-        statistics: as `diversity.describe` gives them.
         attention: as `attention_quality.spread` gives them.
         scene_scores: for `shapes`, as `shapes.score_captions` gives them.
         word_kinds: for `shapes`, as `attention_quality.by_word_kind` gives them.
@@ -62,8 +62,8 @@ class Evaluation:
     name: str
     beam_size: int | None
     captions: dict
-    scores: metrics.Scores
-    statistics: dict
+    references: dict
+    training: list
     written: dict = field(default_factory=dict)
     attention: dict = field(default_factory=dict)
     scene_scores: dict = field(default_factory=dict)
@@ -73,6 +73,16 @@ class Evaluation:
     def title(self):
         """The name, and the beam where there is one."""
         return f"{self.name}, beam {self.beam_size}" if self.beam_size else self.name
+
+    @cached_property
+    def scores(self):
+        """A metrics.Scores."""
+        return metrics.score(self.references, self.captions)
+
+    @cached_property
+    def statistics(self):
+        """As `diversity.describe` gives them."""
+        return diversity.describe(list(self.captions.values()), self.training)
 
     @cached_property
     def intervals(self):
@@ -149,12 +159,18 @@ def evaluate_model(
         An Evaluation for every beam size.
     """
     from utils.ensemble import load_captioner
+
+    captioner, name = load_captioner(models, encoder_weights), " with ".join(map(str, models))
+    yield from evaluate_captioner(split, captioner, name, cache_dir, beam_sizes, say, progress)
+
+
+def evaluate_captioner(split, captioner, name, cache_dir, beam_sizes=(3,), say=lambda line: None, progress=silent):
+    """As `evaluate_model`, with a Captioner that is loaded, and what to call it."""
     from utils.features import RegionCache
     from utils.pipeline import cache_regions
 
-    captioner, name = load_captioner(models, encoder_weights), " with ".join(map(str, models))
     # What was extracted for a model alone serves it in company too.
-    encoders = captioner.encoder.encoders if len(models) > 1 else [captioner.encoder]
+    encoders = getattr(captioner.encoder, "encoders", [captioner.encoder])
     caches = [RegionCache(cache_dir, split.dataset, encoder) for encoder in encoders]
     for cache in caches:
         split.photos = cache_regions(cache, {split.name: split.photos}, say, progress)[split.name]
@@ -184,8 +200,7 @@ def _caption(captioner, caches, photos, beam_size, progress):
 
 
 def _evaluate(split, name, captions, beam_size=None):
-    scores = metrics.score(split.references, captions)
-    return Evaluation(name, beam_size, captions, scores, diversity.describe(list(captions.values()), split.training))
+    return Evaluation(name, beam_size, captions, split.references, split.training)
 
 
 def evaluate_captions(split, path, say=lambda line: None):

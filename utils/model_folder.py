@@ -9,7 +9,7 @@ from utils.errors import InputError
 FORMAT = 1
 
 ENCODER_KEYS = {"name", "weights", "layer", "image_size", "pool", "seed", "mirror", "fingerprint"}
-DECODER_KEYS = {"units", "attention_units", "embedding_size", "dropout", "grounded"}
+DECODER_KEYS = {"units", "attention_units", "embedding_size", "dropout", "grounded", "value_size"}
 CONFIG_KEYS = {"format", "dataset", "encoder", "decoder", "max_words", "training"}
 
 
@@ -35,6 +35,7 @@ def read_config(folder):
         config["encoder"].setdefault("mirror", False)  # folders of before there was a choice
     if isinstance(config.get("decoder"), dict):
         config["decoder"].setdefault("grounded", False)
+        config["decoder"].setdefault("value_size", None)
     for where, expected in (("", CONFIG_KEYS), ("encoder", ENCODER_KEYS), ("decoder", DECODER_KEYS)):
         found = config[where] if where else config
         if not isinstance(found, dict) or found.keys() != expected:

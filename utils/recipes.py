@@ -51,6 +51,7 @@ class Recipe:
     units: int = 512
     attention_units: int = 512
     embedding_size: int = 256
+    value_size: int | None = None  # of regions as the LSTM and the output see them; None is the encoder's channels
     grounded: bool = False  # words are told from what is looked at, as in `AttentionDecoder`
     max_words: int = 20  # longer captions are cut
     captions_per_photo: int = 5
@@ -97,22 +98,24 @@ class Recipe:
 
 RECIPES = {
     # Regions of a layer that sees little beyond them, so that an object is to be
-    # found where it stands.
+    # found where it stands. Small, so that it takes minutes.
     "shapes": Recipe(
         encoder_weights="scenes",
-        epochs=8,
+        epochs=9,
+        batch_size=16,
         learning_rate=2e-3,
         min_word_count=1,
         image_size=112,
         layer="block4_conv3",
-        units=256,
-        attention_units=64,
+        units=96,
+        attention_units=128,
         embedding_size=64,
+        value_size=256,
         grounded=True,
-        max_words=12,
+        max_words=10,
         dropout=0.0,
         label_smoothing=0.1,
-        patience=8,
+        patience=9,
     ),
     "flickr8k": Recipe(),
     "flickr30k": Recipe(),

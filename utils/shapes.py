@@ -32,7 +32,7 @@ SHAPES = ("circle", "square", "triangle", "star")
 UNSEEN_PAIRS = frozenset({("red", "square"), ("green", "star"), ("blue", "triangle"), ("yellow", "circle")})
 
 SIZE = 112  # pixels a side
-COUNTS = {"train": 3000, "val": 200, "test": 300, "unseen": 200}
+COUNTS = {"train": 1400, "val": 100, "test": 300, "unseen": 200}
 
 # Bumped whenever the drawing changes, so that old scenes are drawn anew.
 VERSION = 4

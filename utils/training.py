@@ -192,6 +192,7 @@ class Trainer:
             embedding_size=recipe.embedding_size,
             dropout=dropout,
             grounded=recipe.grounded,
+            value_size=recipe.value_size,
             dtype=policy,
         )
         if start:
