@@ -179,3 +179,6 @@ def test_a_damaged_shard_is_named(tmp_path, tiny_encoder, photos):
     shard.write_bytes(data)
     with pytest.raises(InputError, match=rf"{shard.name}: damaged; delete this file"):
         cache["00.png"]
+    shard.unlink()
+    with pytest.raises(InputError, match=rf"{shard.name}: cannot be read"):
+        cache["00.png"]

@@ -1,4 +1,5 @@
 import signal
+from itertools import count
 from types import SimpleNamespace
 
 import keras
@@ -101,6 +102,20 @@ def test_eight_images_are_memorised_word_for_word(tmp_path):
     written = caption_photos(trainer.search, regions, None, photos, trainer.tokenizer)
     assert [" ".join(words) for words in written] == captions
     assert trainer.history[-1]["val_Bleu_4"] > 0.99
+
+
+def test_what_fails_in_the_middle_of_training_is_told_in_its_own_words(tmp_path):
+    trainer = make_trainer(tmp_path)
+    load, calls = trainer.source.load, count()
+
+    def fail_later(*arguments):
+        if next(calls) > 2:
+            raise InputError("shard.zip: damaged")
+        return load(*arguments)
+
+    trainer.source.load = fail_later
+    with pytest.raises(InputError, match=r"^shard\.zip: damaged$"):
+        trainer.fit()
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):

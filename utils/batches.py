@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from utils.augmentation import augment
-from utils.errors import ImageError
+from utils.errors import ImageError, InputError
 from utils.features import encode_files
 from utils.images import open_photo
 from utils.tokenizer import END, PAD, START, split_words
@@ -107,6 +107,7 @@ class Batches:
         self.arrays = caption_arrays(photos, tokenizer, recipe.captions_per_photo, recipe.max_words)
         self.steps_per_epoch = -(-len(photos) // recipe.batch_size)
         self._drawn = None, None
+        self.error = None  # the InputError that a dataset ended with; TensorFlow passes on its words alone
 
     def _order(self, epoch):
         """The photos' numbers in the order of an epoch, which is drawn once, not at every step."""
@@ -137,12 +138,16 @@ class Batches:
         """
 
         def generate(epoch=epoch, step=step):
-            while True:
-                for position in range(step, self.steps_per_epoch):
-                    for part in mine:
-                        loaded, inputs, targets = self.batch(epoch, position, part, parts)
-                        yield (loaded, inputs), targets
-                epoch, step = epoch + 1, 0
+            try:
+                while True:
+                    for position in range(step, self.steps_per_epoch):
+                        for part in mine:
+                            loaded, inputs, targets = self.batch(epoch, position, part, parts)
+                            yield (loaded, inputs), targets
+                    epoch, step = epoch + 1, 0
+            except InputError as error:
+                self.error = error
+                raise
 
         (loaded, inputs), targets = next(generate())
         spec = tf.nest.map_structure(lambda a: tf.TensorSpec(a.shape, a.dtype), ((loaded, inputs), targets))

@@ -71,14 +71,17 @@ def read(member, channels):
     """Float32 (regions, channels) of a Member.
 
     Raises:
-        InputError: the shard is damaged.
+        InputError: the shard is damaged, or no longer there.
     """
-    with open(member.shard, "rb") as file:
-        file.seek(member.offset)
-        header = file.read(_HEADER.size)
-        if len(header) == _HEADER.size:
-            file.seek(sum(_HEADER.unpack(header)), 1)
-        data = file.read(member.size)
+    try:
+        with open(member.shard, "rb") as file:
+            file.seek(member.offset)
+            header = file.read(_HEADER.size)
+            if len(header) == _HEADER.size:
+                file.seek(sum(_HEADER.unpack(header)), 1)
+            data = file.read(member.size)
+    except OSError as error:
+        raise InputError(f"{member.shard}: cannot be read ({error.strerror}); run again") from None
     if zlib.crc32(data) != member.checksum:
         raise InputError(f"{member.shard}: damaged; delete this file and run again, its photos are extracted anew")
     return unpack(data, channels)

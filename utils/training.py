@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from utils import metrics
@@ -246,15 +247,20 @@ class Trainer:
 
     def _fit(self, steps, single, progress, callbacks):
         self.distribution.begin([*self.model.variables, *self.model.optimizer.variables])
-        self.model.fit(
-            self.distribution.dataset(self.batches, self.progress["epoch"], self.progress["step"]),
-            initial_epoch=self.progress["epoch"],
-            epochs=self.stage.epochs,
-            steps_per_epoch=steps,
-            shuffle=False,  # the batches come shuffled
-            verbose=0,
-            callbacks=[Run(self, single, progress), *callbacks],
-        )
+        try:
+            self.model.fit(
+                self.distribution.dataset(self.batches, self.progress["epoch"], self.progress["step"]),
+                initial_epoch=self.progress["epoch"],
+                epochs=self.stage.epochs,
+                steps_per_epoch=steps,
+                shuffle=False,  # the batches come shuffled
+                verbose=0,
+                callbacks=[Run(self, single, progress), *callbacks],
+            )
+        except tf.errors.OpError:
+            if self.batches.error:
+                raise self.batches.error from None
+            raise
 
     def finish_epoch(self, steps, seconds):
         """Validate the averaged weights, record the epoch and write the checkpoint.
