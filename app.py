@@ -76,7 +76,7 @@ def main():
         import gradio  # noqa: F401
     except ImportError:
         console.fail("the page needs Gradio: pip install -r requirements-app.txt")
-    console.import_tensorflow()
+    console.import_keras()
     from utils.captioner import Captioner
 
     page = make_page(Captioner.from_folder(arguments.model, arguments.encoder_weights), arguments.beam_size)

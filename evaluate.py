@@ -71,7 +71,7 @@ def parse_arguments(arguments=None):
 def measure(arguments):
     """The split, an Evaluation for each model, beam size and file, and baselines' Evaluations."""
     if arguments.model:
-        console.import_tensorflow()
+        console.import_keras()
     from utils import evaluation
 
     clip = None

@@ -36,7 +36,10 @@ def main():
     from utils.model_folder import read_config
 
     read_config(arguments.model)
-    console.import_tensorflow()
+    console.import_keras()
+    from utils import backend
+
+    backend.require_tensorflow("export.py")
     from utils.captioner import Captioner
     from utils.export import check_export, export
 

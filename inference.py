@@ -109,7 +109,7 @@ def main(arguments=None):
         console.check_outputs([None if table == "-" else Path(table), *pictures], arguments.overwrite)
         if arguments.alt_text:
             alt_text.check(sources, arguments.alt_text)
-        console.import_tensorflow()
+        console.import_keras()
         with console.open_output(table) as stream:
             write_captions(sources, single, pictures, stream, arguments)
     return 0

@@ -115,7 +115,7 @@ def open_teacher(name):
 def main(arguments=None):
     """Pretrain, from the arguments to the folder of weights."""
     arguments = parse_arguments(arguments)
-    console.import_tensorflow()
+    console.import_keras()
     from utils import run_folder
     from utils.encoders import Encoder
     from utils.errors import InputError

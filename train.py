@@ -99,7 +99,7 @@ def main(arguments=None, callbacks=()):
     """Train, from the arguments (those of the command line if None) to the model folder."""
     arguments = parse_arguments(arguments)
     recipe = choose_recipe(arguments)
-    console.import_tensorflow()
+    console.import_keras()
     from utils.pipeline import extract_part, train
 
     common = {"seed": arguments.seed, "say": console.say, "progress": console.progress}

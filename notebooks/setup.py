@@ -30,7 +30,7 @@ if missing:  # only these: what Colab has stays as it is
 
 from utils import console
 
-console.import_tensorflow()
+console.import_keras()
 from utils.notebook import describe_runtime, tell_errors_in_a_line
 
 tell_errors_in_a_line()

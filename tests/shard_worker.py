@@ -54,7 +54,7 @@ def main(task, part, *arguments):
         return
     captioner = SimpleNamespace(caption_each=caption_each)
     sys.modules["utils.ensemble"] = SimpleNamespace(load_captioner=lambda *_: captioner)
-    console.import_tensorflow = lambda: None
+    console.import_keras = lambda: None
     import inference
 
     inference.main(["--shard", part, *arguments])

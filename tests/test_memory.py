@@ -8,7 +8,7 @@ from utils import console
 
 def print_page_faults():
     """How many pages the system hands out in ten operations whose results take 64 MB each."""
-    console.import_tensorflow()
+    console.import_keras()
     import resource
 
     import tensorflow as tf

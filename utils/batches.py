@@ -1,11 +1,12 @@
 """Training batches: photos, or their cached regions, with captions as numbers."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
-import tensorflow as tf
 
+from utils import backend
 from utils.augmentation import augment
 from utils.errors import ImageError, InputError
 from utils.features import encode_files
@@ -71,7 +72,7 @@ class PhotoSource:
 
     def __init__(self, encoder):
         self.encoder = encoder
-        self._pool = ThreadPoolExecutor(max_workers=2)
+        self._pool = ThreadPoolExecutor(os.cpu_count())
 
     def load(self, photos, generators):
         """What the model is trained on: uint8 (photos, size, size, 3); each photo is varied by its own generator."""
@@ -107,7 +108,7 @@ class Batches:
         self.arrays = caption_arrays(photos, tokenizer, recipe.captions_per_photo, recipe.max_words)
         self.steps_per_epoch = -(-len(photos) // recipe.batch_size)
         self._drawn = None, None
-        self.error = None  # the InputError that a dataset ended with; TensorFlow passes on its words alone
+        self.error = None  # the InputError that a dataset ended with
 
     def _order(self, epoch):
         """The photos' numbers in the order of an epoch, which is drawn once, not at every step."""
@@ -132,7 +133,7 @@ class Batches:
         return tuple(np.pad(a, [(0, fill)] + [(0, 0)] * (a.ndim - 1)) for a in (loaded, inputs, targets))
 
     def dataset(self, epoch, step, mine=(0,), parts=1):
-        """All batches from a position on, epoch after epoch, without end, as a tf.data.Dataset.
+        """All batches from a position on, epoch after epoch, without end, as what `Model.fit` takes.
 
         Of a batch's `parts`, those in `mine` come, one after the other.
         """
@@ -149,6 +150,4 @@ class Batches:
                 self.error = error
                 raise
 
-        (loaded, inputs), targets = next(generate())
-        spec = tf.nest.map_structure(lambda a: tf.TensorSpec(a.shape, a.dtype), ((loaded, inputs), targets))
-        return tf.data.Dataset.from_generator(generate, output_signature=spec).prefetch(2)
+        return backend.stream(generate)

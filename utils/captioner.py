@@ -10,8 +10,9 @@ import h5py
 import keras
 import numpy as np
 
+from utils.compact import save_compact
 from utils.decoder import AttentionDecoder
-from utils.encoders import Encoder
+from utils.encoders import ARCHITECTURES, Encoder
 from utils.errors import ImageError, InputError
 from utils.features import encode_files
 from utils.model_folder import DECODER_KEYS, ENCODER_KEYS, FORMAT, read_config
@@ -166,28 +167,33 @@ class Captioner:
         """Write config.json, vocabulary.txt and the weights, in half precision.
 
         The encoder's weights are written if they are "trained"; others are to
-        be had elsewhere. Each file is replaced by a rename; the configuration
-        comes last.
+        be had elsewhere. Those of dense convolutions, as VGG's, take eight bits
+        each. Each file is replaced by a rename; the configuration comes last.
         """
         folder, encoder, decoder = Path(folder), self.encoder, self.decoder
         networks = {_DECODER_FILE: decoder}
         if encoder.weights == "trained":
             encoder = encoder.copy()
-            encoder.network.set_weights([w.astype("float16").astype("float32") for w in encoder.network.get_weights()])
             networks[_ENCODER_FILE] = encoder.network
-        config = {
-            "format": FORMAT,
-            "dataset": self.dataset,
-            "encoder": {key: getattr(encoder, key) for key in sorted(ENCODER_KEYS)},
-            "decoder": {key: getattr(decoder, key) for key in sorted(DECODER_KEYS)},
-            "max_words": self.max_words,
-            "training": self.training,
-        }
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, network in networks.items():
-                network.save_weights(folder / f"partial.{name}")
-                _halve(folder / f"partial.{name}")
+                partial = folder / f"partial.{name}"
+                if name == _ENCODER_FILE and ARCHITECTURES[encoder.name].dense:
+                    save_compact(network, partial)
+                else:
+                    network.save_weights(partial)
+                    _halve(partial)
+            if _ENCODER_FILE in networks:
+                encoder.load_trained(folder / f"partial.{_ENCODER_FILE}")  # for the fingerprint of what is in the file
+            config = {
+                "format": FORMAT,
+                "dataset": self.dataset,
+                "encoder": {key: getattr(encoder, key) for key in sorted(ENCODER_KEYS)},
+                "decoder": {key: getattr(decoder, key) for key in sorted(DECODER_KEYS)},
+                "max_words": self.max_words,
+                "training": self.training,
+            }
             self.tokenizer.save(folder / "vocabulary.partial")
             (folder / "config.partial").write_text(json.dumps(config, indent=2) + "\n")
             for name in networks:

@@ -1,6 +1,7 @@
 """What a person at the terminal meets: arguments, one-line errors, progress. The only file here that prints."""
 
 import argparse
+import importlib.util
 import json
 import os
 import re
@@ -119,12 +120,20 @@ def part(text):
     return int(match[1]), int(match[2])
 
 
-def import_tensorflow():
-    """Import TensorFlow and Keras, without banners, and without what costs time and is not used.
+def import_keras():
+    """Import Keras and its backend, without banners, and without what costs time and is not used.
 
     TensorFlow's libraries print banners before logging can be set. Keras
     imports pyplot, half a second, for drawings of its own.
+
+    Raises:
+        InputError: KERAS_BACKEND names one that is not served, or not installed.
     """
+    asked = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if asked not in ("tensorflow", "jax"):
+        raise InputError(f"KERAS_BACKEND={asked}: only tensorflow and jax are served")
+    if importlib.util.find_spec(asked) is None:
+        raise InputError(f"{asked}, Keras's backend, is not installed: pip install {asked}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Memory is kept from one step to the next. Given back to the system, as is TensorFlow's
     # default on CPUs, it is cleared page by page whenever it is needed again.
@@ -137,15 +146,18 @@ def import_tensorflow():
             os.dup2(nowhere.fileno(), 2)
             if unwanted:
                 sys.modules["matplotlib.pyplot"] = None  # its import fails now, for which Keras is prepared
-            import keras  # noqa: F401
-            import tensorflow
+            import keras
+
+            if keras.config.backend() == "tensorflow":
+                import tensorflow
     finally:
         if unwanted:
             sys.modules.pop("matplotlib.pyplot", None)
         os.dup2(saved, 2)
         os.close(saved)
-    # It warns of functions that are compiled for several sizes or models, which is as it should be.
-    tensorflow.get_logger().setLevel("ERROR")
+    if keras.config.backend() == "tensorflow":
+        # It warns of functions that are compiled for several sizes or models, which is as it should be.
+        tensorflow.get_logger().setLevel("ERROR")
 
 
 def check_outputs(paths, overwrite=True):

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
+from utils import backend
 from utils.compact import is_compact, load_compact
 from utils.errors import InputError
 from utils.hardware import bfloat16_is_faster
@@ -245,24 +246,24 @@ class Encoder:
             # Keras's files hold all layers, ours those that were trained.
             _load_file(self.network if is_compact(file) else network, file)
         self.rows, self.columns, self.channels = output.shape[1:]
-        self._encode = tf.function(self.regions, autograph=False, reduce_retracing=True)
+        self._encode = backend.compiled(self.regions, self.network.variables)
 
     def forward(self, pixels):
         """Regions as a tensor through which gradients flow, of the photos as they are; otherwise as `encode`.
 
         Batch normalisation keeps to its statistics, in training too.
         """
-        inputs = self.preprocess(tf.cast(pixels, "float32"))
-        regions = tf.cast(self.network(inputs, training=False), "float32")
-        return tf.reshape(regions, (-1, self.rows * self.columns, self.channels))
+        inputs = self.preprocess(ops.cast(pixels, "float32"))
+        regions = ops.cast(self.network(inputs, training=False), "float32")
+        return ops.reshape(regions, (-1, self.rows * self.columns, self.channels))
 
     def regions(self, pixels):
         """As `encode`, but tensors."""
         if not self.mirror:
             return self.forward(pixels)
-        both = self.forward(tf.concat([pixels, tf.reverse(pixels, [2])], axis=0))
-        photo, mirrored = tf.split(tf.reshape(both, (-1, self.rows, self.columns, self.channels)), 2)
-        return tf.reshape((photo + tf.reverse(mirrored, [2])) / 2, (-1, self.rows * self.columns, self.channels))
+        both = self.forward(ops.concatenate([pixels, ops.flip(pixels, axis=2)], axis=0))
+        photo, mirrored = ops.split(ops.reshape(both, (-1, self.rows, self.columns, self.channels)), 2)
+        return ops.reshape((photo + ops.flip(mirrored, axis=2)) / 2, (-1, self.rows * self.columns, self.channels))
 
     def copy(self, mirror=None, precision=None):
         """An Encoder of its own with the same weights; `mirror` and `precision` other than this one's if given."""
@@ -282,7 +283,7 @@ class Encoder:
         for layer in twin.network.layers:
             layer.trainable = True
         twin.network.set_weights(self.network.get_weights())
-        twin._encode = tf.function(twin.regions, autograph=False, reduce_retracing=True)
+        twin._encode = backend.compiled(twin.regions, twin.network.variables)
         return twin
 
     def load_trained(self, file):
@@ -321,7 +322,7 @@ class Encoder:
         Returns:
             A float32 array (photos, rows * columns, channels).
         """
-        return self._encode(tf.convert_to_tensor(pixels)).numpy()
+        return self._encode(pixels)
 
     def describe(self):
         """What decides the regions, as a dict, for the record."""
@@ -348,5 +349,5 @@ class Encoder:
         settings = f"{self.name} {self.layer} {self.pool} {self.image_size} bilinear-squash{' mirror' * self.mirror}"
         digest = hashlib.sha256(settings.encode())
         for variable in self.network.weights:
-            digest.update(np.ascontiguousarray(variable.numpy(), dtype="float32").tobytes())
+            digest.update(np.ascontiguousarray(ops.convert_to_numpy(variable), dtype="float32").tobytes())
         return digest.hexdigest()

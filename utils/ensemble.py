@@ -35,6 +35,7 @@ class EnsembleDecoder:
     def __init__(self, decoders, channels):
         self.decoders = decoders
         self.vocabulary_size = decoders[0].vocabulary_size
+        self.variables = [variable for decoder in decoders for variable in decoder.variables]
         self._channels = np.cumsum(channels)[:-1].tolist()
         self._units = np.cumsum([decoder.units for decoder in decoders])[:-1].tolist()
 

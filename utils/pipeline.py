@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import time
 import zlib
@@ -193,7 +194,7 @@ def _describe_epoch(row):
 
 
 def _millions(model):
-    return sum(int(variable.shape.num_elements()) for variable in model.trainable_variables) / 1e6
+    return sum(math.prod(variable.shape) for variable in model.trainable_variables) / 1e6
 
 
 def leave_out_unreadable(splits, say, progress):

@@ -4,12 +4,14 @@ import csv
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import ops
 
+from utils import backend
 from utils.checkpoint import Checkpoint, read_progress
 from utils.compact import save_compact
 from utils.hardware import bfloat16_is_faster
@@ -31,16 +33,17 @@ class Student(keras.Model):
 
     Args:
         encoder: the Encoder, whose network is copied; without `mirror` and `pool`.
-        objectives: by what is it taught; each has `channels`, `loss` and `batch`.
-        counts: the examples of each objective in a batch.
+        objectives: by what it is taught, SceneLabels or TeacherRegions.
         policy: Keras's dtype policy.
     """
 
-    def __init__(self, encoder, objectives, counts, policy):
+    def __init__(self, encoder, objectives, policy):
         super().__init__()
         self._preprocess = encoder.preprocess
         self.twin = normalised_twin(encoder.network, policy)
-        self.objectives, self.counts = objectives, counts
+        self.objectives = objectives
+        # Keras follows layers only, and an objective is none.
+        self._networks = [each.network for each in objectives if each.network]
         self.heads = [keras.layers.Dense(each.channels, name=f"head_{each.name}") for each in objectives]
         for head in self.heads:
             head.build((None, encoder.channels))
@@ -48,16 +51,25 @@ class Student(keras.Model):
 
     def regions(self, pixels, training=False):
         """Float32 (batch, rows, columns, channels) of pixels (batch, size, size, 3)."""
-        return ops.cast(self.twin(self._preprocess(ops.cast(pixels, "float32")), training=training), "float32")
+        return ops.cast(self.twin(self._preprocess(pixels), training=training), "float32")
 
-    def call(self, pixels, training=False):
-        """The heads' outputs, each for its part of a batch that holds the objectives' examples one after another."""
-        regions, ends = self.regions(pixels, training), np.cumsum(self.counts)
-        return [head(regions[end - n : end]) for head, n, end in zip(self.heads, self.counts, ends)]
+    def call(self, batches, training=False):
+        """Targets and the head's outputs of each objective's batch; all see as one batch."""
+        seen, targets = zip(*(each.lesson(*batch) for each, batch in zip(self.objectives, batches)))
+        regions = self.regions(ops.concatenate([ops.cast(pixels, "float32") for pixels in seen]), training)
+        ends = np.cumsum([pixels.shape[0] for pixels in seen])
+        return [
+            (target, head(regions[end - target.shape[0] : end])) for target, head, end in zip(targets, self.heads, ends)
+        ]
+
+    def answer(self, number, *batch):
+        """Targets and the head's outputs of the batch of one objective, told by its number, as in use."""
+        pixels, targets = self.objectives[number].lesson(*batch)
+        return targets, self.heads[number](self.regions(ops.cast(pixels, "float32")))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The sum of the objectives' losses."""
-        return sum(each.loss(target, output) for each, target, output in zip(self.objectives, y, y_pred))
+        return sum(each.loss(*pair) for each, pair in zip(self.objectives, y_pred))
 
 
 class Pretraining:
@@ -81,15 +93,21 @@ class Pretraining:
         first = [max(1, round(share * batch_size)) for share in shares[:-1]]
         self.counts = [*first, batch_size - sum(first)]
         policy = "mixed_bfloat16" if bfloat16_is_faster() else "float32"
-        self.student = Student(encoder, objectives, self.counts, policy)
+        self.student = Student(encoder, objectives, policy)
         warmup = min(_WARMUP_STEPS, steps // 10)
         schedule = keras.optimizers.schedules.CosineDecay(
             0.0, steps - warmup, warmup_target=learning_rate, warmup_steps=warmup
         )
         optimizer = keras.optimizers.AdamW(schedule, weight_decay=0.02, global_clipnorm=5.0)
         optimizer.build(self.student.trainable_variables)
-        self.student.compile(optimizer, jit_compile=False)
-        self.checkpoint = Checkpoint(self.folder / CHECKPOINT_FILE, [*self.student.variables, *optimizer.variables])
+        self.student.compile(optimizer, jit_compile=backend.compiles())
+        learnt = [self.student.twin, *self.student.heads, optimizer]
+        variables = [variable for each in learnt for variable in each.variables]
+        self.checkpoint = Checkpoint(self.folder / CHECKPOINT_FILE, variables)
+        self._answers = [
+            backend.compiled(partial(self.student.answer, number), self.student.variables)
+            for number in range(len(objectives))
+        ]
         self.progress = {"step": 0, "seconds": 0.0, "history": []}
 
     def resume(self):
@@ -98,10 +116,10 @@ class Pretraining:
             self.progress = self.checkpoint.load()
 
     def batch(self, step):
-        """Pixels and targets of a step, which depend on the seed and the step alone."""
+        """Each objective's batch of a step, which depends on the seed and the step alone; on the device already."""
         generators = np.random.default_rng([self.seed, step]).spawn(len(self.objectives))
-        parts = [each.batch(g, count) for each, g, count in zip(self.objectives, generators, self.counts)]
-        return np.concatenate([pixels for pixels, _ in parts]), [targets for _, targets in parts]
+        batches = [each.batch(g, count) for each, g, count in zip(self.objectives, generators, self.counts)]
+        return keras.tree.map_structure(ops.convert_to_tensor, batches)
 
     def fit(self, report_minutes=10, on_report=lambda row: None, progress=silent):
         """Train to the end.
@@ -118,11 +136,11 @@ class Pretraining:
         ):
             ahead = pool.submit(self.batch, self.progress["step"])
             while self.progress["step"] < self.steps:
-                pixels, targets = ahead.result()
+                batches = ahead.result()
                 self.progress["step"] += 1
                 ahead = pool.submit(self.batch, self.progress["step"])
                 # Keras gives the mean since the metrics were reset.
-                loss = float(self.student.train_on_batch(pixels, targets))
+                loss = float(self.student.train_on_batch(batches))
                 bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
                 bar.update()
                 seconds = time.perf_counter() - started
@@ -138,12 +156,11 @@ class Pretraining:
             "loss": round(loss, 5),
         }
         fold(self.student.twin, self.encoder.network)
-        for each, head in zip(self.objectives, self.student.heads):
-            pixels, targets = each.validation(_VALIDATION)
-            outputs = [
-                ops.convert_to_numpy(head(self.student.regions(pixels[i : i + 32]))) for i in range(0, len(pixels), 32)
-            ]
-            row |= {name: round(value, 5) for name, value in each.measure(targets, np.concatenate(outputs)).items()}
+        for each, answer in zip(self.objectives, self._answers):
+            batch = each.validation(_VALIDATION)
+            parts = [answer(*(array[i : i + 32] for array in batch)) for i in range(0, len(batch[0]), 32)]
+            targets, outputs = map(np.concatenate, zip(*parts))
+            row |= {name: round(value, 5) for name, value in each.measure(targets, outputs).items()}
         save_compact(self.encoder.network, self.folder / ENCODER_FILE)
         self.progress["history"].append(row)
         self.checkpoint.save(self.progress)

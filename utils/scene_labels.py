@@ -17,7 +17,7 @@ class SceneLabels:
         rows, columns: of the encoder's grid.
     """
 
-    name, channels = "scenes", LABELS
+    name, channels, network = "scenes", LABELS, None
 
     def __init__(self, size, rows, columns):
         self._shape = size, rows, columns
@@ -30,6 +30,11 @@ class SceneLabels:
     def validation(self, count):
         """Scenes that no training draws: as `batch`."""
         return self.batch(np.random.default_rng([0, 2**31]), count)
+
+    @staticmethod
+    def lesson(pixels, labels):
+        """What a student sees, and what it is to tell: a `batch` is both."""
+        return pixels, labels
 
     @staticmethod
     def loss(labels, outputs):

@@ -3,9 +3,10 @@
 from collections import namedtuple
 
 import keras
-import tensorflow as tf
+import numpy as np
 from keras import ops
 
+from utils import backend
 from utils.decoder import State
 from utils.tokenizer import END, PAD, START, UNKNOWN
 
@@ -192,6 +193,9 @@ def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated
     attention = ops.zeros((batch, count, length, places), dtype="float32")
     scores = ops.zeros((batch, count), dtype="float32")
     last = ops.full((batch, count), START, dtype="int32")
+    # The largest of logits plus Gumbel noise is a word drawn by its probability: Maddison et al., "A* sampling", 2014.
+    # Drawn beforehand, as JAX's loops may not change a random state.
+    noise = -ops.log(-ops.log(keras.random.uniform((length, batch, count, size), 1e-7, 1.0, seed=seed)))
 
     def unfinished(position, last, *_):
         return (position < length) & ops.any((last != END) & (last != PAD))
@@ -201,9 +205,8 @@ def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated
         ended, forbidden = forbidden_words(size, last)
         if unrepeated:
             forbidden |= repeating_words(words, position, size, unrepeated) & ~ended
-        allowed = ops.reshape(ops.where(forbidden, _IMPOSSIBLE, logits), (-1, size))
-        drawn = keras.random.categorical(allowed / temperature, 1, dtype="int32", seed=seed)
-        last = ops.reshape(drawn, (batch, count))
+        allowed = ops.where(forbidden, _IMPOSSIBLE, logits) / temperature
+        last = ops.argmax(allowed + ops.take(noise, position, axis=0), axis=-1)
         log_probabilities = ops.where(ended, 0.0, ops.log_softmax(logits, axis=-1))
         scores += ops.take_along_axis(log_probabilities, last[..., None], axis=-1)[..., 0]
         here = ops.arange(length) == position
@@ -230,12 +233,14 @@ class Search:
 
     def __init__(self, decoder, beam_size, max_words, batch_size=64, method=beam_search, **options):
         self.batch_size = batch_size
-        self._search = tf.function(
-            lambda regions: method(decoder, regions, beam_size, max_words, **options), autograph=False
+        self._search = backend.compiled(
+            lambda regions: method(decoder, regions, beam_size, max_words, **options),
+            decoder.variables,
+            [options["seed"].state] if "seed" in options else [],
         )
 
     def __call__(self, regions):
         """Hypotheses, as arrays, for regions (photos ≤ batch_size, regions, channels)."""
         count = len(regions)
-        padded = tf.pad(tf.cast(regions, "float32"), [[0, self.batch_size - count], [0, 0], [0, 0]])
-        return Hypotheses(*(x.numpy()[:count] for x in self._search(padded)))
+        padded = np.pad(np.asarray(regions, "float32"), [[0, self.batch_size - count], [0, 0], [0, 0]])
+        return Hypotheses(*(x[:count] for x in self._search(padded)))

@@ -1,9 +1,9 @@
 """Training on the score itself: captions are drawn, and those that score above their fellows made likelier."""
 
 import keras
-import tensorflow as tf
 from keras import ops
 
+from utils import backend
 from utils.end_to_end import EndToEnd
 from utils.losses import logits_of
 from utils.search import never_written, sample
@@ -37,37 +37,51 @@ class SelfCritical(EndToEnd):
         """The reported loss is minus the mean reward."""
         return [self.reward_tracker]
 
-    def train_step(self, data):
-        """Draw, score, and follow the gradient of the expected reward."""
-        (inputs, _), targets = data
-        with tf.GradientTape() as tape:
-            regions = self.regions(inputs)
-            with tape.stop_recording():
-                words = sample(self.decoder, regions, self.samples, self.max_words, self.seed_generator).words
-                rewards = tf.numpy_function(self.reward, [targets, words], "float32", stateful=False)
-                rewards = tf.ensure_shape(rewards, words.shape[:2])
-                others = (ops.sum(rewards, axis=1, keepdims=True) - rewards) / (self.samples - 1)
-            loss = policy_loss(self.decoder, regions, words, rewards - others)
-        variables = self.trainable_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
+    def call(self, inputs, training=False):
+        """In training, captions drawn for each photo and their words' log-probabilities; otherwise as EndToEnd.
+
+        Returns:
+            Words, int (batch, samples, length), filled with PAD, and float32
+            log-probabilities of the same shape, through which gradients flow.
+        """
+        if not training:
+            return super().call(inputs)
+        regions = self.regions(inputs[0])
+        words = sample(self.decoder, regions, self.samples, self.max_words, self.seed_generator).words
+        return words, log_probabilities(self.decoder, regions, words)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The gradient of the expected reward is that of this loss; `y` are targets (batch, references, length)."""
+        words, words_log_probabilities = y_pred
+        rewards = backend.on_host(self.reward, [y, words], words.shape[:2], "float32")
+        others = (ops.sum(rewards, axis=1, keepdims=True) - rewards) / (self.samples - 1)
         # The last batch is filled up with photos without references.
-        real = ops.cast(ops.any(targets != PAD, axis=(1, 2)), "float32")
+        real = ops.cast(ops.any(y != PAD, axis=(1, 2)), "float32")
         self.reward_tracker.update_state(-ops.sum(ops.mean(rewards, axis=1) * real) / ops.sum(real))
-        return {"loss": self.reward_tracker.result()}
+        return policy_loss(words, words_log_probabilities, rewards - others)
 
 
-def policy_loss(decoder, regions, words, advantage):
-    """Minus the mean, over all words, of log-probability times advantage.
+def log_probabilities(decoder, regions, words):
+    """Of each word of drawn captions, float32 (batch, samples, length), with dropout.
 
     Args:
         decoder: an AttentionDecoder.
         regions: (batch, regions, channels).
         words: drawn captions, int (batch, samples, length), filled with PAD.
-        advantage: (batch, samples).
     """
     starts = ops.full((*words.shape[:2], 1), START, dtype=words.dtype)
     logits = decoder((regions, ops.concatenate([starts, words[:, :, :-1]], axis=2)), training=True)
     logits = ops.where(never_written(logits.shape[-1]), -1e9, logits)
-    log_probability = logits_of(words, logits) - ops.logsumexp(logits, axis=-1)
+    return logits_of(words, logits) - ops.logsumexp(logits, axis=-1)
+
+
+def policy_loss(words, words_log_probabilities, advantage):
+    """Minus the mean, over all words, of log-probability times advantage.
+
+    Args:
+        words: drawn captions, int (batch, samples, length), filled with PAD.
+        words_log_probabilities: of `log_probabilities`.
+        advantage: (batch, samples).
+    """
     real = ops.cast(words != PAD, "float32")
-    return -ops.sum(real * log_probability * advantage[..., None]) / ops.maximum(ops.sum(real), 1.0)
+    return -ops.sum(real * words_log_probabilities * advantage[..., None]) / ops.maximum(ops.sum(real), 1.0)

@@ -9,20 +9,22 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from keras import ops
-from PIL import Image
 
-from utils.augmentation import augment
 from utils.errors import InputError
-from utils.images import open_photo, to_pixels
+from utils.images import load_pixels
+from utils.views import WHOLE, draw_views, resample, view, whole_views
 
 # Photos whose regions give the channels' mean and deviation.
 _STATISTICS_PHOTOS = 512
 
 _BATCH_PHOTOS = 32
 
+# Photos that are kept in memory once they were read: at 224 pixels 1.5 GB.
+_KEPT_PHOTOS = 10_000
+
 
 class TeacherRegions:
-    """A teacher's regions of photos, which are cropped, mirrored and lit anew each time they come.
+    """A teacher's regions of photos, which are cropped, mirrored, lit and mixed anew each time they come.
 
     Args:
         teacher: an Encoder.
@@ -43,49 +45,54 @@ class TeacherRegions:
                 f"the teacher has {teacher.rows} × {teacher.columns} regions, the student {student.rows} × "
                 f"{student.columns}: choose another --image_size"
             )
-        self.teacher, self.size, self.channels = teacher, student.image_size, teacher.channels
+        self.teacher, self.size, self.channels = teacher.copy(mirror=False), student.image_size, teacher.channels
         self.photos, self.validation_photos = list(photos), list(validation_photos)
-        self._pool = ThreadPoolExecutor(os.cpu_count())
-        regions = self._encode(self._open_whole(self.photos[:_STATISTICS_PHOTOS]))
-        self._mean = regions.mean(axis=(0, 1, 2))
-        deviation = regions.std(axis=(0, 1, 2))
+        self.network = self.teacher.network
+        self.network.trainable = False
+        self._pool, self._kept = ThreadPoolExecutor(os.cpu_count()), {}
+        known = self._read(self.photos[:_STATISTICS_PHOTOS])
+        regions = np.concatenate(
+            [self.teacher.encode(known[i : i + _BATCH_PHOTOS]) for i in range(0, len(known), _BATCH_PHOTOS)]
+        )
+        self._mean = regions.mean(axis=(0, 1))
+        deviation = regions.std(axis=(0, 1))
         self._scale = 1 / np.maximum(deviation, 0.1 * deviation.mean())
 
-    def _open_whole(self, paths):
-        size = self.teacher.image_size
-        return np.stack(list(self._pool.map(lambda path: to_pixels(open_photo(path, 2 * size), size), paths)))
+    def _read(self, paths):
+        """Photos as the teacher takes them: uint8 (photos, size, size, 3)."""
 
-    def _encode(self, pixels):
-        """The teacher's regions, float32 (photos, rows, columns, channels)."""
-        teacher = self.teacher
-        parts = [teacher.encode(pixels[i : i + _BATCH_PHOTOS]) for i in range(0, len(pixels), _BATCH_PHOTOS)]
-        return np.concatenate(parts).reshape(len(pixels), teacher.rows, teacher.columns, teacher.channels)
+        def read(path):
+            pixels = self._kept.get(path)
+            if pixels is None:
+                pixels = load_pixels(path, self.teacher.image_size)
+                if len(self._kept) < _KEPT_PHOTOS:
+                    self._kept[path] = pixels
+            return pixels
 
-    def _targets(self, pixels):
-        return ((self._encode(pixels) - self._mean) * self._scale).astype("float32")
-
-    def _for_student(self, pixels):
-        """The same pictures at the student's size."""
-        return np.stack([to_pixels(Image.fromarray(each), self.size) for each in pixels])
+        return np.stack(list(self._pool.map(read, paths)))
 
     def batch(self, generator, count):
-        """Varied photos, uint8 (count, size, size, 3), and their standardised regions.
-
-        The latter are float32 (count, rows, columns, channels).
-        """
+        """Photos, uint8 (count, size, size, 3) at the teacher's size, and how they are to be varied, for `lesson`."""
         chosen = generator.integers(len(self.photos), size=count)
-
-        def vary(number, own):
-            size = self.teacher.image_size
-            return np.asarray(augment(open_photo(self.photos[number], 2 * size), size, own))
-
-        pixels = np.stack(list(self._pool.map(vary, chosen, generator.spawn(count))))
-        return self._for_student(pixels), self._targets(pixels)
+        return self._read([self.photos[number] for number in chosen]), *draw_views(generator, count)
 
     def validation(self, count):
         """Photos that are not learnt from, whole: as `batch`."""
-        pixels = self._open_whole(self.validation_photos[:count])
-        return self._for_student(pixels), self._targets(pixels)
+        photos = self._read(self.validation_photos[:count])
+        return photos, *whole_views(len(photos))
+
+    def lesson(self, photos, boxes, light, shares):
+        """Of a `batch`, what the student sees and the teacher's standardised regions.
+
+        Returns:
+            Float32 (batch, size, size, 3) at the student's size, and
+            (batch, rows, columns, channels).
+        """
+        teacher = self.teacher
+        pixels = view(photos, boxes, light, shares, teacher.image_size)
+        regions = ops.reshape(teacher.forward(pixels), (-1, teacher.rows, teacher.columns, teacher.channels))
+        seen = resample(pixels, ops.zeros_like(boxes) + WHOLE, self.size)
+        return seen, ops.stop_gradient((regions - self._mean) * self._scale)
 
     @staticmethod
     def loss(targets, outputs):

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
-from utils import metrics
+from utils import backend, metrics
 from utils.batches import Batches, caption_arrays
 from utils.checkpoint import Checkpoint
 from utils.decoder import AttentionDecoder
@@ -71,6 +70,7 @@ class Run(keras.callbacks.Callback):
         step = trainer.progress["step"]
         due = step % trainer.checkpoint_steps == 0 and step < trainer.batches.steps_per_epoch
         if due and trainer.distribution.chief:
+            backend.write_back(self.model)
             trainer.checkpoint.save(trainer.progress)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -157,7 +157,9 @@ class Trainer:
             )
             optimizer.build(self.model.trainable_variables)
         loss = TagLoss() if stage.tagging else CaptionLoss(recipe.label_smoothing)
-        self.model.compile(optimizer, loss, jit_compile=False)
+        if stage.self_critical:
+            loss = None  # it has its own
+        self.model.compile(optimizer, loss, jit_compile=backend.compiles())
         self.distribution.attach(self.model, loss)
         # What the stage began with is best told by a checkpoint too: by then the model folder may hold later weights.
         begun = self.model.trainable_variables if stage.start_share else ()
@@ -246,7 +248,9 @@ class Trainer:
         self.model.set_weights(self.averaged.get_weights())
 
     def _fit(self, steps, single, progress, callbacks):
-        self.distribution.begin([*self.model.variables, *self.model.optimizer.variables])
+        variables = [*self.model.variables, *self.model.optimizer.variables]
+        self.distribution.begin(variables)
+        backend.separate(variables)
         try:
             self.model.fit(
                 self.distribution.dataset(self.batches, self.progress["epoch"], self.progress["step"]),
@@ -257,8 +261,8 @@ class Trainer:
                 verbose=0,
                 callbacks=[Run(self, single, progress), *callbacks],
             )
-        except tf.errors.OpError:
-            if self.batches.error:
+        except Exception:
+            if self.batches.error:  # TensorFlow passes on its words alone
                 raise self.batches.error from None
             raise
 

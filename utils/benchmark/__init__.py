@@ -48,7 +48,7 @@ def measure(sizes, photos=None, weights=None, progress=silent):
         # Before TensorFlow is here: it keeps the whole of a GPU's memory, which these processes need.
         figures = startup.measure(sizes, progress)
         peaks = memory.measure(sizes, drawn, weights, progress)
-        console.import_tensorflow()
+        console.import_keras()
         from utils.benchmark import caching, decoding, training
         from utils.benchmark.machine import describe_machine
 
@@ -66,7 +66,7 @@ def measure_growth(sizes, progress=silent):
     _check_system()
     started, load = time.perf_counter(), os.getloadavg()[0]
     points = growth.measure(sizes, progress)
-    console.import_tensorflow()
+    console.import_keras()
     from utils.benchmark.machine import describe_machine
 
     return describe_machine(load), points, time.perf_counter() - started
@@ -78,7 +78,7 @@ def _check_system():
 
 
 def _check_weights(sizes, weights):
-    console.import_tensorflow()
+    console.import_keras()
     from utils.benchmark import caching
 
     for name in sizes.encoders:

@@ -100,7 +100,7 @@ def _open(sizes, folder, count):
 
 
 def _read_batches(sizes, folder, count):
-    console.import_tensorflow()
+    console.import_keras()
     from utils.batches import Batches, RegionSource
 
     yield
@@ -113,7 +113,7 @@ def _read_batches(sizes, folder, count):
 
 
 def _write_captions(sizes, folder, count):
-    console.import_tensorflow()
+    console.import_keras()
     from utils.captioner import Captioner
     from utils.decoder import AttentionDecoder
 

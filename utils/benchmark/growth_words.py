@@ -18,7 +18,7 @@ def draw(folder, count, sizes):
 
 
 def _train(sizes, paths, count):
-    console.import_tensorflow()
+    console.import_keras()
     from utils.benchmark import training
 
     yield
@@ -31,7 +31,7 @@ def _train(sizes, paths, count):
 
 
 def _search(sizes, paths, count):
-    console.import_tensorflow()
+    console.import_keras()
     from utils.decoder import AttentionDecoder
     from utils.search import Search
 
@@ -49,7 +49,7 @@ def _search(sizes, paths, count):
 
 
 def _checkpoint(sizes, paths, count):
-    console.import_tensorflow()
+    console.import_keras()
     from utils.benchmark import training
 
     yield

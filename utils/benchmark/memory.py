@@ -9,7 +9,7 @@ from utils.benchmark.figures import Figure
 
 def cache(name, ours, sizes, photos, weights):
     """Peak bytes of caching some photos with an encoder."""
-    console.import_tensorflow()
+    console.import_keras()
     from utils.benchmark import caching
 
     encoder = caching.make_encoder(name, sizes, weights, None if ours else "float32")
@@ -19,7 +19,7 @@ def cache(name, ours, sizes, photos, weights):
 
 def train(grid, ours, sizes, photos, weights):
     """Peak bytes of two steps of training."""
-    console.import_tensorflow()
+    console.import_keras()
     from utils.benchmark import training
 
     paths = [photo.path for photo in photos]
@@ -35,7 +35,7 @@ def train(grid, ours, sizes, photos, weights):
 
 def decode(setting, ours, sizes, photos, weights):
     """Peak bytes of captioning regions; `setting` is the beam size and the batch size."""
-    console.import_tensorflow()
+    console.import_keras()
     from utils.benchmark import decoding, field
 
     beam, batch = setting

@@ -37,7 +37,7 @@ def parts(model, started):
         model: the model folder.
         started: `time.time()` when the process was started.
     """
-    console.import_tensorflow()
+    console.import_keras()
     from utils import alt_text, caption_table, sources  # noqa: F401
     from utils.ensemble import load_captioner
 
