@@ -180,3 +180,13 @@ def test_a_low_temperature_draws_the_likeliest_words(decoder, regions):
     for photo in range(3):
         words, _ = greedy(decoder, regions[photo], 7)
         assert (drawn.words[photo] == words + [PAD] * (7 - len(words))).all()
+
+
+def test_words_are_drawn_as_often_as_their_probabilities_say(decoder, regions):
+    seed = keras.random.SeedGenerator(1)
+    drawn = Search(decoder, 2000, 1, batch_size=3, method=sample, temperature=1.5, seed=seed)(regions).words[:, :, 0]
+    logits = np.array(decoder((regions, np.full((3, 1, 1), START))))[:, 0, 0]
+    logits[:, [PAD, START, UNKNOWN, END]] = -np.inf
+    probabilities = np.exp(log_softmax(logits / 1.5))
+    for words, expected in zip(drawn, probabilities):
+        np.testing.assert_allclose(np.bincount(words, minlength=len(expected)) / 2000, expected, atol=0.04)
