@@ -116,7 +116,7 @@ def main(arguments=None):
     """Pretrain, from the arguments to the folder of weights."""
     arguments = parse_arguments(arguments)
     console.import_keras()
-    from utils import run_folder
+    from utils import backend, run_folder
     from utils.encoders import Encoder
     from utils.errors import InputError
     from utils.pretraining import ENCODER_FILE, HISTORY_FILE, Pretraining
@@ -126,6 +126,7 @@ def main(arguments=None):
     folder = arguments.output_dir
     apart = {"output_dir", "overwrite", "resume", "report_minutes"}
     settings = {name: str(value) for name, value in sorted(vars(arguments).items()) if name not in apart}
+    settings["backend"] = backend.name()
     run_folder.check(folder, settings, arguments.overwrite, arguments.resume, holds=ENCODER_FILE)
     encoder = Encoder(arguments.encoder, arguments.encoder_weights, arguments.image_size, seed=arguments.seed)
     objectives, shares = [], []

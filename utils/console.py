@@ -132,8 +132,10 @@ def import_keras():
     asked = os.environ.get("KERAS_BACKEND") or "tensorflow"
     if asked not in ("tensorflow", "jax"):
         raise InputError(f"KERAS_BACKEND={asked}: only tensorflow and jax are served")
-    if importlib.util.find_spec(asked) is None:
-        raise InputError(f"{asked}, Keras's backend, is not installed: pip install {asked}")
+    for package in (asked, "keras"):
+        if importlib.util.find_spec(package) is None:
+            raise InputError(f"{package} is not installed: pip install {package}")
+    os.environ["KERAS_BACKEND"] = asked  # whatever Keras's own file of settings says
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Memory is kept from one step to the next. Given back to the system, as is TensorFlow's
     # default on CPUs, it is cleared page by page whenever it is needed again.

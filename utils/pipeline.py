@@ -9,7 +9,7 @@ import zlib
 from dataclasses import asdict
 from pathlib import Path
 
-from utils import plots, run_folder
+from utils import backend, plots, run_folder
 from utils.batches import PhotoSource, RegionSource
 from utils.captioner import Captioner
 from utils.card import write_card
@@ -82,7 +82,7 @@ def _train(
     dataset, data_dir, cache_dir, folder, recipe, seed, overwrite, resume, say, progress, callbacks, distribution
 ):
     """`train` on devices that are connected."""
-    settings = {"dataset": dataset, "seed": seed, "recipe": asdict(recipe)}
+    settings = {"dataset": dataset, "seed": seed, "backend": backend.name(), "recipe": asdict(recipe)}
     if distribution.chief:
         run_folder.check(folder, settings, overwrite, resume)
     table = load_dataset(dataset, data_dir, seed)

@@ -19,15 +19,17 @@ _STATISTICS_PHOTOS = 512
 
 _BATCH_PHOTOS = 32
 
-# Photos that are kept in memory once they were read: at 224 pixels 1.5 GB.
-_KEPT_PHOTOS = 10_000
+# Photos are kept in memory once they were read, up to this: 10,000 of 224 pixels.
+_KEPT_BYTES = 1_500_000_000
 
 
 class TeacherRegions:
     """A teacher's regions of photos, which are cropped, mirrored, lit and mixed anew each time they come.
 
+    Photos are cropped from what the teacher takes of them whole, so that small crops are a little blurred.
+
     Args:
-        teacher: an Encoder.
+        teacher: an Encoder; if it is one that takes the mean with the mirror image, it does not do so here.
         student: an Encoder with a grid of as many rows and columns.
         photos: files to learn from.
         validation_photos: others, to measure on.
@@ -65,7 +67,7 @@ class TeacherRegions:
             pixels = self._kept.get(path)
             if pixels is None:
                 pixels = load_pixels(path, self.teacher.image_size)
-                if len(self._kept) < _KEPT_PHOTOS:
+                if (len(self._kept) + 1) * pixels.nbytes <= _KEPT_BYTES:
                     self._kept[path] = pixels
             return pixels
 

@@ -73,6 +73,8 @@ def measure_growth(sizes, progress=silent):
 
 
 def _check_system():
+    if os.environ.get("KERAS_BACKEND") not in (None, "", "tensorflow"):
+        raise InputError("benchmark.py measures on TensorFlow: unset KERAS_BACKEND")
     if os.name == "nt":
         raise InputError("the benchmark asks for what Windows does not tell; run it on Linux, macOS, or under WSL2")
 
