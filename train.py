@@ -43,6 +43,17 @@ def parse_arguments(arguments=None):
         help="after the decoder, train the encoder's layers above LAYER too (default: the encoder's own); "
         "none leaves it as it is",
     )
+    encoder.add_argument(
+        "--tagging_epochs",
+        type=console.number(int, 0, 10_000),
+        help="of an encoder that is trained: at most so many before the decoder, in which it learns to name the words "
+        f"of captions (default: {Recipe.tagging_epochs})",
+    )
+    encoder.add_argument(
+        "--finetune_epochs",
+        type=console.number(int, 0, 10_000),
+        help=f"and so many after it, together with the decoder (default: {Recipe.finetune_epochs})",
+    )
     training = parser.add_argument_group("training")
     training.add_argument(
         "--epochs", type=console.number(int, 1, 10_000), help="at most; it stops when validation no longer improves"
@@ -74,6 +85,10 @@ def parse_arguments(arguments=None):
         parser.error("--overwrite and --resume exclude each other")
     if parsed.shard and parsed.distribute:
         parser.error("--shard and --distribute exclude each other: the first extracts regions, the second trains")
+    if parsed.finetune_encoder in (None, "none"):
+        for name in ("tagging_epochs", "finetune_epochs"):
+            if getattr(parsed, name) is not None:
+                parser.error(f"--{name} is for an encoder that is trained: add --finetune_encoder")
     console.name_datasets(parser, parsed)
     parsed.output_dir = parsed.output_dir or Path("models") / parsed.dataset
     return parsed
@@ -82,8 +97,8 @@ def parse_arguments(arguments=None):
 def choose_recipe(arguments):
     """The recipe of the dataset, or of the first of several, with the flags that were given."""
     names = (
-        "encoder", "encoder_weights", "image_size", "finetune_encoder", "epochs", "scst_epochs", "batch_size",
-        "learning_rate", "min_word_count",
+        "encoder", "encoder_weights", "image_size", "finetune_encoder", "tagging_epochs", "finetune_epochs", "epochs",
+        "scst_epochs", "batch_size", "learning_rate", "min_word_count",
     )  # fmt: skip
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     if given.get("finetune_encoder") == "none":

@@ -122,9 +122,10 @@ def test_an_interrupted_run_is_never_lost_by_accident_and_can_be_resumed(tiny, c
 
 def test_all_stages_one_after_the_other_and_resumed_in_between(tiny, command, monkeypatch):
     """The encoder learns tags, then the decoder, both together, and both on the reward."""
-    recipe = replace(recipes.RECIPES["shapes"], epochs=1, tagging_epochs=1, finetune_epochs=1)
-    monkeypatch.setitem(recipes.RECIPES, "shapes", recipe)
-    flags = ("--finetune_encoder", "block1_conv1", "--scst_epochs", "1")
+    flags = (
+        "--epochs", "1", "--finetune_encoder", "block1_conv1", "--tagging_epochs", "1", "--finetune_epochs", "1",
+        "--scst_epochs", "1",
+    )  # fmt: skip
     inner, saves = Captioner.save, []
 
     def save(self, folder):
@@ -148,6 +149,15 @@ def test_all_stages_one_after_the_other_and_resumed_in_between(tiny, command, mo
     assert "encoder.weights.h5" in written
     assert not {"tagged_encoder.weights.h5", "run.json"} & written
     assert Captioner.from_folder("models/shapes").encoder.weights == "trained"
+
+
+def test_an_encoder_is_tuned_after_a_decoder_that_learnt_from_cached_regions(tiny, command):
+    flags = ("--finetune_encoder", "block1_conv1", "--tagging_epochs", "0", "--finetune_epochs", "1")
+    status, output, error = command(train, "--epochs", "1", *flags)
+    assert status == 0, error
+    assert "extracting" in output
+    rows = Path("models/shapes/history.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == ["decoder", "finetuning"]
 
 
 def test_a_photo_is_captioned_with_a_picture_of_the_attention(model, command, fails, tmp_path):
@@ -184,6 +194,7 @@ def test_bad_photos_are_one_line_each(model, fails, tmp_path):
     [
         (train, ["--epochs", "0"], "must be"),
         (train, ["--epochs", "many"], "no number"),
+        (train, ["--tagging_epochs", "0"], "add --finetune_encoder"),
         (train, ["--learning_rate", "nan"], "must be"),
         (train, ["--batch_size", "-3"], "must be"),
         (train, ["--dataset", "imagenet"], "invalid choice"),

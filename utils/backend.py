@@ -1,4 +1,4 @@
-"""What Keras leaves to its backend, TensorFlow or JAX: compiled functions, and streams of batches."""
+"""What Keras leaves to its backend, TensorFlow or JAX: compiled functions, streams of batches, names of devices."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +12,19 @@ from utils.errors import InputError
 def name():
     """Keras's backend, "tensorflow" or "jax"."""
     return keras.config.backend()
+
+
+def describe():
+    """What the backend is and computes on: its name with its version, and the names of the GPUs that it finds."""
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        found = tf.config.list_physical_devices("GPU")
+        gpus = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in found]
+        return f"TensorFlow {tf.__version__}", gpus
+    import jax
+
+    return f"JAX {jax.__version__}", [each.device_kind for each in jax.devices() if each.platform == "gpu"]
 
 
 def require_tensorflow(what):

@@ -30,6 +30,10 @@ SHARD_PHOTOS = 256
 # Photos that go through the encoder together.
 BATCH_PHOTOS = 16
 
+# Bytes of regions that a cache keeps in memory, 8 bits a value, so that they are decompressed once: all those of the
+# sample's scenes, or of Flickr8k at 7 × 7 regions.
+_HELD_BYTES = 256_000_000
+
 # A partial shard that has not grown for this long was left by a killed process.
 _STALE_SECONDS = 120
 
@@ -98,6 +102,7 @@ class RegionCache:
         self.folder = Path(folder) if len(names) > 1 else self._folders[""]
         self._known = set()
         self._members = {}
+        self._held, self._held_bytes = {}, 0  # by Member
         self._refresh()
 
     def __contains__(self, photo):
@@ -110,7 +115,15 @@ class RegionCache:
 
     def __getitem__(self, image_id):
         """Float32 (regions, channels) of a photo that is in the cache."""
-        return shards.read(self._members[image_id], self.encoder.channels)
+        member = self._members[image_id]
+        data = self._held.get(member)
+        if data is None:
+            data = shards.read(member)
+            # Whatever came first stays: an epoch asks for all, in another order each time.
+            if self._held_bytes + len(data) <= _HELD_BYTES:
+                self._held[member] = data
+                self._held_bytes += len(data)
+        return shards.restore(data, self.encoder.channels)
 
     def stack(self, image_ids):
         """Float32 (photos, regions, channels) of photos that are in the cache."""

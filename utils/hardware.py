@@ -54,3 +54,8 @@ def bfloat16_is_faster():
     is emulated, and slower.
     """
     return matmul_rate("bfloat16") > 1.3 * matmul_rate("float32")
+
+
+def faster_policy():
+    """Keras's dtype policy for what is trained here: bfloat16 beside float32 variables where that is faster."""
+    return "mixed_bfloat16" if bfloat16_is_faster() else "float32"

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 from IPython import get_ipython
 from IPython.display import HTML, Image, display
 
+from utils import backend
 from utils.captioner import Captioner
 from utils.errors import InputError
 from utils.images import open_photo, sample_photo
@@ -26,10 +26,9 @@ _THUMBNAIL = 160
 
 def describe_runtime():
     """Versions and devices in a line, and what to do where there is no GPU."""
-    found = tf.config.list_physical_devices("GPU")
-    gpus = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in found]
+    framework, gpus = backend.describe()
     device = ", ".join(gpus) or "no GPU: training on photos takes hours (in Colab: Runtime, Change runtime type)"
-    return f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} processors, {device}"
+    return f"{framework}, Keras {keras.__version__}, {os.cpu_count()} processors, {device}"
 
 
 def tell_errors_in_a_line():

@@ -99,13 +99,14 @@ def _train(
         say(f"{encoder.name} with weights of {recipe.encoder_weights} has never seen a photo: expect poor captions")
     if distribution.chief:
         run_folder.claim(folder, settings, resume)
-    stages = recipe.stages()
-    if stages[0].tagging:
-        splits = leave_out_unreadable(splits, say, progress)
     _check_workers(distribution, folder, settings)
     begun = read_progress(folder / run_folder.CHECKPOINT_FILE) or {"stage": None, "precision": None, "history": []}
     history, precision = begun["history"], begun["precision"]
-    for stage in stages[next((n for n, stage in enumerate(stages) if stage.name == begun["stage"]), 0) :]:
+    stages = recipe.stages()
+    stages = stages[next((n for n, stage in enumerate(stages) if stage.name == begun["stage"]), 0) :]
+    if stages[0].on_photos:
+        splits = leave_out_unreadable(splits, say, progress)
+    for stage in stages:
         start = None
         if stage.name not in ("tagging", "decoder"):
             captioner = Captioner.from_folder(folder)

@@ -14,7 +14,7 @@ from keras import ops
 from utils import backend
 from utils.checkpoint import Checkpoint, read_progress
 from utils.compact import save_compact
-from utils.hardware import bfloat16_is_faster
+from utils.hardware import faster_policy
 from utils.normalised import fold, normalised_twin
 from utils.progress import silent
 from utils.run_folder import CHECKPOINT_FILE
@@ -92,7 +92,7 @@ class Pretraining:
         self.steps, self.seed = steps, seed
         first = [max(1, round(share * batch_size)) for share in shares[:-1]]
         self.counts = [*first, batch_size - sum(first)]
-        policy = "mixed_bfloat16" if bfloat16_is_faster() else "float32"
+        policy = faster_policy()
         self.student = Student(encoder, objectives, policy)
         warmup = min(_WARMUP_STEPS, steps // 10)
         schedule = keras.optimizers.schedules.CosineDecay(

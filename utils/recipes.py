@@ -44,6 +44,8 @@ class Recipe:
     learning_rate: float = 1e-3  # at its peak
     min_word_count: int = 5
     finetune_encoder: str | None = None  # the encoder's layers above this one are trained too
+    tagging_epochs: int = 10  # of the encoder alone before the decoder, and of both after it; 0 leaves the stage out
+    finetune_epochs: int = 8
     scst_epochs: int = 0  # of self-critical training, at the end
 
     layer: str | None = None  # of the encoder; None is its own default
@@ -53,7 +55,7 @@ class Recipe:
     embedding_size: int = 256
     value_size: int | None = None  # of regions as the LSTM and the output see them; None is the encoder's channels
     grounded: bool = False  # words are told from what is looked at, as in `AttentionDecoder`
-    max_words: int = 20  # longer captions are cut
+    max_words: int = 16  # longer captions are cut: 7 % of Flickr8k's
     captions_per_photo: int = 5
     dropout: float = 0.4
     label_smoothing: float = 0.1
@@ -64,9 +66,7 @@ class Recipe:
     beam_size: int = 3  # of the validation captions
     patience: int = 4  # epochs without a better CIDEr before a stage stops
 
-    tagging_epochs: int = 10
     tagging_learning_rate: float = 4e-4  # of the encoder and of the linear layer on top
-    finetune_epochs: int = 8
     finetune_learning_rate: float = 5e-4
     encoder_pace: float = 1.0  # the encoder's learning rate over the decoder's
     scst_learning_rate: float = 1e-4
@@ -78,17 +78,17 @@ class Recipe:
     def stages(self):
         """The stages that this recipe goes through."""
         joint = self.finetune_encoder is not None
+        tagging = joint and self.tagging_epochs > 0
         whole = {"on_photos": joint, "trains_encoder": joint}
         stages = []
-        if joint:
+        if tagging:
             rate = self.tagging_learning_rate
             stages.append(Stage("tagging", 1, self.tagging_epochs, rate, 0.3, **whole, tagging=True))
-        # A decoder that knows nothing yet would spoil the encoder.
-        stages.append(Stage("decoder", 0, self.epochs, self.learning_rate, self.dropout, on_photos=joint))
-        if joint:
-            stages.append(
-                Stage("finetuning", 2, self.finetune_epochs, self.finetune_learning_rate, self.dropout, **whole)
-            )
+        # A decoder that knows nothing yet would spoil the encoder. Regions of one that is still as it was are cached.
+        stages.append(Stage("decoder", 0, self.epochs, self.learning_rate, self.dropout, on_photos=tagging))
+        if joint and self.finetune_epochs > 0:
+            rate = self.finetune_learning_rate
+            stages.append(Stage("finetuning", 2, self.finetune_epochs, rate, self.dropout, **whole))
         if self.scst_epochs:
             special = {"self_critical": True, "start_share": self.scst_start_share}
             rate, dropout = self.scst_learning_rate, self.scst_dropout

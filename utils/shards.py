@@ -33,10 +33,14 @@ def pack(regions):
     return scale.tobytes() + zlib.compress(np.ascontiguousarray(codes.T).tobytes(), 6)
 
 
-def unpack(data, channels):
-    """The float32 (regions, channels) given to `pack`, to within 1/510 of the largest value."""
-    scale = np.frombuffer(data[:4], "float32")[0]
-    codes = np.frombuffer(zlib.decompress(data[4:]), "uint8")
+def unpack(data):
+    """The bytes that `pack` made, no longer compressed: what `restore` takes."""
+    return data[:4] + zlib.decompress(data[4:])
+
+
+def restore(data, channels):
+    """The float32 (regions, channels) given to `pack`, to within 1/510 of the largest value, from unpacked bytes."""
+    scale, codes = np.frombuffer(data, "float32", 1)[0], np.frombuffer(data, "uint8", offset=4)
     return codes.reshape(channels, -1).T.astype("float32") * scale
 
 
@@ -67,8 +71,8 @@ def index(path):
         }
 
 
-def read(member, channels):
-    """Float32 (regions, channels) of a Member.
+def read(member):
+    """What lies in a shard of a Member, for `restore`.
 
     Raises:
         InputError: the shard is damaged, or no longer there.
@@ -84,7 +88,7 @@ def read(member, channels):
         raise InputError(f"{member.shard}: cannot be read ({error.strerror}); run again") from None
     if zlib.crc32(data) != member.checksum:
         raise InputError(f"{member.shard}: damaged; delete this file and run again, its photos are extracted anew")
-    return unpack(data, channels)
+    return unpack(data)
 
 
 def file_time(path):

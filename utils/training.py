@@ -13,7 +13,7 @@ from utils.checkpoint import Checkpoint
 from utils.decoder import AttentionDecoder
 from utils.distribution import OneDevice
 from utils.end_to_end import EndToEnd
-from utils.hardware import bfloat16_is_faster
+from utils.hardware import faster_policy
 from utils.losses import CaptionLoss
 from utils.optimizers import make_optimizer
 from utils.progress import silent
@@ -141,7 +141,7 @@ class Trainer:
         self._statistics = None
         if not (start or stage.tagging):
             self._statistics = source.regions(source.encoder, train[:_STATISTICS_PHOTOS])
-        precision = precision or ("mixed_bfloat16" if bfloat16_is_faster() else "float32")
+        precision = precision or faster_policy()
         precision = self.distribution.from_chief(precision)
         with self.distribution.scope():
             self.model = self._make_model(precision, start, stage)
