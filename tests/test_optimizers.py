@@ -11,8 +11,8 @@ def test_the_encoder_moves_at_its_own_pace():
     model = keras.Sequential([keras.Input((1,)), encoder])
     model.build()
     both = keras.Model(model.inputs, model.outputs[0] + decoder(model.inputs[0]))
-    recipe = Recipe(encoder_pace=0.25, weight_decay=0.0, warmup_steps=0)
-    both.compile(make_optimizer(recipe, 0.1, 100, encoder.trainable_variables), "mse")
+    recipe = Recipe(weight_decay=0.0, warmup_steps=0)
+    both.compile(make_optimizer(recipe, 0.1, 100, encoder.trainable_variables, 0.25), "mse")
     both.train_on_batch(np.ones((4, 1)), np.ones((4, 1)))
     slow, fast = (float(layer.kernel.numpy()[0, 0]) for layer in (encoder, decoder))
     assert slow > 0

@@ -32,6 +32,8 @@ class Architecture:
             it and those before it alone.
         dense: whether the time goes into dense matrix products, where bfloat16
             pays; depthwise convolutions are slower in it on CPUs.
+        pace: of the decoder's learning rate, what the network is tuned at beside it; without batch normalisation a step
+            of the same size changes more.
         options: further arguments of the constructor.
         scenes: the file, in this repository, of weights that `pretrain.py` has learnt from drawn scenes.
     """
@@ -43,6 +45,7 @@ class Architecture:
     weights_md5: str
     general: str
     dense: bool = True
+    pace: float = 1.0
     options: tuple = ()
     scenes: str | None = None
 
@@ -60,6 +63,7 @@ ARCHITECTURES = {
         weights_file="vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
         weights_md5="6d6bbae143d832006294945121d1f1fc",
         general="block3_pool",
+        pace=0.2,
         scenes="models/vgg16/encoder.h5",
     ),
     "vgg19": Architecture(
@@ -69,6 +73,7 @@ ARCHITECTURES = {
         weights_file="vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
         weights_md5="253f8cb515780f3b799900260a226db6",
         general="block3_pool",
+        pace=0.2,
     ),
     "mobilenet": Architecture(
         application="mobilenet",

@@ -26,14 +26,14 @@ class PacedAdamW(keras.optimizers.AdamW):
         super().update_step(gradient, variable, learning_rate * pace)
 
 
-def make_optimizer(recipe, learning_rate, steps, encoder_variables=()):
+def make_optimizer(recipe, learning_rate, steps, encoder_variables=(), pace=1.0):
     """The optimizer of a stage, whose averaged weights (Polyak and Juditsky, 1992) are kept beside the weights.
 
     Args:
         recipe: a Recipe.
         learning_rate: at its peak, after which it falls to zero along a cosine.
         steps: of the whole stage.
-        encoder_variables: those that move at the recipe's `encoder_pace`.
+        encoder_variables: those that move at `pace` times the learning rate.
     """
     warmup = min(recipe.warmup_steps, steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -46,5 +46,5 @@ def make_optimizer(recipe, learning_rate, steps, encoder_variables=()):
         use_ema=True,
         ema_momentum=recipe.averaging,
     )
-    optimizer.slow_down(list(encoder_variables), recipe.encoder_pace)
+    optimizer.slow_down(list(encoder_variables), pace)
     return optimizer

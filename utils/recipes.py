@@ -68,7 +68,6 @@ class Recipe:
 
     tagging_learning_rate: float = 4e-4  # of the encoder and of the linear layer on top
     finetune_learning_rate: float = 5e-4
-    encoder_pace: float = 1.0  # the encoder's learning rate over the decoder's
     scst_learning_rate: float = 1e-4
     scst_samples: int = 5  # captions drawn for each photo
     scst_meteor_weight: float = 2.0  # of METEOR in the reward, beside CIDEr-D
@@ -101,7 +100,7 @@ RECIPES = {
     # found where it stands. Small, so that it takes minutes.
     "shapes": Recipe(
         encoder_weights="scenes",
-        epochs=9,
+        epochs=8,
         batch_size=16,
         learning_rate=2e-3,
         min_word_count=1,

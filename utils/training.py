@@ -12,6 +12,7 @@ from utils.batches import Batches, caption_arrays
 from utils.checkpoint import Checkpoint
 from utils.decoder import AttentionDecoder
 from utils.distribution import OneDevice
+from utils.encoders import ARCHITECTURES
 from utils.end_to_end import EndToEnd
 from utils.hardware import faster_policy
 from utils.losses import CaptionLoss
@@ -148,13 +149,11 @@ class Trainer:
         self.averaged = self._make_model("float32", start)
         if not stage.tagging:
             self.search = Search(self.averaged.decoder, recipe.beam_size, recipe.max_words)
-        # A tagger's linear layer knows its task when the stage begins, so both may move as fast.
-        slow = source.encoder and not stage.tagging
-        encoder_variables = self.model.encoder.network.trainable_variables if slow else ()
+        steps, slow, pace = stage.epochs * self.batches.steps_per_epoch, (), 1.0
+        if source.encoder:
+            slow, pace = self.model.encoder.network.trainable_variables, ARCHITECTURES[source.encoder.name].pace
         with self.distribution.scope():
-            optimizer = make_optimizer(
-                recipe, stage.learning_rate, stage.epochs * self.batches.steps_per_epoch, encoder_variables
-            )
+            optimizer = make_optimizer(recipe, stage.learning_rate, steps, slow, pace)
             optimizer.build(self.model.trainable_variables)
         loss = TagLoss() if stage.tagging else CaptionLoss(recipe.label_smoothing)
         if stage.self_critical:
