@@ -66,9 +66,11 @@ def test_a_wide_beam_finds_what_trying_everything_finds(seed):
         inputs[0, row, 1 : len(words)] = words[:-1]
     scores = log_softmax(decoder((regions, inputs)))[0]
     totals = [sum(scores[row, i, w] for i, w in enumerate(words)) for row, words in enumerate(captions)]
-    best = sorted(range(len(captions)), key=lambda row: -totals[row])[:10]
+    best = sorted(range(len(captions)), key=lambda row: (END not in captions[row], -totals[row]))[:25]
+    # Those that ended and those that did not.
+    assert len({END in captions[row] for row in best}) == 2
 
-    found = Search(decoder, 40, max_words, batch_size=1, unrepeated=0, length_penalty=0)(regions)
+    found = Search(decoder, 60, max_words, batch_size=1, unrepeated=0, length_penalty=0)(regions)
     for rank, row in enumerate(best):
         assert tuple(w for w in found.words[0, rank] if w != PAD) == captions[row]
         assert found.log_probabilities[0, rank] == pytest.approx(totals[row], abs=1e-4)
@@ -76,8 +78,11 @@ def test_a_wide_beam_finds_what_trying_everything_finds(seed):
 
 def test_a_wider_beam_is_never_less_likely_here(regions):
     options = {"batch_size": 3, "unrepeated": 0, "length_penalty": 0}
-    scores = [Search(make_decoder(), beam, 6, **options)(regions).log_probabilities[:, 0] for beam in (1, 30)]
-    assert (scores[1] >= scores[0] - 1e-5).all()
+    decoder = make_decoder()
+    decoder.output_bias.assign([5.0 if word == END else 0.0 for word in range(9)])
+    narrow, wide = (Search(decoder, beam, 6, **options)(regions) for beam in (1, 30))
+    assert (narrow.words == END).any(axis=-1).all()
+    assert (wide.log_probabilities[:, 0] >= narrow.log_probabilities[:, 0] - 1e-5).all()
 
 
 def test_neighbours_and_filling_do_not_change_a_caption(decoder, regions):
@@ -104,7 +109,10 @@ def test_hypotheses_are_sorted_and_different(decoder, regions):
     found = {penalty: Search(decoder, 5, 6, batch_size=3, length_penalty=penalty)(regions) for penalty in (0, 1)}
     for penalty, (words, log_probabilities, _) in found.items():
         counted = ((words != PAD) & (words != END)).sum(-1) + 1
-        assert (np.diff(log_probabilities / counted**penalty, axis=1) <= 1e-6).all()
+        ranks, ended = log_probabilities / counted**penalty, (words == END).any(axis=-1)
+        # What has not ended comes last.
+        assert (np.diff(ended.astype(int), axis=1) <= 0).all()
+        assert (np.diff(ranks, axis=1) <= 1e-6)[ended[:, 1:] == ended[:, :-1]].all()
         for photo in words:
             assert len({tuple(caption) for caption in photo}) == 5
     assert not np.array_equal(found[0].words, found[1].words)

@@ -30,6 +30,9 @@ DIVERSITY = 0.5
 
 _IMPOSSIBLE = -1e9
 
+# Brings a hypothesis behind all that have ended: more than log-probabilities differ by, too little to lose their order.
+_UNENDED = 1e3
+
 
 def _take(tensor, parents):
     """For tensor (batch, beam, …) and parents (batch, beam): tensor[b, parents[b, k]]."""
@@ -110,8 +113,8 @@ def beam_search(
 
     All photos and hypotheses advance together; keys are computed once per
     photo. A hypothesis that has ended keeps its place in the beam; one that is
-    still open after `max_words` words is ranked with the others, so there is
-    always a caption.
+    still open after `max_words` words, and may break off as "… in front of a",
+    comes behind those that have ended, so there is always a caption.
 
     Args:
         decoder: an AttentionDecoder.
@@ -163,7 +166,9 @@ def beam_search(
         unfinished, extend, (ops.convert_to_tensor(0), last, scores, tuple(state), words, attention)
     )
     lengths = ops.sum(ops.cast((words != PAD) & (words != END), "float32"), axis=-1)
-    ranks = ops.reshape(scores / (lengths + 1) ** length_penalty, (batch, groups, group_size))
+    ranks = scores / (lengths + 1) ** length_penalty
+    ranks = ops.where((last == END) | (last == PAD), ranks, ranks - _UNENDED)
+    ranks = ops.reshape(ranks, (batch, groups, group_size))
     _, order = ops.top_k(ranks, group_size)
     order = ops.reshape(order + ops.arange(groups)[:, None] * group_size, (batch, beam_size))
     return Hypotheses(_take(words, order), _take(scores, order), _take(attention, order))
