@@ -38,6 +38,9 @@ def parse_arguments(arguments=None):
     parser.add_argument(
         "--beam_size", type=console.number(int, 1, 100), nargs="+", default=[3], help="hypotheses kept (default: 3)"
     )
+    parser.add_argument(
+        "--no_consensus", action="store_true", help="rank captions by their probability alone, not by consensus too"
+    )
     parser.add_argument("--compare", action="store_true", help="test whether the others differ from the first")
     parser.add_argument(
         "--baselines", action="store_true", help="add people and nearest neighbours (extracts the training photos)"
@@ -86,7 +89,9 @@ def measure(arguments):
     common = {"encoder_weights": arguments.encoder_weights, "say": console.say, "progress": console.progress}
     results, neighbours = [], []
     for models in [[model] for model in arguments.model] + [arguments.model] * arguments.ensemble:
-        results += evaluation.evaluate_model(split, models, arguments.cache_dir, arguments.beam_size, **common)
+        results += evaluation.evaluate_model(
+            split, models, arguments.cache_dir, arguments.beam_size, consensus=not arguments.no_consensus, **common
+        )
     results += [evaluation.evaluate_captions(split, path, console.say) for path in arguments.captions]
     if arguments.baselines and arguments.model:
         neighbours = [

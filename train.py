@@ -80,9 +80,17 @@ def parse_arguments(arguments=None):
     output.add_argument("--output_dir", type=Path, help="the model folder (default: models/DATASET)")
     output.add_argument("--overwrite", action="store_true", help="replace the model that is there")
     output.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
+    output.add_argument(
+        "--consensus_only",
+        action="store_true",
+        help="leave the model that is there as it is, and only fit anew which words people are expected to use "
+        "of a photo, by which captions are ranked",
+    )
     parsed = parser.parse_args(arguments)
     if parsed.overwrite and parsed.resume:
         parser.error("--overwrite and --resume exclude each other")
+    if parsed.consensus_only and (parsed.overwrite or parsed.resume or parsed.shard or parsed.distribute):
+        parser.error("--consensus_only trains nothing: leave --overwrite, --resume, --shard and --distribute out")
     if parsed.shard and parsed.distribute:
         parser.error("--shard and --distribute exclude each other: the first extracts regions, the second trains")
     if parsed.finetune_encoder in (None, "none"):
@@ -115,7 +123,7 @@ def main(arguments=None, callbacks=()):
     arguments = parse_arguments(arguments)
     recipe = choose_recipe(arguments)
     console.import_keras()
-    from utils.pipeline import extract_part, train
+    from utils.pipeline import add_consensus, extract_part, train
 
     common = {"seed": arguments.seed, "say": console.say, "progress": console.progress}
     if arguments.shard:
@@ -127,6 +135,10 @@ def main(arguments=None, callbacks=()):
             recipe,
             **common,
         )
+        return 0
+    if arguments.consensus_only:
+        folders = arguments.data_dir, arguments.cache_dir, arguments.output_dir
+        show(add_consensus(arguments.dataset, *folders, **common), arguments)
         return 0
     with console.ending_at_once() if arguments.distribute == "multiworker" else nullcontext():
         captioner = train(

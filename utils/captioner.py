@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from utils.compact import save_compact
+from utils.consensus import Consensus
 from utils.decoder import AttentionDecoder
 from utils.encoders import ARCHITECTURES, Encoder
 from utils.errors import ImageError, InputError
@@ -23,6 +24,9 @@ _DECODER_FILE = "decoder.weights.h5"
 
 # Only of an encoder that was trained with the decoder.
 _ENCODER_FILE = "encoder.weights.h5"
+
+# Only where captions are ranked by consensus.
+_CONSENSUS_FILE = "consensus.h5"
 
 # Photos whose captions are searched for together.
 _BATCH_PHOTOS = 16
@@ -66,11 +70,12 @@ class Captioner:
         max_words: words of a caption at most.
         dataset: what it was trained on.
         training: the recipe, as a dict, for the record.
+        consensus: a Consensus by which the captions that a beam finds are ranked, too; None leaves it out.
     """
 
-    def __init__(self, encoder, tokenizer, decoder, max_words, dataset, training):
+    def __init__(self, encoder, tokenizer, decoder, max_words, dataset, training, consensus=None):
         self.encoder, self.tokenizer, self.decoder = encoder, tokenizer, decoder
-        self.max_words, self.dataset, self.training = max_words, dataset, training
+        self.max_words, self.dataset, self.training, self.consensus = max_words, dataset, training, consensus
         self._searches = {}
 
     def search(self, beam_size=3, batch_size=_BATCH_PHOTOS, num_captions=1, temperature=None, seed=0):
@@ -79,6 +84,8 @@ class Captioner:
         if key not in self._searches:
             if temperature is None:
                 size, options = beam_size, {"groups": num_captions}
+                # A single hypothesis is the first whatever its words are.
+                options["consensus"] = self.consensus if beam_size > 1 else None
             else:
                 # Some are drawn more than once, so more are drawn than asked for.
                 size, options = _DRAWS * num_captions, {"method": sample, "temperature": temperature}
@@ -192,13 +199,29 @@ class Captioner:
                 "encoder": {key: getattr(encoder, key) for key in sorted(ENCODER_KEYS)},
                 "decoder": {key: getattr(decoder, key) for key in sorted(DECODER_KEYS)},
                 "max_words": self.max_words,
+                "consensus": self.consensus is not None,
                 "training": self.training,
             }
+            if self.consensus:
+                self.consensus.save(folder / _CONSENSUS_FILE)
+            else:
+                (folder / _CONSENSUS_FILE).unlink(missing_ok=True)
             self.tokenizer.save(folder / "vocabulary.partial")
             (folder / "config.partial").write_text(json.dumps(config, indent=2) + "\n")
             for name in networks:
                 os.replace(folder / f"partial.{name}", folder / name)
             os.replace(folder / "vocabulary.partial", folder / "vocabulary.txt")
+            os.replace(folder / "config.partial", folder / "config.json")
+        except OSError as error:
+            raise InputError(f"{folder}: the model cannot be written ({error.strerror or error})") from None
+
+    def save_consensus(self, folder):
+        """Write the consensus alone into the folder that this was loaded from."""
+        folder = Path(folder)
+        try:
+            self.consensus.save(folder / _CONSENSUS_FILE)
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8")) | {"consensus": True}
+            (folder / "config.partial").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
             os.replace(folder / "config.partial", folder / "config.json")
         except OSError as error:
             raise InputError(f"{folder}: the model cannot be written ({error.strerror or error})") from None
@@ -222,7 +245,8 @@ class Captioner:
         trained = settings["weights"] == "trained"
         if trained and encoder_weights:
             raise InputError(f"{folder}: holds its encoder's weights itself; leave --encoder_weights out")
-        for name in ("vocabulary.txt", _DECODER_FILE, *[_ENCODER_FILE] * trained):
+        optional = [_ENCODER_FILE] * trained + [_CONSENSUS_FILE] * config["consensus"]
+        for name in ("vocabulary.txt", _DECODER_FILE, *optional):
             if not (folder / name).is_file():
                 raise InputError(f"{folder}: damaged model folder, {name} is missing")
         weights = None if trained else encoder_weights or settings["weights"]
@@ -239,10 +263,11 @@ class Captioner:
             decoder = AttentionDecoder(len(tokenizer), **config["decoder"])
             decoder.build((None, encoder.rows * encoder.columns, encoder.channels))
             decoder.load_weights(folder / _DECODER_FILE)
+            consensus = Consensus.load(folder / _CONSENSUS_FILE) if config["consensus"] else None
         except Exception as error:  # h5py and Keras raise many kinds for a damaged file
             reason = " ".join(str(error).split())[:150]
             raise InputError(f"{folder}: damaged model folder ({reason})") from None
-        return cls(encoder, tokenizer, decoder, config["max_words"], config["dataset"], config["training"])
+        return cls(encoder, tokenizer, decoder, config["max_words"], config["dataset"], config["training"], consensus)
 
 
 def _halve(path):

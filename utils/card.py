@@ -25,7 +25,7 @@ in `config.json`, every epoch in `history.csv`, and `training.png` shows it.
 | split | photos | references a photo | decoding | CIDEr | BLEU-4 | distinct captions |
 |---|---|---|---|---|---|---|
 | val | {val} | up to {references} | beam {beam}, free-running | {cider:.3f} | {bleu:.3f} | {distinct} |
-
+{consensus}
 The epoch was chosen on these photos, so other photos score a little lower.
 
 ## Limits
@@ -45,7 +45,13 @@ _WEIGHTS = {
 }
 
 
-def write_card(folder, captioner, history, counts, references=5):
+_CONSENSUS = (
+    "| | | | beam {beam}, ranked by consensus too: as the model writes | {CIDEr:.3f} | {Bleu_4:.3f} "
+    "| {distinct_captions} |\n"
+)
+
+
+def write_card(folder, captioner, history, counts, scores, references=5):
     """Write README.md into a model folder.
 
     Args:
@@ -53,6 +59,7 @@ def write_card(folder, captioner, history, counts, references=5):
         captioner: the Captioner that is in it.
         history: rows of `Trainer.history`.
         counts: photos by split.
+        scores: of the captions of `val` with consensus, `distinct_captions` among them; empty where there is none.
         references: captions a photo has at most.
     """
     best = max(history, key=lambda row: row["val_CIDEr"] or 0)
@@ -81,5 +88,6 @@ def write_card(folder, captioner, history, counts, references=5):
         cider=best["val_CIDEr"],
         bleu=best["val_Bleu_4"],
         distinct=best["distinct_captions"],
+        consensus=_CONSENSUS.format(beam=recipe["beam_size"], **scores) if scores else "",
     )
     (Path(folder) / "README.md").write_text(text, encoding="utf-8")

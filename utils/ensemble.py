@@ -4,6 +4,7 @@ import numpy as np
 from keras import ops
 
 from utils.captioner import Captioner
+from utils.consensus import JointConsensus
 from utils.decoder import State
 from utils.errors import InputError
 
@@ -89,4 +90,9 @@ def load_captioner(folders, encoder_weights=None):
     encoder = EnsembleEncoder([each.encoder for each in captioners])
     decoder = EnsembleDecoder([each.decoder for each in captioners], [each.encoder.channels for each in captioners])
     max_words = max(each.max_words for each in captioners)
-    return Captioner(encoder, first.tokenizer, decoder, max_words, first.dataset, {})
+    consensus = None
+    if any(each.consensus for each in captioners):
+        consensus = JointConsensus(
+            [each.consensus for each in captioners], [each.encoder.channels for each in captioners]
+        )
+    return Captioner(encoder, first.tokenizer, decoder, max_words, first.dataset, {}, consensus)

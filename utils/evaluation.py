@@ -142,7 +142,14 @@ def open_split(dataset, data_dir, name="val", seed=0, with_photos=True, say=lamb
 
 
 def evaluate_model(
-    split, models, cache_dir, beam_sizes=(3,), encoder_weights=None, say=lambda line: None, progress=silent
+    split,
+    models,
+    cache_dir,
+    beam_sizes=(3,),
+    encoder_weights=None,
+    consensus=True,
+    say=lambda line: None,
+    progress=silent,
 ):
     """Caption a split with a model, or several together, once for every beam size, and score the captions.
 
@@ -152,6 +159,7 @@ def evaluate_model(
         cache_dir: folder of the region caches.
         beam_sizes: hypotheses kept.
         encoder_weights: as for `Captioner.from_folder`.
+        consensus: whether captions are ranked by the models' consensus too, where they have one.
         say: called with lines for a person.
         progress: called as tqdm is.
 
@@ -161,6 +169,8 @@ def evaluate_model(
     from utils.ensemble import load_captioner
 
     captioner, name = load_captioner(models, encoder_weights), " with ".join(map(str, models))
+    if not consensus:
+        captioner.consensus = None
     yield from evaluate_captioner(split, captioner, name, cache_dir, beam_sizes, say, progress)
 
 

@@ -10,7 +10,7 @@ FORMAT = 1
 
 ENCODER_KEYS = {"name", "weights", "layer", "image_size", "pool", "seed", "mirror", "fingerprint"}
 DECODER_KEYS = {"units", "attention_units", "embedding_size", "dropout", "grounded", "value_size"}
-CONFIG_KEYS = {"format", "dataset", "encoder", "decoder", "max_words", "training"}
+CONFIG_KEYS = {"format", "dataset", "encoder", "decoder", "max_words", "consensus", "training"}
 
 
 def read_config(folder):
@@ -31,8 +31,10 @@ def read_config(folder):
         raise InputError(f"{path}: damaged ({' '.join(str(error).split())[:100]})") from None
     if version != FORMAT:
         raise InputError(f"{path}: a model of format {version}, but this version reads format {FORMAT}")
+    # Folders of before there was a choice.
+    config.setdefault("consensus", False)
     if isinstance(config.get("encoder"), dict):
-        config["encoder"].setdefault("mirror", False)  # folders of before there was a choice
+        config["encoder"].setdefault("mirror", False)
     if isinstance(config.get("decoder"), dict):
         config["decoder"].setdefault("grounded", False)
         config["decoder"].setdefault("value_size", None)

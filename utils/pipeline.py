@@ -9,11 +9,14 @@ import zlib
 from dataclasses import asdict
 from pathlib import Path
 
-from utils import backend, plots, run_folder
+import numpy as np
+
+from utils import backend, metrics, plots, run_folder
 from utils.batches import PhotoSource, RegionSource
 from utils.captioner import Captioner
 from utils.card import write_card
 from utils.checkpoint import read_progress
+from utils.consensus import Consensus
 from utils.datasets import load_dataset
 from utils.distribution import open_distribution
 from utils.encoders import Encoder
@@ -22,6 +25,7 @@ from utils.features import RegionCache, shard_of
 from utils.hardware import matmul_rate
 from utils.images import find_unreadable
 from utils.progress import silent
+from utils.recipes import RECIPES
 from utils.tokenizer import Tokenizer
 from utils.training import Trainer
 
@@ -130,13 +134,59 @@ def _train(
             trainer.resume()
         _train_stage(trainer, encoder, folder, settings, say, progress, callbacks)
         history, precision = trainer.history, trainer.progress["precision"]
-    if not distribution.chief:
-        return None
-    captioner = Captioner.from_folder(folder)
-    write_card(folder, captioner, history, {split: len(photos) for split, photos in splits.items()})
-    for name in (_TAGGED_ENCODER, run_folder.RUN_FILE, run_folder.CHECKPOINT_FILE):
-        (folder / name).unlink(missing_ok=True)
+    captioner = None
+    if distribution.chief:
+        captioner, scores = Captioner.from_folder(folder), {}
+        if recipe.consensus:
+            scores = _fit_consensus(captioner, folder, splits, cache_dir, recipe.beam_size, seed, say, progress)
+        counts = {split: len(photos) for split, photos in splits.items()}
+        write_card(folder, captioner, history, counts, scores)
+        for name in (_TAGGED_ENCODER, run_folder.RUN_FILE, run_folder.CHECKPOINT_FILE):
+            (folder / name).unlink(missing_ok=True)
+    # Other workers stay until the chief has done all.
+    distribution.from_chief(None)
     return captioner
+
+
+def add_consensus(dataset, data_dir, cache_dir, folder, seed=0, say=lambda line: None, progress=silent):
+    """Fit the consensus of a model folder anew; all else in it stays as it is, its card too.
+
+    Args:
+        folder: the model folder.
+        dataset, data_dir, cache_dir, seed, say, progress: as for `train`; the photos that it was trained on.
+
+    Returns:
+        The Captioner, read from the folder.
+    """
+    captioner = Captioner.from_folder(folder)
+    table = load_dataset(dataset, data_dir, seed)
+    for note in table.notes:
+        say(note)
+    splits = {split: table.split(split) for split in ("train", "val")}
+    _fit_consensus(captioner, Path(folder), splits, cache_dir, RECIPES[dataset].beam_size, seed, say, progress)
+    return captioner
+
+
+def _fit_consensus(captioner, folder, splits, cache_dir, beam_size, seed, say, progress):
+    """Give the captioner and its folder a Consensus of the training photos; the scores of `val` with it."""
+    from utils.evaluation import Split, evaluate_captioner
+
+    cache = RegionCache(cache_dir, captioner.dataset, captioner.encoder)
+    splits = cache_regions(cache, splits, say, progress)
+    train, means = splits["train"], []
+    with progress(total=len(train), unit="photo", desc="consensus", leave=False) as bar:
+        for photo in train:
+            means.append(cache.stack([photo.id])[0].mean(axis=0))
+            bar.update()
+    captions = [[captioner.tokenizer.encode(text) for text in photo.references] for photo in train]
+    captioner.consensus = Consensus.fit(np.stack(means), captions, len(captioner.tokenizer), seed)
+    captioner.save_consensus(folder)
+    split = Split(captioner.dataset, "val", splits["val"], [])
+    (result,) = evaluate_captioner(split, captioner, str(folder), cache_dir, (beam_size,), say, progress)
+    scores = metrics.score(result.references, result.captions, ("Bleu", "CIDEr")).corpus
+    scores["distinct_captions"] = len(set(result.captions.values()))
+    say(f"with consensus: val CIDEr {scores['CIDEr']:.3f}, BLEU-4 {scores['Bleu_4']:.3f}")
+    return scores
 
 
 def _check_workers(distribution, folder, settings):

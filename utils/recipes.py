@@ -64,6 +64,7 @@ class Recipe:
     averaging: float = 0.997  # momentum of the averaged weights
     clip_norm: float = 5.0
     beam_size: int = 3  # of the validation captions
+    consensus: bool = True  # captions that a beam finds are ranked by the words that people would use, too
     patience: int = 4  # epochs without a better CIDEr before a stage stops
 
     tagging_learning_rate: float = 4e-4  # of the encoder and of the linear layer on top
@@ -115,6 +116,7 @@ RECIPES = {
         dropout=0.0,
         label_smoothing=0.1,
         patience=9,
+        consensus=False,
     ),
     "flickr8k": Recipe(),
     "flickr30k": Recipe(),

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from utils import backend
+from utils.consensus import WEIGHT
 from utils.decoder import State
 from utils.tokenizer import END, PAD, START, UNKNOWN
 
@@ -165,12 +166,18 @@ def beam_search(
     _, last, scores, _, words, attention = ops.while_loop(
         unfinished, extend, (ops.convert_to_tensor(0), last, scores, tuple(state), words, attention)
     )
+    return _ranked(Hypotheses(words, scores, attention), groups, length_penalty)
+
+
+def _ranked(hypotheses, groups, length_penalty, bonus=0.0):
+    """Hypotheses with the best of each group first; `bonus` (batch, beam) is added to what they are ranked by."""
+    words, scores, attention = hypotheses
     lengths = ops.sum(ops.cast((words != PAD) & (words != END), "float32"), axis=-1)
-    ranks = scores / (lengths + 1) ** length_penalty
-    ranks = ops.where((last == END) | (last == PAD), ranks, ranks - _UNENDED)
-    ranks = ops.reshape(ranks, (batch, groups, group_size))
-    _, order = ops.top_k(ranks, group_size)
-    order = ops.reshape(order + ops.arange(groups)[:, None] * group_size, (batch, beam_size))
+    ranks = scores / (lengths + 1) ** length_penalty + bonus
+    ranks = ops.where(ops.any(words == END, axis=-1), ranks, ranks - _UNENDED)
+    batch, size = ranks.shape
+    _, order = ops.top_k(ops.reshape(ranks, (batch, groups, size // groups)), size // groups)
+    order = ops.reshape(order + ops.arange(groups)[:, None] * (size // groups), (batch, size))
     return Hypotheses(_take(words, order), _take(scores, order), _take(attention, order))
 
 
@@ -233,11 +240,14 @@ class Search:
         batch_size: photos decoded together; smaller batches are filled up, so
             that nothing is compiled twice.
         method: `beam_search` or `sample`.
-        options: further arguments of it.
+        consensus: a Consensus; the hypotheses of a beam search are ranked by what it says of them and their
+            log-probability a word.
+        options: further arguments of the method.
     """
 
-    def __init__(self, decoder, beam_size, max_words, batch_size=64, method=beam_search, **options):
-        self.batch_size = batch_size
+    def __init__(self, decoder, beam_size, max_words, batch_size=64, method=beam_search, consensus=None, **options):
+        self.batch_size, self._consensus = batch_size, consensus
+        self._groups = options.get("groups", 1)
         self._search = backend.compiled(
             lambda regions: method(decoder, regions, beam_size, max_words, **options),
             decoder.variables,
@@ -248,4 +258,8 @@ class Search:
         """Hypotheses, as arrays, for regions (photos ≤ batch_size, regions, channels)."""
         count = len(regions)
         padded = np.pad(np.asarray(regions, "float32"), [[0, self.batch_size - count], [0, 0], [0, 0]])
-        return Hypotheses(*(x[:count] for x in self._search(padded)))
+        hypotheses = Hypotheses(*(x[:count] for x in self._search(padded)))
+        if self._consensus is None:
+            return hypotheses
+        bonus = WEIGHT * self._consensus.likeness(padded[:count], hypotheses.words)
+        return Hypotheses(*map(np.asarray, _ranked(hypotheses, self._groups, 1.0, bonus)))
