@@ -15,6 +15,7 @@ import inference
 import train
 from utils import recipes, shapes
 from utils.captioner import Captioner
+from utils.consensus import Consensus
 from utils.images import sample_photo
 from utils.training import Trainer
 
@@ -293,8 +294,10 @@ def test_parts_of_the_photos_are_extracted_on_their_own(tiny, command):
     assert not (tiny / "models").exists()
 
 
-def test_a_part_of_coco_with_ones_own_photos_trains_and_is_evaluated(tiny, command, shared, save_photo, monkeypatch):
-    monkeypatch.setitem(recipes.RECIPES, "coco", recipes.RECIPES["shapes"])
+def test_a_part_of_coco_with_ones_own_photos_trains_and_is_evaluated(
+    tiny, command, fails, shared, save_photo, monkeypatch
+):
+    monkeypatch.setitem(recipes.RECIPES, "coco", replace(recipes.RECIPES["shapes"], consensus=True))
     rows = [f"{number}.png,a dog,{'val' if number % 3 == 0 else 'train'}" for number in range(9)]
     for number in range(9):
         save_photo(f"own/{number}.png", seed=number)
@@ -313,6 +316,26 @@ def test_a_part_of_coco_with_ones_own_photos_trains_and_is_evaluated(tiny, comma
     assert "extracting" not in output  # what the table of both extracted is used
     results = json.loads(Path("captions.json").read_text())
     assert {139, 802} <= {result["image_id"] for result in results}
+
+    # What people would say of the photos was learnt at the end, and can be learnt again alone.
+    folder = Path("models/coco+custom")
+    assert "beam 2, ranked by consensus too" in (folder / "README.md").read_text()
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / "consensus.h5").unlink()
+    config = json.loads(before["config.json"]) | {"consensus": False}
+    (folder / "config.json").write_text(json.dumps(config))
+    status, output, error = command(train, *both, "--consensus_only")
+    assert status == 0, error
+    assert "with consensus: val CIDEr" in output
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert json.loads(after.pop("config.json")) == json.loads(before.pop("config.json"))
+    # Files of HDF5 hold the time of their making.
+    assert Consensus.load(folder / "consensus.h5").landmarks.shape[0] == 26
+    assert after.keys() == before.keys()
+    assert all(after[name] == before[name] for name in after if name != "consensus.h5")
+    message = fails(train, "--consensus_only", "--output_dir", folder)
+    assert "was trained on coco+custom; name it with --dataset" in message
+    assert "trains nothing: leave --overwrite" in fails(train, "--consensus_only", "--overwrite")
 
 
 def test_evaluating_a_split_that_does_not_exist(tiny, model, fails):

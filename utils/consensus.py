@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from utils.tokenizer import END, PAD, SPECIAL_WORDS
+from utils.tokenizer import SPECIAL_WORDS
 
 # Captions are ranked by their log-probability a word plus so many times their likeness, a cosine (models/README.md).
 WEIGHT = 6.0
@@ -54,7 +54,7 @@ class Consensus:
 
         Args:
             means: their mean regions, float32 (photos, channels).
-            captions: for each photo a list of captions, lists of word numbers.
+            captions: for each photo a list of one or more captions, lists of word numbers.
             vocabulary_size: words, the special ones included.
             seed: of the choice of landmarks.
         """
@@ -103,11 +103,9 @@ class Consensus:
         Returns:
             Float32 (photos, captions).
         """
-        scores = np.zeros(words.shape[:2], "float32")
-        for photo, expectation in enumerate(self.expectations(regions)):
-            captions = [[word for word in caption if word not in (PAD, END)] for caption in words[photo]]
-            scores[photo] = self._caption_directions(captions)[:, self.expected_words] @ expectation
-        return scores
+        directions = self._caption_directions(words.reshape(-1, words.shape[-1]))[:, self.expected_words]
+        directions = directions.reshape(*words.shape[:2], -1)
+        return (directions @ self.expectations(regions)[..., None])[..., 0]
 
     def _directions(self, means):
         """Mean regions (photos, channels) as vectors of length one from the mean of all."""
@@ -119,11 +117,13 @@ class Consensus:
         return np.exp(2 * _SHARPNESS * (directions @ self.landmarks.T - 1))
 
     def _caption_directions(self, captions):
-        """Captions, lists of word numbers, as tf-idf vectors of length one (captions, vocabulary)."""
-        vectors = np.zeros((max(1, len(captions)), len(self.rarity)), "float32")
-        for vector, words in zip(vectors, captions):
-            np.add.at(vector, np.asarray(words, int), 1)
-        vectors *= self.rarity
+        """Captions, rows of word numbers, as tf-idf vectors of length one (captions, vocabulary).
+
+        Special words have no rarity, so END and PAD count for nothing.
+        """
+        size, lengths = len(self.rarity), [len(words) for words in captions]
+        cells = np.repeat(np.arange(len(captions)) * size, lengths) + np.concatenate([*captions, []]).astype(int)
+        vectors = np.bincount(cells, minlength=len(captions) * size).reshape(-1, size) * self.rarity
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
     def save(self, path):

@@ -25,7 +25,7 @@ from utils.features import RegionCache, shard_of
 from utils.hardware import matmul_rate
 from utils.images import find_unreadable
 from utils.progress import silent
-from utils.recipes import RECIPES
+from utils.recipes import Recipe
 from utils.tokenizer import Tokenizer
 from utils.training import Trainer
 
@@ -138,7 +138,7 @@ def _train(
     if distribution.chief:
         captioner, scores = Captioner.from_folder(folder), {}
         if recipe.consensus:
-            scores = _fit_consensus(captioner, folder, splits, cache_dir, recipe.beam_size, seed, say, progress)
+            scores = _fit_consensus(captioner, folder, splits, cache_dir, seed, say, progress)
         counts = {split: len(photos) for split, photos in splits.items()}
         write_card(folder, captioner, history, counts, scores)
         for name in (_TAGGED_ENCODER, run_folder.RUN_FILE, run_folder.CHECKPOINT_FILE):
@@ -157,23 +157,33 @@ def add_consensus(dataset, data_dir, cache_dir, folder, seed=0, say=lambda line:
 
     Returns:
         The Captioner, read from the folder.
+
+    Raises:
+        InputError: no model there, or one of another dataset; no photos.
     """
+    folder = Path(folder)
+    if (folder / run_folder.RUN_FILE).exists():
+        raise InputError(
+            f"{folder}: its training was interrupted; --resume goes on with it, and fits the consensus too"
+        )
     captioner = Captioner.from_folder(folder)
+    if captioner.dataset != dataset:
+        raise InputError(f"{folder}: was trained on {captioner.dataset}; name it with --dataset")
     table = load_dataset(dataset, data_dir, seed)
     for note in table.notes:
         say(note)
     splits = {split: table.split(split) for split in ("train", "val")}
-    _fit_consensus(captioner, Path(folder), splits, cache_dir, RECIPES[dataset].beam_size, seed, say, progress)
+    _fit_consensus(captioner, folder, splits, cache_dir, seed, say, progress)
     return captioner
 
 
-def _fit_consensus(captioner, folder, splits, cache_dir, beam_size, seed, say, progress):
+def _fit_consensus(captioner, folder, splits, cache_dir, seed, say, progress):
     """Give the captioner and its folder a Consensus of the training photos; the scores of `val` with it."""
     from utils.evaluation import Split, evaluate_captioner
 
     cache = RegionCache(cache_dir, captioner.dataset, captioner.encoder)
     splits = cache_regions(cache, splits, say, progress)
-    train, means = splits["train"], []
+    train, means = [photo for photo in splits["train"] if photo.references], []
     with progress(total=len(train), unit="photo", desc="consensus", leave=False) as bar:
         for photo in train:
             means.append(cache.stack([photo.id])[0].mean(axis=0))
@@ -181,8 +191,9 @@ def _fit_consensus(captioner, folder, splits, cache_dir, beam_size, seed, say, p
     captions = [[captioner.tokenizer.encode(text) for text in photo.references] for photo in train]
     captioner.consensus = Consensus.fit(np.stack(means), captions, len(captioner.tokenizer), seed)
     captioner.save_consensus(folder)
-    split = Split(captioner.dataset, "val", splits["val"], [])
-    (result,) = evaluate_captioner(split, captioner, str(folder), cache_dir, (beam_size,), say, progress)
+    split = Split(captioner.dataset, "val", [photo for photo in splits["val"] if photo.references], [])
+    beam_sizes = (captioner.training.get("beam_size", Recipe.beam_size),)
+    (result,) = evaluate_captioner(split, captioner, str(folder), cache_dir, beam_sizes, say, progress)
     scores = metrics.score(result.references, result.captions, ("Bleu", "CIDEr")).corpus
     scores["distinct_captions"] = len(set(result.captions.values()))
     say(f"with consensus: val CIDEr {scores['CIDEr']:.3f}, BLEU-4 {scores['Bleu_4']:.3f}")
