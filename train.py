@@ -83,8 +83,8 @@ def parse_arguments(arguments=None):
     output.add_argument(
         "--consensus_only",
         action="store_true",
-        help="leave the model that is there as it is, and only fit anew which words people are expected to use "
-        "of a photo, by which captions are ranked",
+        help="only fit anew, for the model that is there and the photos that it was trained on, which words people "
+        "are expected to use of a photo, by which captions are ranked; its card keeps the scores of before",
     )
     parsed = parser.parse_args(arguments)
     if parsed.overwrite and parsed.resume:
@@ -138,7 +138,8 @@ def main(arguments=None, callbacks=()):
         return 0
     if arguments.consensus_only:
         folders = arguments.data_dir, arguments.cache_dir, arguments.output_dir
-        show(add_consensus(arguments.dataset, *folders, **common), arguments)
+        add_consensus(arguments.dataset, *folders, arguments.encoder_weights, **common)
+        console.say(f"model  {arguments.output_dir}")
         return 0
     with console.ending_at_once() if arguments.distribute == "multiworker" else nullcontext():
         captioner = train(

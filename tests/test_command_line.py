@@ -334,7 +334,10 @@ def test_a_part_of_coco_with_ones_own_photos_trains_and_is_evaluated(
     assert after.keys() == before.keys()
     assert all(after[name] == before[name] for name in after if name != "consensus.h5")
     message = fails(train, "--consensus_only", "--output_dir", folder)
-    assert "was trained on coco+custom; name it with --dataset" in message
+    assert "was trained on --dataset coco custom; name the same" in message
+    Path("own/captions.csv").write_text("image,caption,split\n" + "\n".join(rows[:6]).replace("dog", "cat") + "\n")
+    message = fails(train, *both, "--consensus_only")
+    assert "knows other words than the captions of these" in message
     assert "trains nothing: leave --overwrite" in fails(train, "--consensus_only", "--overwrite")
 
 

@@ -204,14 +204,14 @@ class Captioner:
             }
             if self.consensus:
                 self.consensus.save(folder / _CONSENSUS_FILE)
-            else:
-                (folder / _CONSENSUS_FILE).unlink(missing_ok=True)
             self.tokenizer.save(folder / "vocabulary.partial")
             (folder / "config.partial").write_text(json.dumps(config, indent=2) + "\n")
             for name in networks:
                 os.replace(folder / f"partial.{name}", folder / name)
             os.replace(folder / "vocabulary.partial", folder / "vocabulary.txt")
             os.replace(folder / "config.partial", folder / "config.json")
+            if not self.consensus:
+                (folder / _CONSENSUS_FILE).unlink(missing_ok=True)
         except OSError as error:
             raise InputError(f"{folder}: the model cannot be written ({error.strerror or error})") from None
 
@@ -264,6 +264,8 @@ class Captioner:
             decoder.build((None, encoder.rows * encoder.columns, encoder.channels))
             decoder.load_weights(folder / _DECODER_FILE)
             consensus = Consensus.load(folder / _CONSENSUS_FILE) if config["consensus"] else None
+            if consensus and (len(consensus.rarity), len(consensus.mean)) != (len(tokenizer), encoder.channels):
+                raise ValueError(f"{_CONSENSUS_FILE} is of another model")
         except Exception as error:  # h5py and Keras raise many kinds for a damaged file
             reason = " ".join(str(error).split())[:150]
             raise InputError(f"{folder}: damaged model folder ({reason})") from None

@@ -14,7 +14,7 @@ WEIGHT = 6.0
 # Photos that new ones are compared with, and words that are expected, the most frequent: 2 MB of weights each.
 _LANDMARKS, _WORDS = 2048, 1024
 
-# Two photos are alike by exp(-_SHARPNESS · distance²) of their regions' directions, at most 4 apart.
+# Two photos are alike by exp(-_SHARPNESS · distance²) of their mean regions' directions, unit vectors.
 _SHARPNESS, _RIDGE = 1.5, 0.4
 
 # Photos that are compared at a time.
@@ -85,7 +85,7 @@ class Consensus:
             squares += kernel.T @ kernel
             products += kernel.T @ np.stack(said)
         squares[np.diag_indices_from(squares)] += 1e-3
-        result.coefficients = np.linalg.solve(squares, products).astype("float32")
+        result.coefficients = _restored(*_levels(np.linalg.solve(squares, products), axis=0))
         return result
 
     def expectations(self, regions):
@@ -103,9 +103,8 @@ class Consensus:
         Returns:
             Float32 (photos, captions).
         """
-        directions = self._caption_directions(words.reshape(-1, words.shape[-1]))[:, self.expected_words]
-        directions = directions.reshape(*words.shape[:2], -1)
-        return (directions @ self.expectations(regions)[..., None])[..., 0]
+        each = zip(words, self.expectations(regions))
+        return np.stack([self._caption_directions(of)[:, self.expected_words] @ expected for of, expected in each])
 
     def _directions(self, means):
         """Mean regions (photos, channels) as vectors of length one from the mean of all."""
@@ -123,7 +122,7 @@ class Consensus:
         """
         size, lengths = len(self.rarity), [len(words) for words in captions]
         cells = np.repeat(np.arange(len(captions)) * size, lengths) + np.concatenate([*captions, []]).astype(int)
-        vectors = np.bincount(cells, minlength=len(captions) * size).reshape(-1, size) * self.rarity
+        vectors = np.bincount(cells, minlength=len(captions) * size).reshape(-1, size).astype("float32") * self.rarity
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
     def save(self, path):

@@ -171,6 +171,7 @@ def evaluate_model(
     captioner, name = load_captioner(models, encoder_weights), " with ".join(map(str, models))
     if not consensus:
         captioner.consensus = None
+        name += " without consensus"
     yield from evaluate_captioner(split, captioner, name, cache_dir, beam_sizes, say, progress)
 
 

@@ -148,33 +148,39 @@ def _train(
     return captioner
 
 
-def add_consensus(dataset, data_dir, cache_dir, folder, seed=0, say=lambda line: None, progress=silent):
+def add_consensus(
+    dataset, data_dir, cache_dir, folder, encoder_weights=None, seed=0, say=lambda line: None, progress=silent
+):
     """Fit the consensus of a model folder anew; all else in it stays as it is, its card too.
 
     Args:
         folder: the model folder.
         dataset, data_dir, cache_dir, seed, say, progress: as for `train`; the photos that it was trained on.
-
-    Returns:
-        The Captioner, read from the folder.
+        encoder_weights: as for `Captioner.from_folder`.
 
     Raises:
-        InputError: no model there, or one of another dataset; no photos.
+        InputError: no model there, or one of other training photos.
     """
     folder = Path(folder)
     if (folder / run_folder.RUN_FILE).exists():
         raise InputError(
             f"{folder}: its training was interrupted; --resume goes on with it, and fits the consensus too"
         )
-    captioner = Captioner.from_folder(folder)
+    captioner = Captioner.from_folder(folder, encoder_weights)
     if captioner.dataset != dataset:
-        raise InputError(f"{folder}: was trained on {captioner.dataset}; name it with --dataset")
+        raise InputError(f"{folder}: was trained on --dataset {captioner.dataset.replace('+', ' ')}; name the same")
     table = load_dataset(dataset, data_dir, seed)
     for note in table.notes:
         say(note)
     splits = {split: table.split(split) for split in ("train", "val")}
+    texts = [text for photo in splits["train"] for text in photo.references]
+    least = captioner.training.get("min_word_count", Recipe.min_word_count)
+    if Tokenizer.fit(texts, least).words != captioner.tokenizer.words:
+        raise InputError(
+            f"{folder}: knows other words than the captions of these {len(splits['train'])} training photos hold; give "
+            "--data_dir, and for shapes --seed, as in its training"
+        )
     _fit_consensus(captioner, folder, splits, cache_dir, seed, say, progress)
-    return captioner
 
 
 def _fit_consensus(captioner, folder, splits, cache_dir, seed, say, progress):
@@ -183,13 +189,14 @@ def _fit_consensus(captioner, folder, splits, cache_dir, seed, say, progress):
 
     cache = RegionCache(cache_dir, captioner.dataset, captioner.encoder)
     splits = cache_regions(cache, splits, say, progress)
-    train, means = [photo for photo in splits["train"] if photo.references], []
+    train = [photo for photo in splits["train"] if photo.references]
+    means = np.empty((len(train), captioner.encoder.channels), "float32")
     with progress(total=len(train), unit="photo", desc="consensus", leave=False) as bar:
-        for photo in train:
-            means.append(cache.stack([photo.id])[0].mean(axis=0))
+        for mean, photo in zip(means, train):
+            mean[:] = cache.stack([photo.id])[0].mean(axis=0)
             bar.update()
     captions = [[captioner.tokenizer.encode(text) for text in photo.references] for photo in train]
-    captioner.consensus = Consensus.fit(np.stack(means), captions, len(captioner.tokenizer), seed)
+    captioner.consensus = Consensus.fit(means, captions, len(captioner.tokenizer), seed)
     captioner.save_consensus(folder)
     split = Split(captioner.dataset, "val", [photo for photo in splits["val"] if photo.references], [])
     beam_sizes = (captioner.training.get("beam_size", Recipe.beam_size),)

@@ -166,19 +166,24 @@ def beam_search(
     _, last, scores, _, words, attention = ops.while_loop(
         unfinished, extend, (ops.convert_to_tensor(0), last, scores, tuple(state), words, attention)
     )
-    return _ranked(Hypotheses(words, scores, attention), groups, length_penalty)
-
-
-def _ranked(hypotheses, groups, length_penalty, bonus=0.0):
-    """Hypotheses with the best of each group first; `bonus` (batch, beam) is added to what they are ranked by."""
-    words, scores, attention = hypotheses
     lengths = ops.sum(ops.cast((words != PAD) & (words != END), "float32"), axis=-1)
-    ranks = scores / (lengths + 1) ** length_penalty + bonus
-    ranks = ops.where(ops.any(words == END, axis=-1), ranks, ranks - _UNENDED)
-    batch, size = ranks.shape
-    _, order = ops.top_k(ops.reshape(ranks, (batch, groups, size // groups)), size // groups)
-    order = ops.reshape(order + ops.arange(groups)[:, None] * (size // groups), (batch, size))
+    ranks = scores / (lengths + 1) ** length_penalty
+    ranks = ops.where((last == END) | (last == PAD), ranks, ranks - _UNENDED)
+    _, order = ops.top_k(ops.reshape(ranks, (batch, groups, group_size)), group_size)
+    order = ops.reshape(order + ops.arange(groups)[:, None] * group_size, (batch, beam_size))
     return Hypotheses(_take(words, order), _take(scores, order), _take(attention, order))
+
+
+def _by_consensus(hypotheses, groups, likeness):
+    """Arrays of hypotheses: in each group those first whose log-probability a word plus likeness, weighted, is highest."""
+    words, scores, _ = hypotheses
+    ranks = scores / (((words != PAD) & (words != END)).sum(axis=-1) + 1) + WEIGHT * likeness
+    ranks = ranks - _UNENDED * ~(words == END).any(axis=-1)
+    batch, size = ranks.shape
+    order = np.argsort(-ranks.reshape(batch, groups, -1), axis=-1, kind="stable")
+    order = (order + np.arange(groups)[:, None] * (size // groups)).reshape(batch, size)
+    photos = np.arange(batch)[:, None]
+    return Hypotheses(*(array[photos, order] for array in hypotheses))
 
 
 def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated=0):
@@ -261,5 +266,5 @@ class Search:
         hypotheses = Hypotheses(*(x[:count] for x in self._search(padded)))
         if self._consensus is None:
             return hypotheses
-        bonus = WEIGHT * self._consensus.likeness(padded[:count], hypotheses.words)
-        return Hypotheses(*map(np.asarray, _ranked(hypotheses, self._groups, 1.0, bonus)))
+        likeness = self._consensus.likeness(padded[:count], hypotheses.words)
+        return _by_consensus(hypotheses, self._groups, likeness)
