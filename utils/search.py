@@ -175,7 +175,7 @@ def beam_search(
 
 
 def _by_consensus(hypotheses, groups, likeness):
-    """Arrays of hypotheses: in each group those first whose log-probability a word plus likeness, weighted, is highest."""
+    """Arrays of hypotheses: in each group those first that have most log-probability a word plus likeness, weighted."""
     words, scores, _ = hypotheses
     ranks = scores / (((words != PAD) & (words != END)).sum(axis=-1) + 1) + WEIGHT * likeness
     ranks = ranks - _UNENDED * ~(words == END).any(axis=-1)
