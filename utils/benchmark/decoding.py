@@ -13,6 +13,7 @@ from utils.features import encode_files
 def load(sizes, photos, count):
     """The model's Captioner, and regions of `count` photos."""
     captioner = Captioner.from_folder(sizes.model)
+    captioner.consensus = None  # the field's search knows none
     return captioner, np.stack([regions for _, regions in encode_files(captioner.encoder, photos[:count])])
 
 
