@@ -94,8 +94,15 @@ class Row:
     references: tuple
 
 
+class MeanRegions(dict):
+    """A RegionCache as far as it is asked for means."""
+
+    def means(self, image_ids):
+        return np.array([self[image_id] for image_id in image_ids])
+
+
 def test_neighbours_lend_their_most_typical_caption():
-    cache = {"x": np.array([[1.0, 0.1]]), "near": np.array([[2.0, 0.0]]), "far": np.array([[0.0, 3.0]])}
+    cache = MeanRegions(x=(1.0, 0.1), near=(2.0, 0.0), far=(0.0, 3.0))
     training = [Row("far", ("a cat",) * 3)] * 10 + [Row("near", ("a dog runs", "a dog", "dog runs fast today"))] * 10
     assert baselines.nearest_neighbour_captions(cache, [Row("x", ())], training) == {"x": "a dog runs"}
 

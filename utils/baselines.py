@@ -57,7 +57,7 @@ def nearest_neighbour_captions(cache, photos, training):
 
 
 def _directions(cache, photos):
-    means = np.stack([cache[photo.id].mean(0) for photo in photos])
+    means = cache.means([photo.id for photo in photos])
     return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
 
 

@@ -20,6 +20,13 @@ def _input_axes(layer, kernel):
     return tuple(range(kernel.ndim - (2 if isinstance(layer, keras.layers.DepthwiseConv2D) else 1)))
 
 
+def quantise(weights, axes):
+    """Weights in steps of 1/127 of the largest along `axes`: levels, int8, and the steps, float32, to be multiplied."""
+    step = np.abs(weights).max(axis=axes, keepdims=True) / 127
+    step = np.maximum(step, np.finfo("float32").tiny).astype("float32")
+    return np.rint(weights / step).astype("int8"), step
+
+
 def save_compact(network, path):
     """Write a network's weights; kernels lose what 8 bits cannot hold, all others nothing.
 
@@ -37,9 +44,7 @@ def save_compact(network, path):
                 if variable.ndim < 2:
                     file.create_dataset(name, data=variable.astype("float32"))
                     continue
-                scale = np.abs(variable).max(axis=_input_axes(layer, variable), keepdims=True) / 127
-                scale = np.maximum(scale, np.finfo("float32").tiny).astype("float32")
-                levels = np.rint(variable / scale).astype("int8")
+                levels, scale = quantise(variable, _input_axes(layer, variable))
                 file.create_dataset(name, data=levels, compression="gzip").attrs["scale"] = scale
     os.replace(temporary, path)
 

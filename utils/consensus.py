@@ -5,7 +5,9 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from keras import ops
 
+from utils.compact import quantise
 from utils.tokenizer import SPECIAL_WORDS
 
 # Captions are ranked by their log-probability a word plus so many times their likeness, a cosine (models/README.md).
@@ -21,6 +23,9 @@ _SHARPNESS, _RIDGE = 1.5, 0.4
 _BATCH_PHOTOS = 1024
 
 _ARRAYS = ("mean", "scale", "landmarks", "expected_words", "rarity", "coefficients")
+
+# The large ones have eight bits a value; along these axes their values share a step.
+_STEP_AXES = {"landmarks": 1, "coefficients": 0}
 
 
 class Consensus:
@@ -47,6 +52,12 @@ class Consensus:
     def __init__(self, mean, scale, landmarks, expected_words, rarity, coefficients):
         self.mean, self.scale, self.landmarks = mean, scale, landmarks
         self.expected_words, self.rarity, self.coefficients = expected_words, rarity, coefficients
+        # For each word its place among the expected ones; all others share the place behind these.
+        places = np.full(len(rarity), len(expected_words), "int32")
+        places[expected_words] = np.arange(len(expected_words))
+        # Compiled functions hold tensors by reference, of arrays they hold copies.
+        tensors = [ops.convert_to_tensor(each) for each in (landmarks, coefficients, rarity, places)]
+        self._landmarks, self._coefficients, self._rarity, self._places = tensors
 
     @classmethod
     def fit(cls, means, captions, vocabulary_size, seed=0):
@@ -67,34 +78,33 @@ class Consensus:
         rarity[: len(SPECIAL_WORDS)] = 0
         expected = np.sort(np.argsort(-occurrences * (rarity > 0), kind="stable")[:_WORDS])
 
-        deviation = means.std(axis=0)
+        mean, deviation = means.mean(axis=0), means.std(axis=0)
         scale = 1 / np.maximum(deviation + 0.1 * deviation.mean(), 1e-12)
-        result = cls(means.mean(axis=0), scale, None, expected, rarity, None)
         chosen = np.random.default_rng(seed).permutation(len(means))[:_LANDMARKS]
-        # As they will be read from a file.
-        result.landmarks = _restored(*_levels(result._directions(means[chosen]), axis=1))
+        directions = ops.convert_to_numpy(_directions(means, mean, scale))
+        landmarks = _in_eight_bits("landmarks", directions[chosen])
 
         # Normal equations of the regression on likeness with landmarks: Williams and Seeger, "Using the Nyström
         # method to speed up kernel machines", 2001.
-        among = result._likeness_of_photos(result.landmarks).astype("float64")
+        among = ops.convert_to_numpy(_likeness_of_photos(landmarks, landmarks)).astype("float64")
         squares, products = _RIDGE * among, np.zeros((len(chosen), len(expected)))
         for start in range(0, len(means), _BATCH_PHOTOS):
             batch = slice(start, start + _BATCH_PHOTOS)
-            kernel = result._likeness_of_photos(result._directions(means[batch]))
-            said = [result._caption_directions(each)[:, expected].mean(axis=0) for each in captions[batch]]
+            kernel = ops.convert_to_numpy(_likeness_of_photos(directions[batch], landmarks))
+            said = [_caption_directions(each, rarity)[:, expected].mean(axis=0) for each in captions[batch]]
             squares += kernel.T @ kernel
             products += kernel.T @ np.stack(said)
         squares[np.diag_indices_from(squares)] += 1e-3
-        result.coefficients = _restored(*_levels(np.linalg.solve(squares, products), axis=0))
-        return result
+        coefficients = _in_eight_bits("coefficients", np.linalg.solve(squares, products))
+        return cls(mean, scale, landmarks, expected, rarity, coefficients)
 
     def expectations(self, regions):
         """For regions (photos, regions, channels) the weight of each expected word, float32 (photos, words)."""
-        directions = self._directions(np.asarray(regions, "float32").mean(axis=1))
-        return self._likeness_of_photos(directions) @ self.coefficients
+        directions = _directions(ops.mean(regions, axis=1), self.mean, self.scale)
+        return _likeness_of_photos(directions, self._landmarks) @ self._coefficients
 
     def likeness(self, regions, words):
-        """How well captions meet what people would say, about 0 to 1.
+        """How well captions meet what people would say, about 0 to 1; may be compiled.
 
         Args:
             regions: (photos, regions, channels).
@@ -103,27 +113,13 @@ class Consensus:
         Returns:
             Float32 (photos, captions).
         """
-        each = zip(words, self.expectations(regions))
-        return np.stack([self._caption_directions(of)[:, self.expected_words] @ expected for of, expected in each])
-
-    def _directions(self, means):
-        """Mean regions (photos, channels) as vectors of length one from the mean of all."""
-        vectors = (means - self.mean) * self.scale
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-
-    def _likeness_of_photos(self, directions):
-        """Of photos with the landmarks, 0 to 1, (photos, landmarks)."""
-        return np.exp(2 * _SHARPNESS * (directions @ self.landmarks.T - 1))
-
-    def _caption_directions(self, captions):
-        """Captions, rows of word numbers, as tf-idf vectors of length one (captions, vocabulary).
-
-        Special words have no rarity, so END and PAD count for nothing.
-        """
-        size, lengths = len(self.rarity), [len(words) for words in captions]
-        cells = np.repeat(np.arange(len(captions)) * size, lengths) + np.concatenate([*captions, []]).astype(int)
-        vectors = np.bincount(cells, minlength=len(captions) * size).reshape(-1, size).astype("float32") * self.rarity
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        # The product of two directions, of which the captions' is never written out over the whole vocabulary.
+        rarity, places = (ops.take(each, words) for each in (self._rarity, self._places))
+        expected = ops.pad(self.expectations(regions), ((0, 0), (0, 1)))
+        expected = ops.take_along_axis(expected[:, None], places, axis=-1)
+        same = ops.cast(words[..., :, None] == words[..., None, :], "float32")
+        squares = ops.sum(same * rarity[..., None] ** 2, axis=(-2, -1))
+        return ops.sum(expected * rarity, axis=-1) / ops.maximum(ops.sqrt(squares), 1e-12)
 
     def save(self, path):
         """Write an .h5 file, replaced by a rename: eight bits a weight of landmarks and regression."""
@@ -132,8 +128,8 @@ class Consensus:
         with h5py.File(temporary, "w") as file:
             for name in _ARRAYS:
                 array = getattr(self, name)
-                if array.ndim == 2:
-                    levels, step = _levels(array, axis=1 if name == "landmarks" else 0)
+                if name in _STEP_AXES:
+                    levels, step = quantise(array, _STEP_AXES[name])
                     file.create_dataset(name, data=levels, compression="gzip").attrs["step"] = step
                 else:
                     file.create_dataset(name, data=array)
@@ -147,7 +143,8 @@ class Consensus:
             OSError, KeyError: no such file, or a damaged one.
         """
         with h5py.File(path, "r") as file:
-            return cls(*(_restored(file[name][...], file[name].attrs.get("step", 1)) for name in _ARRAYS))
+            stored = [file[name] for name in _ARRAYS]
+            return cls(*(each[...] * each.attrs["step"] if "step" in each.attrs else each[...] for each in stored))
 
 
 class JointConsensus:
@@ -159,20 +156,38 @@ class JointConsensus:
     """
 
     def __init__(self, members, channels):
-        self.members, self._ends = members, np.cumsum(channels)[:-1]
+        self.members, self._ends = members, np.cumsum(channels)[:-1].tolist()
 
     def likeness(self, regions, words):
         """As `Consensus.likeness`, of the regions of all models side by side."""
-        parts = np.split(regions, self._ends, axis=-1)
+        parts = ops.split(regions, self._ends, axis=-1)
         each = [member.likeness(part, words) for member, part in zip(self.members, parts, strict=True) if member]
         return sum(each) / len(each)
 
 
-def _levels(array, axis):
-    """An array in steps of 1/127 of the largest value along an axis, int8, and the steps."""
-    step = np.maximum(np.abs(array).max(axis=axis, keepdims=True) / 127, 1e-30).astype("float32")
-    return np.rint(array / step).astype("int8"), step
+def _in_eight_bits(name, array):
+    """An array as it will be read from a file."""
+    levels, step = quantise(array, _STEP_AXES[name])
+    return levels * step
 
 
-def _restored(levels, step):
-    return levels * step if levels.dtype == np.int8 else levels
+def _directions(means, mean, scale):
+    """Mean regions (photos, channels) as vectors of length one from the mean of all."""
+    vectors = (means - mean) * scale
+    return vectors / ops.maximum(ops.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
+def _likeness_of_photos(directions, landmarks):
+    """Of photos with the landmarks, 0 to 1, (photos, landmarks)."""
+    return ops.exp(2 * _SHARPNESS * (ops.matmul(directions, ops.transpose(landmarks)) - 1))
+
+
+def _caption_directions(captions, rarity):
+    """Captions, lists of word numbers, as tf-idf vectors of length one (captions, vocabulary).
+
+    Special words have no rarity, so they count for nothing.
+    """
+    size, lengths = len(rarity), [len(words) for words in captions]
+    cells = np.repeat(np.arange(len(captions)) * size, lengths) + np.concatenate([*captions, []]).astype(int)
+    vectors = np.bincount(cells, minlength=len(captions) * size).reshape(-1, size).astype("float32") * rarity
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

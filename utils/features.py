@@ -129,6 +129,15 @@ class RegionCache:
         """Float32 (photos, regions, channels) of photos that are in the cache."""
         return np.stack([self[image_id] for image_id in image_ids])
 
+    def means(self, image_ids, progress=silent):
+        """Mean regions, float32 (photos, channels), of photos that are in the cache, with progress as tqdm's."""
+        means = np.empty((len(image_ids), self.encoder.channels), "float32")
+        with progress(total=len(image_ids), unit="photo", desc="mean regions", leave=False) as bar:
+            for mean, image_id in zip(means, image_ids):
+                mean[:] = self[image_id].mean(axis=0)
+                bar.update()
+        return means
+
     def __len__(self):
         return len(self._members)
 

@@ -9,8 +9,6 @@ import zlib
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from utils import backend, metrics, plots, run_folder
 from utils.batches import PhotoSource, RegionSource
 from utils.captioner import Captioner
@@ -190,11 +188,7 @@ def _fit_consensus(captioner, folder, splits, cache_dir, seed, say, progress):
     cache = RegionCache(cache_dir, captioner.dataset, captioner.encoder)
     splits = cache_regions(cache, splits, say, progress)
     train = [photo for photo in splits["train"] if photo.references]
-    means = np.empty((len(train), captioner.encoder.channels), "float32")
-    with progress(total=len(train), unit="photo", desc="consensus", leave=False) as bar:
-        for mean, photo in zip(means, train):
-            mean[:] = cache.stack([photo.id])[0].mean(axis=0)
-            bar.update()
+    means = cache.means([photo.id for photo in train], progress)
     captions = [[captioner.tokenizer.encode(text) for text in photo.references] for photo in train]
     captioner.consensus = Consensus.fit(means, captions, len(captioner.tokenizer), seed)
     captioner.save_consensus(folder)

@@ -109,6 +109,7 @@ def beam_search(
     unrepeated=UNREPEATED,
     groups=1,
     diversity=DIVERSITY,
+    consensus=None,
 ):
     """The `beam_size` best captions of each photo.
 
@@ -132,6 +133,8 @@ def beam_search(
         groups: beams that are kept unlike each other; the first one is that of
             ordinary beam search.
         diversity: how unlike, see `_extensions`.
+        consensus: a Consensus; captions are then ranked by log-probability divided by
+            (words + 1), plus WEIGHT times their likeness with what people would say.
 
     Returns:
         Hypotheses, with room for `max_words` words.
@@ -167,23 +170,13 @@ def beam_search(
         unfinished, extend, (ops.convert_to_tensor(0), last, scores, tuple(state), words, attention)
     )
     lengths = ops.sum(ops.cast((words != PAD) & (words != END), "float32"), axis=-1)
-    ranks = scores / (lengths + 1) ** length_penalty
+    ranks = scores / (lengths + 1) ** (1.0 if consensus else length_penalty)
+    if consensus:
+        ranks += WEIGHT * consensus.likeness(regions, words)
     ranks = ops.where((last == END) | (last == PAD), ranks, ranks - _UNENDED)
     _, order = ops.top_k(ops.reshape(ranks, (batch, groups, group_size)), group_size)
     order = ops.reshape(order + ops.arange(groups)[:, None] * group_size, (batch, beam_size))
     return Hypotheses(_take(words, order), _take(scores, order), _take(attention, order))
-
-
-def _by_consensus(hypotheses, groups, likeness):
-    """Arrays of hypotheses: in each group those first that have most log-probability a word plus likeness, weighted."""
-    words, scores, _ = hypotheses
-    ranks = scores / (((words != PAD) & (words != END)).sum(axis=-1) + 1) + WEIGHT * likeness
-    ranks = ranks - _UNENDED * ~(words == END).any(axis=-1)
-    batch, size = ranks.shape
-    order = np.argsort(-ranks.reshape(batch, groups, -1), axis=-1, kind="stable")
-    order = (order + np.arange(groups)[:, None] * (size // groups)).reshape(batch, size)
-    photos = np.arange(batch)[:, None]
-    return Hypotheses(*(array[photos, order] for array in hypotheses))
 
 
 def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated=0):
@@ -245,14 +238,11 @@ class Search:
         batch_size: photos decoded together; smaller batches are filled up, so
             that nothing is compiled twice.
         method: `beam_search` or `sample`.
-        consensus: a Consensus; the hypotheses of a beam search are ranked by what it says of them and their
-            log-probability a word.
         options: further arguments of the method.
     """
 
-    def __init__(self, decoder, beam_size, max_words, batch_size=64, method=beam_search, consensus=None, **options):
-        self.batch_size, self._consensus = batch_size, consensus
-        self._groups = options.get("groups", 1)
+    def __init__(self, decoder, beam_size, max_words, batch_size=64, method=beam_search, **options):
+        self.batch_size = batch_size
         self._search = backend.compiled(
             lambda regions: method(decoder, regions, beam_size, max_words, **options),
             decoder.variables,
@@ -263,8 +253,4 @@ class Search:
         """Hypotheses, as arrays, for regions (photos ≤ batch_size, regions, channels)."""
         count = len(regions)
         padded = np.pad(np.asarray(regions, "float32"), [[0, self.batch_size - count], [0, 0], [0, 0]])
-        hypotheses = Hypotheses(*(x[:count] for x in self._search(padded)))
-        if self._consensus is None:
-            return hypotheses
-        likeness = self._consensus.likeness(padded[:count], hypotheses.words)
-        return _by_consensus(hypotheses, self._groups, likeness)
+        return Hypotheses(*(each[:count] for each in self._search(padded)))
