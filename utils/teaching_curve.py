@@ -1,0 +1,126 @@
+"""What a student's regions are worth, by how much it was taught: `python -m utils.teaching_curve curve.csv`.
+
+A script as `utils.prepare` is one.
+"""
+
+import csv
+from collections import namedtuple
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from utils import console, plots
+from utils.errors import InputError
+
+DESCRIPTION = """Draw how the captions get better as an encoder is taught.
+
+The table has a row for each encoder, with the columns encoder, photos and CIDEr:
+its name, how many photos it was shown (none: drawn as a line to compare with),
+and the validation CIDEr of a decoder trained on its frozen regions."""
+
+# `photos` is None for an encoder that stands for a line.
+Row = namedtuple("Row", "encoder photos cider")
+
+# Up to so many photos the axis is linear, so that it begins with none; then it is logarithmic.
+_LINEAR_PHOTOS = 10_000
+
+# Where they are in the picture, hours stand above it.
+_HOURS = (0, 0.1, 0.3, 1, 3, 8, 24, 72, 240)
+
+
+def read_table(path):
+    """The Rows of a table.
+
+    Raises:
+        InputError: it cannot be read, or a row is not as it must be.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [
+                Row(row["encoder"], int(row["photos"]) if row["photos"] else None, float(row["CIDEr"]))
+                for row in csv.DictReader(file)
+            ]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: no table with encoder, photos (a number, or nothing) and CIDEr ({error})") from None
+    if all(row.photos is None for row in rows):
+        raise InputError(f"{path}: no encoder with a number of photos, so there is no curve")
+    return rows
+
+
+def figure(rows, photos_per_hour=None):
+    """CIDEr by photos shown, and encoders that were shown none as lines.
+
+    Args:
+        rows: Rows.
+        photos_per_hour: of the teaching; hours stand above the picture if it is given.
+
+    Returns:
+        A matplotlib Figure.
+    """
+    picture = Figure(figsize=(9, 4.8), layout="constrained")
+    axis = picture.subplots()
+    taught = sorted((row for row in rows if row.photos is not None), key=lambda row: row.photos)
+    axis.plot([row.photos for row in taught], [row.cider for row in taught], marker="o")
+    for row in taught:
+        axis.annotate(
+            f"{row.cider:.3f}\n{row.encoder}",
+            (row.photos, row.cider),
+            xytext=(0, 6),
+            textcoords="offset points",
+            ha="left" if row is taught[0] else "right",
+            fontsize=9,
+        )
+    for row in rows:
+        if row.photos is None:
+            axis.axhline(row.cider, color="grey", linestyle=":")
+            axis.annotate(
+                f"{row.encoder}: {row.cider:.3f}",
+                (0, row.cider),
+                xytext=(4, -11),
+                textcoords="offset points",
+                fontsize=9,
+                color="dimgrey",
+            )
+    most = max(taught[-1].photos, _LINEAR_PHOTOS)
+    axis.set_xscale("symlog", linthresh=_LINEAR_PHOTOS)
+    axis.set(xlim=(0, most * 1.1), ylim=(0, max(row.cider for row in rows) * 1.15))
+    axis.set(xlabel="photos shown by the teacher", ylabel="validation CIDEr of a decoder on the frozen regions")
+    axis.xaxis.set_major_formatter("{x:,.0f}")
+    axis.grid(alpha=0.3)
+    if photos_per_hour:
+        above = axis.twiny()
+        above.set_xscale("symlog", linthresh=_LINEAR_PHOTOS)
+        above.set_xlim(axis.get_xlim())
+        hours = [each for each in _HOURS if each * photos_per_hour <= most]
+        above.set_xticks([each * photos_per_hour for each in hours], [f"{each:g}" for each in hours])
+        above.minorticks_off()
+        above.set_xlabel(f"hours at {photos_per_hour:,.0f} photos an hour")
+    return picture
+
+
+def parse_arguments(arguments=None):
+    """The command line as a namespace."""
+    parser = console.Parser(DESCRIPTION)
+    parser.add_argument("table", type=Path, help="a CSV file")
+    parser.add_argument("picture", type=Path, help="to be drawn; its suffix decides the format")
+    parser.add_argument(
+        "--photos_per_hour", type=console.number(float, 1), help="of the teaching: hours stand above the picture"
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None):
+    """Draw, from the arguments to the picture."""
+    arguments = parse_arguments(arguments)
+    console.check_outputs([arguments.picture])
+    plots.check_format(arguments.picture)
+    rows = read_table(arguments.table)
+    plots.save_figure(figure(rows, arguments.photos_per_hour), arguments.picture)
+    console.say(f"drawn into {arguments.picture}")
+    return 0
+
+
+if __name__ == "__main__":
+    console.run(main)
