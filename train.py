@@ -113,8 +113,8 @@ def choose_recipe(arguments):
         given["finetune_encoder"] = None
     recipe = RECIPES[arguments.dataset.split("+")[0]]
     if given.get("encoder", recipe.encoder) != recipe.encoder:
-        # The recipe's weights, layer and pooling are those of its own encoder.
-        given = {name: getattr(Recipe, name) for name in ("encoder_weights", "layer", "pool")} | given
+        # The recipe's weights and layer are those of its own encoder.
+        given = {name: getattr(Recipe, name) for name in ("encoder_weights", "layer")} | given
     return replace(recipe, **given)
 
 

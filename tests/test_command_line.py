@@ -33,7 +33,7 @@ def _without_java(monkeypatch):
 def tiny(monkeypatch, tmp_path):
     """The flags of a run on a sample so small that it takes seconds."""
     recipe = replace(
-        recipes.RECIPES["shapes"], epochs=2, image_size=32, layer="block1_pool", pool=2, units=16, attention_units=16,
+        recipes.RECIPES["shapes"], epochs=2, image_size=32, layer="block2_pool", units=16, attention_units=16,
         embedding_size=16, beam_size=2,
     )  # fmt: skip
     monkeypatch.setitem(recipes.RECIPES, "shapes", recipe)
@@ -341,6 +341,19 @@ def test_a_part_of_coco_with_ones_own_photos_trains_and_is_evaluated(
     assert "trains nothing: leave --overwrite" in fails(train, "--consensus_only", "--overwrite")
 
 
+def test_consensus_that_makes_captions_worse_is_left_out(tiny, command, monkeypatch):
+    monkeypatch.setitem(recipes.RECIPES, "shapes", replace(recipes.RECIPES["shapes"], consensus=True, epochs=1))
+    likeness = Consensus.likeness
+    monkeypatch.setattr(Consensus, "likeness", lambda *given: -100 * likeness(*given))
+    status, output, error = command(train)
+    assert status == 0, error
+    assert "consensus is left out" in output
+    folder = Path("models/shapes")
+    assert not (folder / "consensus.h5").exists()
+    assert json.loads((folder / "config.json").read_text())["consensus"] is False
+    assert "consensus" not in (folder / "README.md").read_text()
+
+
 def test_evaluating_a_split_that_does_not_exist(tiny, model, fails):
     assert "no photos in split nonsense" in fails(evaluate, "--model", model, "--split", "nonsense")
 
@@ -427,7 +440,7 @@ def test_the_mission_command_line_is_understood():
 def test_another_encoder_comes_with_its_own_layer_and_weights():
     """The sample's are those of its VGG16."""
     recipe = train.choose_recipe(train.parse_arguments(["--encoder", "mobilenet"]))
-    assert (recipe.layer, recipe.pool, recipe.encoder_weights) == (None, 1, "imagenet")
+    assert (recipe.layer, recipe.encoder_weights) == (None, "imagenet")
     recipe = train.choose_recipe(train.parse_arguments(["--encoder", "mobilenet", "--encoder_weights", "random"]))
     assert recipe.encoder_weights == "random"
     same = train.choose_recipe(train.parse_arguments(["--encoder", "vgg16"]))

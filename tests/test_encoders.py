@@ -34,18 +34,6 @@ def test_regions_go_row_by_row_from_the_top_left():
     assert changed[16 * 8 :].sum() == 0
 
 
-def test_pooling_keeps_the_maximum_of_neighbouring_regions():
-    whole, pooled = (
-        Encoder("vgg16", "random", image_size=32, layer="block1_pool", pool=pool, precision="float32")
-        for pool in (1, 2)
-    )
-    pixels = np.random.default_rng(1).integers(0, 256, (1, 32, 32, 3), "uint8")
-    grid = whole.encode(pixels).reshape(8, 2, 8, 2, 64)
-    assert (pooled.rows, pooled.columns) == (8, 8)
-    assert np.array_equal(pooled.encode(pixels).reshape(8, 8, 64), grid.max((1, 3)))
-    assert whole.fingerprint != pooled.fingerprint
-
-
 def test_mirrored_regions_are_the_mean_of_the_photo_and_its_mirror_image_turned_back(tiny_encoder):
     pixels = np.random.default_rng(2).integers(0, 256, (3, 32, 32, 3), "uint8")
     both = tiny_encoder.copy(mirror=True)

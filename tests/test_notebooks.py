@@ -25,7 +25,7 @@ from dataclasses import replace
 sys.path.insert(0, {root!r})
 from utils import recipes, shapes
 recipes.RECIPES["shapes"] = replace(
-    recipes.RECIPES["shapes"], epochs=2, image_size=32, layer="block1_pool", pool=2, units=16, attention_units=16,
+    recipes.RECIPES["shapes"], epochs=2, image_size=32, layer="block2_pool", units=16, attention_units=16,
     embedding_size=16, beam_size=2,
 )
 shapes.COUNTS = {{"train": 40, "val": 12, "test": 8, "unseen": 8}}

@@ -198,7 +198,6 @@ class Encoder:
             None for "trained" ones, which `load_trained` then puts in place.
         image_size: side of the square photos in pixels.
         layer: output layer; the architecture's default if None.
-        pool: side of the squares of regions of which the maximum is kept; 1 keeps all.
         seed: of random weights.
         precision: "float32", "bfloat16", or None for the faster one.
         mirror: whether regions are the mean of those of the photo and of its
@@ -208,13 +207,11 @@ class Encoder:
         InputError: unknown name or layer, weights that are missing or wrong.
     """
 
-    def __init__(
-        self, name, weights="imagenet", image_size=224, layer=None, pool=1, seed=0, precision=None, mirror=False
-    ):
+    def __init__(self, name, weights="imagenet", image_size=224, layer=None, seed=0, precision=None, mirror=False):
         if name not in ARCHITECTURES:
             raise InputError(f"unknown encoder {name}: choose one of {', '.join(ARCHITECTURES)}")
         architecture = ARCHITECTURES[name]
-        self.name, self.image_size, self.pool, self.seed = name, image_size, pool, seed
+        self.name, self.image_size, self.seed = name, image_size, seed
         self.weights = "trained" if weights is None else str(weights)
         self.layer, self.mirror = layer or architecture.layer, mirror
         module = getattr(keras.applications, architecture.application)
@@ -242,8 +239,6 @@ class Encoder:
             raise InputError(f"encoder {name} has no layer {self.layer}") from None
         if len(output.shape) != 4:
             raise InputError(f"layer {self.layer} of {name} gives no grid of regions")
-        if pool > 1:
-            output = keras.layers.MaxPooling2D(pool, name="region_pool")(output)
         self.network = keras.Model(network.input, output, name=name)
         if self.weights == "random":
             _randomise(self.network, seed)
@@ -331,7 +326,7 @@ class Encoder:
 
     def describe(self):
         """What decides the regions, as a dict, for the record."""
-        names = ("name", "weights", "layer", "image_size", "pool", "mirror", "fingerprint")
+        names = ("name", "weights", "layer", "image_size", "mirror", "fingerprint")
         return {name: getattr(self, name) for name in names} | {"regions": [self.rows, self.columns, self.channels]}
 
     @cached_property
@@ -351,7 +346,8 @@ class Encoder:
         The arithmetic's precision is left out, because it changes no caption:
         a cache made with bfloat16 serves a machine without it.
         """
-        settings = f"{self.name} {self.layer} {self.pool} {self.image_size} bilinear-squash{' mirror' * self.mirror}"
+        # The 1 is what there was once a choice of; without it, model folders and caches would not fit.
+        settings = f"{self.name} {self.layer} 1 {self.image_size} bilinear-squash{' mirror' * self.mirror}"
         digest = hashlib.sha256(settings.encode())
         for variable in self.network.weights:
             digest.update(np.ascontiguousarray(ops.convert_to_numpy(variable), dtype="float32").tobytes())

@@ -8,7 +8,7 @@ from utils.errors import InputError
 # Of config.json; raised when old folders can no longer be read.
 FORMAT = 1
 
-ENCODER_KEYS = {"name", "weights", "layer", "image_size", "pool", "seed", "mirror", "fingerprint"}
+ENCODER_KEYS = {"name", "weights", "layer", "image_size", "seed", "mirror", "fingerprint"}
 DECODER_KEYS = {"units", "attention_units", "embedding_size", "dropout", "grounded", "value_size"}
 CONFIG_KEYS = {"format", "dataset", "encoder", "decoder", "max_words", "consensus", "training"}
 
@@ -31,10 +31,12 @@ def read_config(folder):
         raise InputError(f"{path}: damaged ({' '.join(str(error).split())[:100]})") from None
     if version != FORMAT:
         raise InputError(f"{path}: a model of format {version}, but this version reads format {FORMAT}")
-    # Folders of before there was a choice.
+    # Folders of before there was a choice, or when there was another.
     config.setdefault("consensus", False)
     if isinstance(config.get("encoder"), dict):
         config["encoder"].setdefault("mirror", False)
+        if config["encoder"].get("pool") == 1:
+            del config["encoder"]["pool"]
     if isinstance(config.get("decoder"), dict):
         config["decoder"].setdefault("grounded", False)
         config["decoder"].setdefault("value_size", None)

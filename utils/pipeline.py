@@ -94,7 +94,7 @@ def _train(
     say(f"{dataset}: " + ", ".join(f"{len(photos)} {split}" for split, photos in splits.items()) + " photos")
     tokenizer = Tokenizer.fit((r for photo in splits["train"] for r in photo.references), recipe.min_word_count)
     say(f"vocabulary: {len(tokenizer)} words that occur {recipe.min_word_count} times or more")
-    encoder = Encoder(recipe.encoder, recipe.encoder_weights, recipe.image_size, recipe.layer, recipe.pool, seed)
+    encoder = Encoder(recipe.encoder, recipe.encoder_weights, recipe.image_size, recipe.layer, seed)
     if recipe.finetune_encoder:
         encoder.freeze_below(recipe.finetune_encoder)  # a layer that does not exist is told now
     if dataset != "shapes" and recipe.encoder_weights in ("random", "scenes"):
@@ -137,6 +137,12 @@ def _train(
         captioner, scores = Captioner.from_folder(folder), {}
         if recipe.consensus:
             scores = _fit_consensus(captioner, folder, splits, cache_dir, seed, say, progress)
+            best = max(row["val_CIDEr"] for row in history if row["val_CIDEr"] is not None)
+            if scores["CIDEr"] >= best:
+                captioner.save_consensus(folder)
+            else:
+                say(f"without it {best:.3f}: consensus is left out")
+                captioner, scores = Captioner.from_folder(folder), {}
         counts = {split: len(photos) for split, photos in splits.items()}
         write_card(folder, captioner, history, counts, scores)
         for name in (_TAGGED_ENCODER, run_folder.RUN_FILE, run_folder.CHECKPOINT_FILE):
@@ -179,10 +185,11 @@ def add_consensus(
             "--data_dir, and for shapes --seed, as in its training"
         )
     _fit_consensus(captioner, folder, splits, cache_dir, seed, say, progress)
+    captioner.save_consensus(folder)
 
 
 def _fit_consensus(captioner, folder, splits, cache_dir, seed, say, progress):
-    """Give the captioner and its folder a Consensus of the training photos; the scores of `val` with it."""
+    """Give the captioner of a folder a Consensus of the training photos; the scores of `val` with it."""
     from utils.evaluation import Split, evaluate_captioner
 
     cache = RegionCache(cache_dir, captioner.dataset, captioner.encoder)
@@ -191,7 +198,6 @@ def _fit_consensus(captioner, folder, splits, cache_dir, seed, say, progress):
     means = cache.means([photo.id for photo in train], progress)
     captions = [[captioner.tokenizer.encode(text) for text in photo.references] for photo in train]
     captioner.consensus = Consensus.fit(means, captions, len(captioner.tokenizer), seed)
-    captioner.save_consensus(folder)
     split = Split(captioner.dataset, "val", [photo for photo in splits["val"] if photo.references], [])
     beam_sizes = (captioner.training.get("beam_size", Recipe.beam_size),)
     (result,) = evaluate_captioner(split, captioner, str(folder), cache_dir, beam_sizes, say, progress)
@@ -324,7 +330,7 @@ def extract_part(part, dataset, data_dir, cache_dir, recipe, seed=0, say=lambda 
         say(note)
     photos = shard_of(table.photos, *part)
     say(f"part {part[0]} of {part[1]}: {len(photos)} of {len(table.photos)} photos")
-    encoder = Encoder(recipe.encoder, recipe.encoder_weights, recipe.image_size, recipe.layer, recipe.pool, seed)
+    encoder = Encoder(recipe.encoder, recipe.encoder_weights, recipe.image_size, recipe.layer, seed)
     cache = RegionCache(cache_dir, dataset, encoder)
     if photos:
         cache_regions(cache, {f"part {part[0]}": photos}, say, progress)

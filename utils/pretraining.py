@@ -32,7 +32,7 @@ class Student(keras.Model):
     """An encoder in training, with a linear layer over its regions for each objective.
 
     Args:
-        encoder: the Encoder, whose network is copied; without `mirror` and `pool`.
+        encoder: the Encoder, whose network is copied; without `mirror`.
         objectives: by what it is taught, SceneLabels or TeacherRegions.
         policy: Keras's dtype policy.
     """

@@ -49,7 +49,6 @@ class Recipe:
     scst_epochs: int = 0  # of self-critical training, at the end
 
     layer: str | None = None  # of the encoder; None is its own default
-    pool: int = 1  # squares of regions of which the maximum is kept
     units: int = 512
     attention_units: int = 512
     embedding_size: int = 256
