@@ -1,5 +1,6 @@
 """Training batches: photos, or their cached regions, with captions as numbers."""
 
+import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -138,14 +139,12 @@ class Batches:
         Of a batch's `parts`, those in `mine` come, one after the other.
         """
 
-        def generate(epoch=epoch, step=step):
+        def generate():
             try:
-                while True:
-                    for position in range(step, self.steps_per_epoch):
-                        for part in mine:
-                            loaded, inputs, targets = self.batch(epoch, position, part, parts)
-                            yield (loaded, inputs), targets
-                    epoch, step = epoch + 1, 0
+                for number in itertools.count(epoch * self.steps_per_epoch + step):
+                    for part in mine:
+                        loaded, inputs, targets = self.batch(*divmod(number, self.steps_per_epoch), part, parts)
+                        yield (loaded, inputs), targets
             except InputError as error:
                 self.error = error
                 raise

@@ -92,6 +92,10 @@ def by_task(points):
     return tasks
 
 
+def _sizes(points, against):
+    return sorted({point.size for point in points if point.against == against})
+
+
 def rows(points):
     """The points as rows of a table, by what they stand against.
 
@@ -99,7 +103,7 @@ def rows(points):
     """
     found = {}
     for (against, what), own in by_task(points).items():
-        sizes = sorted({point.size for point in points if point.against == against})
+        sizes = _sizes(points, against)
         for quantity, unit in QUANTITIES.items():
             values = {point.size: getattr(point, quantity) for point in own}
             if None not in values.values():
@@ -120,7 +124,7 @@ def lines(points):
     """The points as tables, for a person."""
     text = []
     for against, found in rows(points).items():
-        sizes = sorted({point.size for point in points if point.against == against})
+        sizes = _sizes(points, against)
         cells = [(what, unit, *map(Cell, numbers)) for what, unit, *numbers in found]
         text += [table(cells, (f"against {against}", "unit", *(f"{size:,}" for size in sizes), "slope")), ""]
     return text
@@ -136,7 +140,7 @@ def figure(points):
         for axis, (quantity, unit) in zip(axes, QUANTITIES.items()):
             _draw(axis, [own for (kind, _), own in by_task(points).items() if kind == against], quantity)
             axis.set(xscale="log", yscale="log", xlabel=against, ylabel=unit)
-            sizes = sorted({point.size for point in points if point.against == against})
+            sizes = _sizes(points, against)
             axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
             axis.minorticks_off()
             axis.grid(alpha=0.3)
