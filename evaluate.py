@@ -4,7 +4,7 @@ from pathlib import Path
 
 from utils import console
 from utils.errors import InputError
-from utils.model_folder import read_config
+from utils.model_folder import check_together, read_config
 from utils.recipes import RECIPES
 
 DESCRIPTION = """Score captions against people's.
@@ -111,6 +111,8 @@ def main(arguments=None):
     console.check_outputs([arguments.json, arguments.captions_out, arguments.report])
     for model in arguments.model:
         read_config(model)
+    if arguments.ensemble:
+        check_together(arguments.model)
     for path in arguments.captions:
         if not path.is_file():
             raise InputError(f"{path}: no such file of captions")

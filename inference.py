@@ -1,5 +1,6 @@
 """Caption photos: `python inference.py --image_path photo.jpg`."""
 
+import os
 import sys
 import tempfile
 from collections import Counter
@@ -66,9 +67,8 @@ def parse_arguments(arguments=None):
     )
     output.add_argument(
         "--attention_map",
-        type=Path,
         metavar="PATH",
-        help="picture of where each word looked; of several photos, a folder with a picture of each",
+        help="picture of where each word looked; a folder, or of several photos: a picture of each in it",
     )
     output.add_argument("--overwrite", action="store_true", help="replace files and alternative texts that are there")
     return parser.parse_args(arguments)
@@ -79,23 +79,28 @@ def main(arguments=None):
     arguments = parse_arguments(arguments)
     from utils import alt_text
     from utils.errors import InputError
-    from utils.images import SUFFIXES, open_photo, sample_photo
-    from utils.model_folder import read_config
+    from utils.images import SUFFIXES, find_unread, open_photo, sample_photo
+    from utils.model_folder import check_together, read_config
     from utils.sources import find_sources, is_single, part_of, result_paths
 
     for model in arguments.model:
         read_config(model)
+    check_together(arguments.model)
     names = arguments.image_path or [str(sample_photo())]
     with tempfile.TemporaryDirectory(prefix="captions-") as folder:
         sources = find_sources(names, folder, sys.stdin.buffer)
+        unread = [photo for name in names for photo in find_unread(name)]
+        if unread:
+            console.warn(f"photos like {unread[0]} are not read, {len(unread)} in all: save them as JPEG")
         single = is_single(names, sources) and not arguments.shard
         if single and sources[0].local:
             open_photo(sources[0].path)  # a bad photo is told at once, not after the model is loaded
-        target = arguments.attention_map
-        pictures = result_paths(sources, target, ".png") if target and not single else [target] * len(sources)
+        target = arguments.attention_map and Path(arguments.attention_map)
+        into_folder = target and (not single or target.is_dir() or arguments.attention_map.endswith(("/", os.sep)))
+        pictures = result_paths(sources, target, ".png") if into_folder else [target] * len(sources)
         if arguments.shard:
             sources, pictures = part_of(sources, *arguments.shard), part_of(pictures, *arguments.shard)
-        if target and single:
+        if target and not into_folder:
             from utils.plots import check_format
 
             check_format(target)

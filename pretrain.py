@@ -65,7 +65,7 @@ def parse_arguments(arguments=None):
         help="between two checkpoints, each with a row of the history and the weights so far (default: 10)",
     )
     output = parser.add_argument_group("output")
-    output.add_argument("--output_dir", type=Path, help="a folder for the weights (default: models/ENCODER)")
+    output.add_argument("--output_dir", type=Path, help="a folder for the weights (default: models/my-ENCODER)")
     output.add_argument("--overwrite", action="store_true", help="replace the weights that are there")
     output.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
     parsed = parser.parse_args(arguments)
@@ -77,9 +77,14 @@ def parse_arguments(arguments=None):
         parser.error("--dataset, --photos and --scene_share are for a --teacher")
     if parsed.scene_share is None:
         parsed.scene_share = _SCENE_SHARE if parsed.teacher else 1.0
-    if parsed.dataset:
+    scenes = max(1, round(parsed.scene_share * parsed.batch_size)) if parsed.scene_share else 0
+    if parsed.teacher and scenes >= parsed.batch_size:
+        parser.error(
+            f"--scene_share {parsed.scene_share:g} of a batch of {parsed.batch_size} leaves the teacher no photo"
+        )
+    if parsed.dataset or parsed.data_dir:
         console.name_datasets(parser, parsed)
-    parsed.output_dir = parsed.output_dir or Path("models") / parsed.encoder
+    parsed.output_dir = parsed.output_dir or Path("models") / f"my-{parsed.encoder}"
     return parsed
 
 
@@ -108,8 +113,13 @@ def open_teacher(name):
     """The Encoder of a model folder, or a registered one with its ImageNet weights."""
     from utils.captioner import Captioner
     from utils.encoders import ARCHITECTURES, Encoder
+    from utils.errors import InputError
 
-    return Encoder(name) if name in ARCHITECTURES else Captioner.from_folder(name).encoder
+    if name in ARCHITECTURES:
+        return Encoder(name)
+    if not Path(name).is_dir():
+        raise InputError(f"--teacher {name}: neither a model folder nor one of {', '.join(ARCHITECTURES)}")
+    return Captioner.from_folder(name).encoder
 
 
 def main(arguments=None):

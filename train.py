@@ -33,7 +33,7 @@ def parse_arguments(arguments=None):
     encoder.add_argument(
         "--image_size",
         type=console.number(int, 32, 1024),
-        help="pixels a side (default: 224, the sample's scenes 112); give that of pretrain.py to its encoders",
+        help="pixels a side (default: what weights of pretrain.py have learnt at, otherwise 224)",
     )
     encoder.add_argument(
         "--finetune_encoder",
@@ -83,8 +83,8 @@ def parse_arguments(arguments=None):
     output.add_argument(
         "--consensus_only",
         action="store_true",
-        help="only fit anew, for the model that is there and the photos that it was trained on, which words people "
-        "are expected to use of a photo, by which captions are ranked; its card keeps the scores of before",
+        help="only fit the consensus of the model that is there, by which captions are ranked; its card keeps the "
+        "scores of before",
     )
     parsed = parser.parse_args(arguments)
     if parsed.overwrite and parsed.resume:
@@ -103,7 +103,12 @@ def parse_arguments(arguments=None):
 
 
 def choose_recipe(arguments):
-    """The recipe of the dataset, or of the first of several, with the flags that were given."""
+    """The recipe of the dataset, or of the first of several, with the flags that were given.
+
+    Weights of `pretrain.py` come with the size that they have learnt at.
+    """
+    from utils.encoders import learnt_size
+
     names = (
         "encoder", "encoder_weights", "image_size", "finetune_encoder", "tagging_epochs", "finetune_epochs", "epochs",
         "scst_epochs", "batch_size", "learning_rate", "min_word_count",
@@ -115,15 +120,19 @@ def choose_recipe(arguments):
     if given.get("encoder", recipe.encoder) != recipe.encoder:
         # The recipe's weights and layer are those of its own encoder.
         given = {name: getattr(Recipe, name) for name in ("encoder_weights", "layer")} | given
-    return replace(recipe, **given)
+    recipe = replace(recipe, **given)
+    if "encoder_weights" in given and "image_size" not in given:
+        recipe = replace(recipe, image_size=learnt_size(recipe.encoder, recipe.encoder_weights) or recipe.image_size)
+    return recipe
 
 
 def main(arguments=None, callbacks=()):
     """Train, from the arguments (those of the command line if None) to the model folder."""
     arguments = parse_arguments(arguments)
-    recipe = choose_recipe(arguments)
     console.import_keras()
     from utils.pipeline import add_consensus, extract_part, train
+
+    recipe = choose_recipe(arguments)
 
     common = {"seed": arguments.seed, "say": console.say, "progress": console.progress}
     if arguments.shard:

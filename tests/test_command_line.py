@@ -171,6 +171,9 @@ def test_a_photo_is_captioned_with_a_picture_of_the_attention(model, command, fa
     assert (tmp_path / "out.png").stat().st_size > 10_000
     assert command(inference, "--model", model)[1] == output
     before = (tmp_path / "out.png").read_bytes()
+    status, _, error = command(inference, "--model", model, "--attention_map", f"{tmp_path / 'maps'}/")
+    assert status == 0, error
+    assert (tmp_path / "maps" / "grace_hopper.png").read_bytes() == before
     assert "exists" in fails(inference, "--model", model, "--attention_map", tmp_path / "out.png")
     assert (tmp_path / "out.png").read_bytes() == before
 
@@ -210,6 +213,7 @@ def test_bad_photos_are_one_line_each(model, fails, tmp_path):
         (train, ["--encoder", "vgg17"], "unknown encoder"),
         (train, ["--encoder_weights", "nowhere.h5"], "no such file"),
         (train, ["--output_dir", "/proc/model"], "cannot be written"),
+        (train, ["--encoder", "vgg17", "--encoder_weights", "scenes"], "unknown encoder"),
         (train, ["--data_dir", "photos"], "say with --dataset what is in it"),
         (train, ["--dataset", "shapes", "--data_dir", "/proc/data"], "cannot be drawn"),
         (train, ["--cache_dir", "/proc/cache"], "choose another"),

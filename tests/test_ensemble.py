@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+import evaluate
+import inference
 from tests.conftest import make_decoder
 from utils.captioner import Captioner
 from utils.ensemble import load_captioner
@@ -47,6 +49,15 @@ def test_a_model_with_itself_writes_what_it_writes_alone(save_model, save_photo)
         assert joint.words == caption.words
         assert joint.log_probability == pytest.approx(caption.log_probability, abs=1e-4)
         np.testing.assert_allclose(joint.attention, caption.attention, atol=1e-5)
+
+
+def test_models_that_see_photos_of_other_sizes_are_refused_before_any_work(save_model, fails):
+    folders = [save_model("a"), save_model("b")]
+    path = folders[1] / "config.json"
+    path.write_text(path.read_text().replace('"image_size": 32', '"image_size": 64'))
+    for script in (inference, evaluate):
+        message = fails(script, *["--ensemble"] * (script is evaluate), "--model", *folders)
+        assert "sees photos of 64 × 64 pixels" in message
 
 
 def test_models_of_other_words_are_refused(save_model):

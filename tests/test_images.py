@@ -6,7 +6,7 @@ from PIL import Image
 
 from utils import images
 from utils.errors import ImageError, InputError
-from utils.images import find_photos, load_pixels, open_photo, sample_photo
+from utils.images import find_photos, find_unread, load_pixels, open_photo, sample_photo
 
 
 def quadrants():
@@ -147,6 +147,13 @@ def test_a_folder_gives_its_photos_in_order(tmp_path, save_photo):
         save_photo(name)
     (tmp_path / "notes.txt").write_text("no photo")
     assert [p.relative_to(tmp_path).as_posix() for p in find_photos(tmp_path)] == ["a.jpg", "b/a.webp", "b/z.PNG"]
+
+
+def test_photos_of_formats_that_are_not_read_are_known(tmp_path, save_photo):
+    save_photo("a.jpg")
+    (tmp_path / "b.HEIC").write_bytes(b"")
+    assert find_unread(tmp_path) == [tmp_path / "b.HEIC"]
+    assert find_unread(tmp_path / "a.jpg") == []
 
 
 def test_a_folder_without_photos_is_an_error(tmp_path):

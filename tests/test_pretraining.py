@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import inference
 import pretrain
+import train
 from utils import encoders
 from utils.compact import save_compact
 from utils.encoders import Encoder
@@ -181,10 +183,15 @@ def test_from_drawn_scenes_to_weights_that_train_py_takes(shallow, command, fail
     assert status == 0, error
     assert "step 2" in output
     assert "colour accuracy" in output
-    assert sorted(path.name for path in Path("models/vgg16").iterdir()) == ["encoder.h5", "history.csv"]
-    assert "holds a model" in fails(pretrain, *flags)
+    assert sorted(path.name for path in Path("models/my-vgg16").iterdir()) == ["encoder.h5", "history.csv"]
+    assert "holds encoder.h5" in fails(pretrain, *flags)
     assert "no interrupted run" in fails(pretrain, *flags, "--resume")
-    encoder = Encoder("vgg16", "models/vgg16/encoder.h5", 32)
+    file = "models/my-vgg16/encoder.h5"
+    assert f"train.py --encoder_weights {file} makes one of it" in fails(inference, "--model", "models/my-vgg16")
+    for size, given in ((32, ()), (64, ("--image_size", "64"))):
+        arguments = ["--dataset", "flickr8k", "--encoder_weights", file, *given]
+        assert train.choose_recipe(train.parse_arguments(arguments)).image_size == size
+    encoder = Encoder("vgg16", file, 32)
     assert encoder.encode(np.zeros((1, 32, 32, 3), "uint8")).shape == (1, 256, 64)
 
 
@@ -196,6 +203,9 @@ def test_from_a_teacher_and_a_folder_of_photos_to_weights(shallow, command, fail
     flags = ("--image_size", "32", "--steps", "2", "--batch_size", "4", "--teacher", "teacher")
     assert "needs photos" in fails(pretrain, *flags)
     assert "for a --teacher" in fails(pretrain, "--photos", "photos")
+    assert "leaves the teacher no photo" in fails(pretrain, *flags, "--photos", "photos", "--scene_share", "0.9")
+    assert "say with --dataset" in fails(pretrain, "--data_dir", "photos")
+    assert "neither a model folder nor one of vgg16" in fails(pretrain, "--teacher", "nobody", "--photos", "photos")
     status, output, error = command(pretrain, *flags, "--photos", "photos", "--output_dir", "student")
     assert status == 0, error
     assert "left out: photos/bad.jpg" in error

@@ -12,7 +12,7 @@ its teacher,,0.42,0.18
 @pytest.fixture
 def table(tmp_path):
     path = tmp_path / "curve.csv"
-    path.write_text(TABLE)
+    path.write_text(TABLE, encoding="utf-8-sig")  # as spreadsheets write it
     return path
 
 
@@ -30,17 +30,19 @@ def test_hours_stand_above_the_photos_they_take(table):
     assert above.transData.transform((480000, 0))[0] == pytest.approx(below.transData.transform((480000, 0))[0])
 
 
-def test_a_picture_is_drawn(command, table, tmp_path):
+def test_a_picture_is_drawn(command, fails, table, tmp_path):
     status, output, _ = command(teaching_curve, table, tmp_path / "curve.png", "--photos_per_hour", "50000")
     assert status == 0 and "curve.png" in output
     assert (tmp_path / "curve.png").stat().st_size > 1000
+    assert "exists" in fails(teaching_curve, table, tmp_path / "curve.png")
 
 
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("encoder,CIDEr\na,0.2\n", "no table with encoder, photos"),
-        ("encoder,photos,CIDEr\na,many,0.2\n", "many"),
+        ("encoder,CIDEr\na,0.2\n", "line 2: encoder, photos or none, CIDEr are needed"),
+        ("encoder,photos,CIDEr\na,1,0.2\nb,many,0.2\n", "line 3"),
+        ("encoder,photos,CIDEr\na,1,nan\n", "must be numbers from 0"),
         ("encoder,photos,CIDEr\na,,0.2\n", "there is no curve"),
     ],
 )

@@ -14,6 +14,9 @@ import numpy as np
 # An attribute of the file, by which it is known.
 _FORMAT = "captioning 8-bit kernels 1"
 
+# Of files from before their size was noted.
+_FIRST_IMAGE_SIZE = 112
+
 
 def _input_axes(layer, kernel):
     """The axes of a kernel that are not its output channels."""
@@ -38,6 +41,7 @@ def save_compact(network, path):
     temporary = path.with_name(f"partial.{path.name}")
     with h5py.File(temporary, "w") as file:
         file.attrs["format"] = _FORMAT
+        file.attrs["image_size"] = network.input_shape[1]
         for layer in network.layers:
             for number, variable in enumerate(layer.get_weights()):
                 name = f"{layer.name}/{number}"
@@ -55,6 +59,12 @@ def is_compact(path):
         return False
     with h5py.File(path, "r") as file:
         return file.attrs.get("format") == _FORMAT
+
+
+def learnt_size(path):
+    """Pixels a side of the photos that a network had whose weights `save_compact` wrote."""
+    with h5py.File(path, "r") as file:
+        return int(file.attrs.get("image_size", _FIRST_IMAGE_SIZE))
 
 
 def load_compact(network, path):

@@ -89,11 +89,12 @@ def number(convert, low, high=None):
 
 def add_dataset_flags(group, names):
     """Add --dataset and --data_dir, each for one dataset or several; `name_datasets` puts their values together."""
+    default = "default: shapes, the embedded sample; " if "shapes" in names else ""
     group.add_argument(
         "--dataset",
         choices=sorted(names),
         nargs="+",
-        help="one or several (default: shapes, the embedded sample; custom: your own photos)",
+        help=f"one or several ({default}custom: your own photos)",
     )
     group.add_argument("--data_dir", type=Path, nargs="+", help="the folder of each (default: data/DATASET)")
 

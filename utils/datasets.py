@@ -152,6 +152,8 @@ def _read_photos(name, root, with_photos):
     if with_photos and not len(folder):
         raise InputError(f"{root}: captions but no photos are here; see data/README.md")
     _fill(table, captions, folder, with_photos)
+    if not captions.images:
+        raise InputError(f"{captions.files[0]}: holds no captions; see data/README.md")
     table.notes += _count(table, captions, folder)
     if not table.photos:
         raise InputError(f"{root}: none of the {len(captions.images)} captioned photos is here; see data/README.md")

@@ -12,8 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from utils import backend
-from utils.compact import is_compact, load_compact
+from utils import backend, compact
 from utils.errors import InputError
 from utils.hardware import bfloat16_is_faster
 
@@ -155,6 +154,12 @@ def _scenes_file(name):
     return Path(__file__).parents[1] / scenes
 
 
+def learnt_size(name, weights):
+    """Pixels a side that an encoder's weights of `pretrain.py` have learnt at; None for other weights."""
+    file = _scenes_file(name) if weights == "scenes" and name in ARCHITECTURES else weights
+    return compact.learnt_size(file) if compact.is_compact(file) else None
+
+
 def _one_line(error, length=120):
     return " ".join(str(error).split())[:length]
 
@@ -180,8 +185,8 @@ def _load_file(network, path):
             f"{path}: no such file; --encoder_weights takes imagenet, scenes, random or an .h5 file of weights"
         )
     try:
-        if is_compact(path):
-            load_compact(network, path)
+        if compact.is_compact(path):
+            compact.load_compact(network, path)
         else:
             network.load_weights(path)
     except Exception as error:  # h5py and Keras raise many kinds for a wrong file
@@ -244,7 +249,7 @@ class Encoder:
             _randomise(self.network, seed)
         elif weights is not None:
             # Keras's files hold all layers, ours those that were trained.
-            _load_file(self.network if is_compact(file) else network, file)
+            _load_file(self.network if compact.is_compact(file) else network, file)
         self.rows, self.columns, self.channels = output.shape[1:]
         self._encode = backend.compiled(self.regions, self.network.variables)
 

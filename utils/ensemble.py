@@ -7,6 +7,7 @@ from utils.captioner import Captioner
 from utils.consensus import JointConsensus
 from utils.decoder import State
 from utils.errors import InputError
+from utils.model_folder import check_together
 
 
 class EnsembleEncoder:
@@ -78,14 +79,13 @@ def load_captioner(folders, encoder_weights=None):
     Raises:
         InputError: as for `Captioner.from_folder`, or models that cannot write together.
     """
+    check_together(folders)
     captioners = [Captioner.from_folder(folder, encoder_weights) for folder in folders]
     first = captioners[0]
     if len(captioners) == 1:
         return first
     for folder, each in zip(folders[1:], captioners[1:]):
-        if each.tokenizer.words != first.tokenizer.words:
-            raise InputError(f"{folder}: knows other words than {folders[0]}; models of one vocabulary write together")
-        if any(getattr(each.encoder, n) != getattr(first.encoder, n) for n in ("image_size", "rows", "columns")):
+        if (each.encoder.rows, each.encoder.columns) != (first.encoder.rows, first.encoder.columns):
             raise InputError(f"{folder}: sees other regions than {folders[0]}; models of one grid write together")
     encoder = EnsembleEncoder([each.encoder for each in captioners])
     decoder = EnsembleDecoder([each.decoder for each in captioners], [each.encoder.channels for each in captioners])

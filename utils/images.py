@@ -13,6 +13,9 @@ from utils.progress import silent
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"})
 
+# Photos that Pillow does not read by itself: telephones' and cameras' own.
+_UNREAD_SUFFIXES = frozenset({".heic", ".heif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw"})
+
 # Pixels that are decoded at most: 800 MB as RGB. JPEGs are decoded smaller
 # when they are larger, so in practice this concerns scans in other formats.
 MAX_PIXELS = 2**28
@@ -139,6 +142,12 @@ def find_photos(path):
     if not photos:
         raise InputError(f"{path}: no photos in this folder ({', '.join(sorted(SUFFIXES))})")
     return photos
+
+
+def find_unread(path):
+    """Photos in a folder and its subfolders that `find_photos` leaves out, as their format is not read, sorted."""
+    path = Path(path)
+    return sorted(p for p in path.rglob("*") if p.suffix.lower() in _UNREAD_SUFFIXES) if path.is_dir() else []
 
 
 def sample_photo():

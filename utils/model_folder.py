@@ -24,6 +24,11 @@ def read_config(folder):
         config = json.loads(path.read_text(encoding="utf-8"))
         version = config["format"]
     except FileNotFoundError:
+        weights = Path(folder) / "encoder.h5"
+        if weights.is_file():
+            raise InputError(
+                f"{folder}: an encoder, no model; train.py --encoder_weights {weights} makes one of it"
+            ) from None
         raise InputError(
             f"{folder}: no model in this folder (config.json is missing); train one with train.py"
         ) from None
@@ -46,3 +51,27 @@ def read_config(folder):
             odd = sorted(expected ^ set(found)) if isinstance(found, dict) else [where]
             raise InputError(f"{path}: damaged, missing or unknown: {', '.join(odd)}")
     return config
+
+
+def check_together(folders):
+    """Make sure, before they are loaded, that models can write captions together.
+
+    Raises:
+        InputError: one has other words, or sees photos of another size.
+    """
+    sizes = [read_config(folder)["encoder"]["image_size"] for folder in folders]
+    for folder, size in zip(folders[1:], sizes[1:]):
+        if _words(folder) != _words(folders[0]):
+            raise InputError(f"{folder}: knows other words than {folders[0]}; models of one vocabulary write together")
+        if size != sizes[0]:
+            raise InputError(
+                f"{folder}: sees photos of {size} × {size} pixels, {folders[0]} of {sizes[0]} × {sizes[0]}; "
+                "models of one size write together"
+            )
+
+
+def _words(folder):
+    try:
+        return (Path(folder) / "vocabulary.txt").read_bytes()
+    except OSError:
+        raise InputError(f"{folder}: damaged model folder, vocabulary.txt is missing") from None

@@ -8,6 +8,9 @@ from utils.errors import InputError
 # In a folder while its run goes on, or after it was interrupted.
 RUN_FILE, CHECKPOINT_FILE = "run.json", "checkpoint.npz"
 
+# By what a finished model folder is known.
+_MODEL_FILE = "config.json"
+
 # Room for checkpoint, model and pictures; asked for before the work starts.
 _OUTPUT_BYTES = 500_000_000
 
@@ -17,7 +20,7 @@ def _flat(settings):
     return {key: value for key, value in settings.items() if not isinstance(value, dict)} | inner
 
 
-def check(folder, settings, overwrite, resume, holds="config.json"):
+def check(folder, settings, overwrite, resume, holds=_MODEL_FILE):
     """Never lose a model or a run that someone may want.
 
     Args:
@@ -45,7 +48,8 @@ def check(folder, settings, overwrite, resume, holds="config.json"):
     elif not overwrite and run_file.exists():
         raise InputError(f"{folder}: holds an interrupted run; --resume goes on with it, --overwrite begins anew")
     elif not overwrite and (folder / holds).exists():
-        raise InputError(f"{folder}: holds a model; give another --output_dir, or --overwrite to replace it")
+        what = "a model" if holds == _MODEL_FILE else holds
+        raise InputError(f"{folder}: holds {what}; give another --output_dir, or --overwrite to replace it")
 
 
 def claim(folder, settings, resume):

@@ -1,9 +1,10 @@
-"""What a student's regions are worth, by how much it was taught: `python -m utils.teaching_curve curve.csv`.
+"""What a student's regions are worth, by how much it was taught: `python -m utils.teaching_curve curve.csv curve.png`.
 
 A script as `utils.prepare` is one.
 """
 
 import csv
+import math
 from collections import namedtuple
 from pathlib import Path
 
@@ -32,18 +33,23 @@ def read_table(path):
     """The Rows of a table.
 
     Raises:
-        InputError: it cannot be read, or a row is not as it must be.
+        InputError: it cannot be read, or a line is not as it must be.
     """
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [
-                Row(row["encoder"], int(row["photos"]) if row["photos"] else None, float(row["CIDEr"]))
-                for row in csv.DictReader(file)
-            ]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: no table with encoder, photos (a number, or nothing) and CIDEr ({error})") from None
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            lines = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', error)})") from None
+    rows = []
+    for number, line in enumerate(lines, 2):
+        try:
+            row = Row(line["encoder"], int(line["photos"]) if line["photos"] else None, float(line["CIDEr"]))
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else error
+            raise InputError(f"{path}, line {number}: encoder, photos or none, CIDEr are needed ({reason})") from None
+        if not (0 <= row.cider < math.inf and (row.photos or 0) >= 0):
+            raise InputError(f"{path}, line {number}: photos and CIDEr must be numbers from 0")
+        rows.append(row)
     if all(row.photos is None for row in rows):
         raise InputError(f"{path}: no encoder with a number of photos, so there is no curve")
     return rows
@@ -85,7 +91,7 @@ def figure(rows, photos_per_hour=None):
             )
     most = max(taught[-1].photos, _LINEAR_PHOTOS)
     axis.set_xscale("symlog", linthresh=_LINEAR_PHOTOS)
-    axis.set(xlim=(0, most * 1.1), ylim=(0, max(row.cider for row in rows) * 1.15))
+    axis.set(xlim=(0, most * 1.1), ylim=(0, max(0.01, *(row.cider for row in rows)) * 1.15))
     axis.set(xlabel="photos shown by the teacher", ylabel="validation CIDEr of a decoder on the frozen regions")
     axis.xaxis.set_major_formatter("{x:,.0f}")
     axis.grid(alpha=0.3)
@@ -108,13 +114,14 @@ def parse_arguments(arguments=None):
     parser.add_argument(
         "--photos_per_hour", type=console.number(float, 1), help="of the teaching: hours stand above the picture"
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace the picture that is there")
     return parser.parse_args(arguments)
 
 
 def main(arguments=None):
     """Draw, from the arguments to the picture."""
     arguments = parse_arguments(arguments)
-    console.check_outputs([arguments.picture])
+    console.check_outputs([arguments.picture], arguments.overwrite)
     plots.check_format(arguments.picture)
     rows = read_table(arguments.table)
     plots.save_figure(figure(rows, arguments.photos_per_hour), arguments.picture)
