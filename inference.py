@@ -91,7 +91,7 @@ def main(arguments=None):
         sources = find_sources(names, folder, sys.stdin.buffer)
         unread = [photo for name in names for photo in find_unread(name)]
         if unread:
-            console.warn(f"photos like {unread[0]} are not read, {len(unread)} in all: save them as JPEG")
+            console.warn(f"left out, as the format is not read: {unread[0]} ({len(unread)} in all); save them as JPEG")
         single = is_single(names, sources) and not arguments.shard
         if single and sources[0].local:
             open_photo(sources[0].path)  # a bad photo is told at once, not after the model is loaded
