@@ -65,7 +65,7 @@ def make_trainer(folder, stage="regions", distribution=None, **changes):
     stage = replace(stage, dropout=changes.get("dropout", stage.dropout))  # the tagging stage has its own
     source = RegionSource(Regions())
     if stage.on_photos:
-        source = PhotoSource(Encoder("vgg16", "random", 32, "block4_pool", precision="float32"))
+        source = PhotoSource(Encoder("vgg16", "random", 32, "block2_pool", precision="float32"))
     with patch.object(decoder, "_LAST_WORD_DROPOUT", last_word_dropout):
         return Trainer(
             recipe, stage, tokenizer, source, photos[:10], photos[10:], folder, seed=1, precision="float32",
