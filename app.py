@@ -25,9 +25,9 @@ def make_page(captioner, beam_size=3):
     """The page, as gradio.Blocks, for a Captioner."""
     import gradio
 
-    from utils.attention_html import attention_html
+    from utils.data.images import sample_photo
     from utils.errors import ImageError
-    from utils.images import sample_photo
+    from utils.outputs.attention_html import attention_html
 
     def show(path):
         if path is None:
@@ -69,7 +69,7 @@ def main():
     """Serve, from the arguments to the page."""
     arguments = parse_arguments()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    from utils.model_folder import read_config
+    from utils.model.model_folder import read_config
 
     read_config(arguments.model)
     try:

@@ -78,7 +78,7 @@ def measure_speed(chosen, arguments):
 
 def measure_growth(chosen, arguments):
     """How the work grows."""
-    from utils.plots import check_format, save_figure
+    from utils.outputs.plots import check_format, save_figure
 
     check_format(arguments.growth)
     from utils.benchmark import growth, measure_growth

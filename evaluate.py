@@ -4,8 +4,8 @@ from pathlib import Path
 
 from utils import console
 from utils.errors import InputError
-from utils.model_folder import check_together, read_config
-from utils.recipes import RECIPES
+from utils.model.model_folder import check_together, read_config
+from utils.training.recipes import RECIPES
 
 DESCRIPTION = """Score captions against people's.
 
@@ -75,33 +75,33 @@ def measure(arguments):
     """The split, an Evaluation for each model, beam size and file, and baselines' Evaluations."""
     if arguments.model:
         console.import_keras()
-    from utils import evaluation
+    from utils.evaluation import evaluate
 
     clip = None
     if arguments.clipscore:
-        from utils.clipscore import load_clip
+        from utils.evaluation.clipscore import load_clip
 
         clip = load_clip()
     with_photos = bool(arguments.model) or arguments.clipscore
-    split = evaluation.open_split(
+    split = evaluate.open_split(
         arguments.dataset, arguments.data_dir, arguments.split, arguments.seed, with_photos, console.say
     )
     common = {"encoder_weights": arguments.encoder_weights, "say": console.say, "progress": console.progress}
     results, neighbours = [], []
     for models in [[model] for model in arguments.model] + [arguments.model] * arguments.ensemble:
-        results += evaluation.evaluate_model(
+        results += evaluate.evaluate_model(
             split, models, arguments.cache_dir, arguments.beam_size, consensus=not arguments.no_consensus, **common
         )
-    results += [evaluation.evaluate_captions(split, path, console.say) for path in arguments.captions]
+    results += [evaluate.evaluate_captions(split, path, console.say) for path in arguments.captions]
     if arguments.baselines and arguments.model:
         neighbours = [
-            evaluation.evaluate_neighbours(
+            evaluate.evaluate_neighbours(
                 split, arguments.model[0], arguments.data_dir, arguments.cache_dir, arguments.seed, **common
             )
         ]
     if clip:
         for result in results:
-            evaluation.add_clip_scores(split, result, clip)
+            evaluate.add_clip_scores(split, result, clip)
     return split, results, neighbours
 
 
@@ -117,17 +117,17 @@ def main(arguments=None):
         if not path.is_file():
             raise InputError(f"{path}: no such file of captions")
     split, results, neighbours = measure(arguments)
-    from utils import baselines, coco_results, score_table
+    from utils.evaluation import baselines, coco_results, tables
 
     people = baselines.human_scores(split.references) if arguments.baselines else {}
-    differences = score_table.compare_all(results) if arguments.compare else []
-    console.say("", *score_table.lines(split, results, neighbours, people, differences))
+    differences = tables.compare_all(results) if arguments.compare else []
+    console.say("", *tables.lines(split, results, neighbours, people, differences))
     if arguments.json:
-        console.write_json(arguments.json, score_table.as_json(split, results, neighbours, people, differences))
+        console.write_json(arguments.json, tables.as_json(split, results, neighbours, people, differences))
     if arguments.captions_out:
         console.write_json(arguments.captions_out, coco_results.as_results(results[0].captions))
     if arguments.report:
-        from utils import report
+        from utils.evaluation import report
 
         report.write_report(arguments.report, split, results[0])
         console.say(f"report: {arguments.report}")

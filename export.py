@@ -33,15 +33,15 @@ def parse_arguments(arguments=None):
 def main():
     """Export, from the arguments to the folder."""
     arguments = parse_arguments()
-    from utils.model_folder import read_config
+    from utils.model.model_folder import read_config
 
     read_config(arguments.model)
     console.import_keras()
-    from utils import backend
+    from utils.runtime import backend
 
     backend.require_tensorflow("export.py")
     from utils.captioner import Captioner
-    from utils.export import check_export, export
+    from utils.outputs.export import check_export, export
 
     check_export(arguments.format, arguments.output_dir, arguments.overwrite)
     captioner = Captioner.from_folder(arguments.model, arguments.encoder_weights)

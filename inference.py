@@ -77,11 +77,11 @@ def parse_arguments(arguments=None):
 def main(arguments=None):
     """Caption, from the arguments (those of the command line if None) to the sentences."""
     arguments = parse_arguments(arguments)
-    from utils import alt_text
+    from utils.data.images import SUFFIXES, find_unread, open_photo, sample_photo
+    from utils.data.photo_sources import find_sources, is_single, part_of, result_paths
     from utils.errors import InputError
-    from utils.images import SUFFIXES, find_unread, open_photo, sample_photo
-    from utils.model_folder import check_together, read_config
-    from utils.sources import find_sources, is_single, part_of, result_paths
+    from utils.model.model_folder import check_together, read_config
+    from utils.outputs import alt_text
 
     for model in arguments.model:
         read_config(model)
@@ -101,7 +101,7 @@ def main(arguments=None):
         if arguments.shard:
             sources, pictures = part_of(sources, *arguments.shard), part_of(pictures, *arguments.shard)
         if target and not into_folder:
-            from utils.plots import check_format
+            from utils.outputs.plots import check_format
 
             check_format(target)
         elif target and target.suffix.lower() in SUFFIXES and not target.is_dir():
@@ -122,10 +122,10 @@ def main(arguments=None):
 
 def write_captions(sources, single, pictures, stream, arguments):
     """Caption photo by photo, and write at once what was asked for."""
-    from utils.alt_text import write_alt_text
-    from utils.caption_table import table_writer
     from utils.ensemble import load_captioner
     from utils.errors import ImageError, InputError
+    from utils.outputs.alt_text import write_alt_text
+    from utils.outputs.caption_files import table_writer
 
     captioner = load_captioner(arguments.model, arguments.encoder_weights)
     form = "csv" if arguments.csv else "json" if arguments.json else "texts" if single else "lines"
@@ -144,7 +144,7 @@ def write_captions(sources, single, pictures, stream, arguments):
             write(source.name, captions)
             stream.flush()
             if picture:
-                from utils.plots import attention_figure, save_figure  # takes a while, and is seldom needed
+                from utils.outputs.plots import attention_figure, save_figure  # takes a while, and is seldom needed
 
                 save_figure(attention_figure(captions[0]), picture)
             if arguments.alt_text:

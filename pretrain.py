@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from utils import console
-from utils.recipes import RECIPES
+from utils.training.recipes import RECIPES
 
 DESCRIPTION = """Train an encoder's weights from nothing, or on from others.
 
@@ -90,8 +90,8 @@ def parse_arguments(arguments=None):
 
 def find_teaching_photos(arguments):
     """The files to learn from and those to measure on."""
-    from utils.datasets import load_dataset
-    from utils.images import find_photos, find_unreadable
+    from utils.data.datasets import load_dataset
+    from utils.data.images import find_photos, find_unreadable
 
     learnt, held_out = [], []
     if arguments.dataset:
@@ -112,8 +112,8 @@ def find_teaching_photos(arguments):
 def open_teacher(name):
     """The Encoder of a model folder, or a registered one with its ImageNet weights."""
     from utils.captioner import Captioner
-    from utils.encoders import ARCHITECTURES, Encoder
     from utils.errors import InputError
+    from utils.features.encoders import ARCHITECTURES, Encoder
 
     if name in ARCHITECTURES:
         return Encoder(name)
@@ -126,12 +126,13 @@ def main(arguments=None):
     """Pretrain, from the arguments to the folder of weights."""
     arguments = parse_arguments(arguments)
     console.import_keras()
-    from utils import backend, run_folder
-    from utils.encoders import Encoder
     from utils.errors import InputError
-    from utils.pretraining import ENCODER_FILE, HISTORY_FILE, Pretraining
-    from utils.scene_labels import SceneLabels
-    from utils.teacher import TeacherRegions
+    from utils.features.encoders import Encoder
+    from utils.runtime import backend
+    from utils.training import run_folder
+    from utils.training.pretraining.scene_labels import SceneLabels
+    from utils.training.pretraining.stage import ENCODER_FILE, HISTORY_FILE, Pretraining
+    from utils.training.pretraining.teacher import TeacherRegions
 
     folder = arguments.output_dir
     apart = {"output_dir", "overwrite", "resume", "report_minutes"}

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from utils import console
-from utils.recipes import RECIPES, Recipe
+from utils.training.recipes import RECIPES, Recipe
 
 DESCRIPTION = """Train an image captioner with visual attention.
 
@@ -107,7 +107,7 @@ def choose_recipe(arguments):
 
     Weights of `pretrain.py` come with the size that they have learnt at.
     """
-    from utils.encoders import learnt_size
+    from utils.features.encoders import learnt_size
 
     names = (
         "encoder", "encoder_weights", "image_size", "finetune_encoder", "tagging_epochs", "finetune_epochs", "epochs",
@@ -130,7 +130,7 @@ def main(arguments=None, callbacks=()):
     """Train, from the arguments (those of the command line if None) to the model folder."""
     arguments = parse_arguments(arguments)
     console.import_keras()
-    from utils.pipeline import add_consensus, extract_part, train
+    from utils.training.pipeline import add_consensus, extract_part, train
 
     recipe = choose_recipe(arguments)
 
@@ -172,8 +172,8 @@ def main(arguments=None, callbacks=()):
 
 def show(captioner, arguments):
     """Caption photos the model has never seen, and say what is in the folder now."""
-    from utils.datasets import load_dataset
-    from utils.plots import attention_figure, save_figure
+    from utils.data.datasets import load_dataset
+    from utils.outputs.plots import attention_figure, save_figure
 
     photos = load_dataset(arguments.dataset, arguments.data_dir, arguments.seed).split("val")[:8]
     captions = captioner.caption([photo.path for photo in photos], on_error=lambda path, error: console.warn(error))
@@ -196,7 +196,7 @@ def show(captioner, arguments):
 
 def show_scene_scores(captioner, arguments):
     """Compare captions with the scenes themselves, on scenes and on pairs of colour and shape it never saw."""
-    from utils.evaluation import evaluate_captioner, open_split
+    from utils.evaluation.evaluate import evaluate_captioner, open_split
 
     splits = {"test": "scenes it never saw", "unseen": "pairs of colour and shape it never saw"}
     for name, description in splits.items():

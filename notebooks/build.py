@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.insert(0, str(ROOT))
 
-from utils.recipes import RECIPES
+from utils.training.recipes import RECIPES
 
 NAMES = ("train", "evaluate", "inference")
 

@@ -48,9 +48,9 @@ show_page("report.html")
 import random
 
 from utils.captioner import Captioner
-from utils.datasets import load_dataset
+from utils.data.datasets import load_dataset
 from utils.notebook import show_captions, show_figure
-from utils.plots import attention_figure
+from utils.outputs.plots import attention_figure
 
 photos = load_dataset(dataset, data_dir).split(split)
 photos = random.Random(0).sample(photos, min(6, len(photos)))

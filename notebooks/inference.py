@@ -26,10 +26,10 @@ folder = ""  # @param {type:"string"}
 # %%
 from IPython.display import HTML
 
-from utils.attention_html import attention_html
 from utils.captioner import Captioner
 from utils.notebook import choose_photo, show_figure
-from utils.plots import attention_figure
+from utils.outputs.attention_html import attention_html
+from utils.outputs.plots import attention_figure
 
 source = choose_photo(photo, "data/uploads")
 captioner = Captioner.from_folder(model)

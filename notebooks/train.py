@@ -32,7 +32,7 @@ output_dir = ""  # @param {type:"string"}
 # ## Where things lie
 
 # %%
-from utils.archives import unpack
+from utils.data.fetch.archives import unpack
 
 base = Path(".")
 if keep_on_drive:
@@ -67,7 +67,7 @@ print("python train.py", *flags)
 
 # %%
 import train
-from utils.datasets import load_dataset
+from utils.data.datasets import load_dataset
 from utils.notebook import LiveView, is_trained, resume_flags
 
 
@@ -87,7 +87,7 @@ else:
 # %%
 from utils.captioner import Captioner
 from utils.notebook import show_captions, show_figure
-from utils.plots import attention_figure
+from utils.outputs.plots import attention_figure
 
 captioner = Captioner.from_folder(output_dir)
 captions = captioner.caption(validation_photos())

@@ -27,14 +27,14 @@ def shared():
 @pytest.fixture(scope="session")
 def tiny_encoder():
     """VGG16 with seeded random weights on 32 × 32 pixels: 16 regions of 64 channels."""
-    from utils.encoders import Encoder
+    from utils.features.encoders import Encoder
 
     return Encoder("vgg16", "random", image_size=32, layer="block1_pool", precision="float32")
 
 
 def make_decoder(words=9, units=8, channels=6, seed=0, **options):
     """A small random decoder, its weights large enough to prefer some words."""
-    from utils.decoder import AttentionDecoder
+    from utils.model.decoder import AttentionDecoder
 
     decoder = AttentionDecoder(words, units=units, attention_units=5, embedding_size=4, **options)
     decoder.build((None, None, channels))
@@ -54,7 +54,7 @@ def decoder():
 def tiny_captioner(tiny_encoder):
     """A whole captioner with random weights."""
     from utils.captioner import Captioner
-    from utils.tokenizer import SPECIAL_WORDS, Tokenizer
+    from utils.data.tokenizer import SPECIAL_WORDS, Tokenizer
 
     tokenizer = Tokenizer([*SPECIAL_WORDS, "a", "dog", "cat", "runs", "sits"])
     decoder = make_decoder(len(tokenizer), channels=tiny_encoder.channels)

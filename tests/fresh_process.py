@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Elsewhere TensorFlow need not survive a fork, so each process imports it.
 _CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
 if sys.platform == "linux":
-    _CONTEXT.set_forkserver_preload(["__main__", "tests.training_worker"])
+    _CONTEXT.set_forkserver_preload(["__main__", "tests.training.training_worker"])
 
 
 class FreshProcess:

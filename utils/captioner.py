@@ -10,15 +10,15 @@ import h5py
 import keras
 import numpy as np
 
-from utils.compact import save_compact
-from utils.consensus import Consensus
-from utils.decoder import AttentionDecoder
-from utils.encoders import ARCHITECTURES, Encoder
+from utils.data.tokenizer import Tokenizer, join_words
 from utils.errors import ImageError, InputError
-from utils.features import encode_files
-from utils.model_folder import DECODER_KEYS, ENCODER_KEYS, FORMAT, read_config
-from utils.search import UNREPEATED, Search, sample
-from utils.tokenizer import Tokenizer, join_words
+from utils.features.cache import encode_files
+from utils.features.encoders import ARCHITECTURES, Encoder
+from utils.features.quantised_weights import save_compact
+from utils.model.consensus import Consensus
+from utils.model.decoder import AttentionDecoder
+from utils.model.model_folder import DECODER_KEYS, ENCODER_KEYS, FORMAT, read_config
+from utils.model.search import UNREPEATED, Search, sample
 
 _DECODER_FILE = "decoder.weights.h5"
 

@@ -4,10 +4,10 @@ import numpy as np
 from keras import ops
 
 from utils.captioner import Captioner
-from utils.consensus import JointConsensus
-from utils.decoder import State
 from utils.errors import InputError
-from utils.model_folder import check_together
+from utils.model.consensus import JointConsensus
+from utils.model.decoder import State
+from utils.model.model_folder import check_together
 
 
 class EnsembleEncoder:

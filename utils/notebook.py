@@ -13,12 +13,12 @@ import keras
 from IPython import get_ipython
 from IPython.display import HTML, Image, display
 
-from utils import backend
 from utils.captioner import Captioner
+from utils.data.images import open_photo, sample_photo
+from utils.data.photo_sources import find_sources
 from utils.errors import InputError
-from utils.images import open_photo, sample_photo
-from utils.run_folder import RUN_FILE
-from utils.sources import find_sources
+from utils.runtime import backend
+from utils.training.run_folder import RUN_FILE
 
 # Longer side of the small photos beside captions, in pixels.
 _THUMBNAIL = 160

@@ -13,7 +13,7 @@ from collections import namedtuple
 from utils import console
 from utils.benchmark import fresh, memory, samples, startup
 from utils.errors import InputError
-from utils.model_folder import read_config
+from utils.model.model_folder import read_config
 from utils.progress import silent
 
 # What was measured where: a dict that describes the machine, a list of Figure, and lines on what was not measured.

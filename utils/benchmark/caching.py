@@ -7,9 +7,9 @@ from pathlib import Path
 
 from utils.benchmark import field
 from utils.benchmark.figures import Figure, rates, take_turns, timed
-from utils.encoders import Encoder, imagenet_is_here
-from utils.features import RegionCache
-from utils.hardware import measure_matmul_rate
+from utils.features.cache import RegionCache
+from utils.features.encoders import Encoder, imagenet_is_here
+from utils.runtime.hardware import measure_matmul_rate
 
 PRECISIONS = ("float32", "bfloat16")
 

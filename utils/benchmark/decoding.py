@@ -7,7 +7,7 @@ import numpy as np
 from utils.benchmark import field
 from utils.benchmark.figures import Figure, rates, take_turns, timed
 from utils.captioner import Captioner
-from utils.features import encode_files
+from utils.features.cache import encode_files
 
 
 def load(sizes, photos, count):

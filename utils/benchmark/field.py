@@ -12,8 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from utils.encoders import ARCHITECTURES
-from utils.tokenizer import END, PAD, START, UNKNOWN
+from utils.data.tokenizer import END, PAD, START, UNKNOWN
+from utils.features.encoders import ARCHITECTURES
 
 NEVER_WRITTEN = (PAD, START, UNKNOWN)
 

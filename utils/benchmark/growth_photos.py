@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from utils import bootstrap, console, diversity, metrics
+from utils import console
 from utils.benchmark.samples import WORDS, WORDS_DEVIATION, DrawnRegions, draw_tokenizer
-from utils.datasets import load_dataset
-from utils.features import RegionCache
-from utils.tokenizer import Tokenizer
+from utils.data.datasets import load_dataset
+from utils.data.tokenizer import Tokenizer
+from utils.evaluation import bootstrap, diversity, metrics
+from utils.features.cache import RegionCache
 
 _SIDE, _CHANNELS = 7, 32
 
@@ -101,7 +102,7 @@ def _open(sizes, folder, count):
 
 def _read_batches(sizes, folder, count):
     console.import_keras()
-    from utils.batches import Batches, RegionSource
+    from utils.training.batches import Batches, RegionSource
 
     yield
     photos, cache = _photos(folder), _cache(folder)
@@ -115,7 +116,7 @@ def _read_batches(sizes, folder, count):
 def _write_captions(sizes, folder, count):
     console.import_keras()
     from utils.captioner import Captioner
-    from utils.decoder import AttentionDecoder
+    from utils.model.decoder import AttentionDecoder
 
     yield
     photos, cache, tokenizer = _photos(folder), _cache(folder), draw_tokenizer(100)

@@ -32,8 +32,8 @@ def _train(sizes, paths, count):
 
 def _search(sizes, paths, count):
     console.import_keras()
-    from utils.decoder import AttentionDecoder
-    from utils.search import Search
+    from utils.model.decoder import AttentionDecoder
+    from utils.model.search import Search
 
     yield
     recipe, grid = sizes.recipe, sizes.grids[-1]

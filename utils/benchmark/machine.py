@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from utils.hardware import measure_matmul_rate
+from utils.runtime.hardware import measure_matmul_rate
 
 
 def describe_machine(load):

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 from PIL import Image
 
+from utils.data.images import find_photos, open_photo
+from utils.data.tokenizer import SPECIAL_WORDS, Tokenizer
 from utils.errors import ImageError, InputError
-from utils.images import find_photos, open_photo
-from utils.tokenizer import SPECIAL_WORDS, Tokenizer
 
 # Of Flickr8k: pixels of most photos, captions a photo, words a caption and their deviation.
 PHOTO_SIZE = (500, 375)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from utils.recipes import Recipe
+from utils.training.recipes import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,8 +10,8 @@ from utils import console
 from utils.benchmark import fresh
 from utils.benchmark.figures import Figure, take_turns
 from utils.benchmark.sizes import ROOT
+from utils.data.images import sample_photo
 from utils.errors import InputError
-from utils.images import sample_photo
 
 # What inference.py does one after another.
 PARTS = ("imports", "weights", "compilation", "work")
@@ -38,7 +38,7 @@ def parts(model, started):
         started: `time.time()` when the process was started.
     """
     console.import_keras()
-    from utils import alt_text, caption_table, sources  # noqa: F401
+    from utils import sources  # noqa: F401
     from utils.ensemble import load_captioner
 
     marks = [started, time.time()]

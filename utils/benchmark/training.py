@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from utils.batches import RegionSource, caption_arrays
 from utils.benchmark import field
 from utils.benchmark.figures import Figure, rates, take_turns, timed
 from utils.benchmark.samples import DrawnRegions, draw_tokenizer, with_captions
-from utils.decoder import AttentionDecoder
-from utils.features import RegionCache
-from utils.training import Trainer
+from utils.features.cache import RegionCache
+from utils.model.decoder import AttentionDecoder
+from utils.training.batches import RegionSource, caption_arrays
+from utils.training.trainer import Trainer
 
 # Each contains the one before it, but for the first.
 PHASES = ("input", "forward", "forward and backward", "whole step")

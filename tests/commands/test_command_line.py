@@ -1,0 +1,452 @@
+"""The three scripts as a person uses them: the whole way on a tiny sample, and everything that goes wrong."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import evaluate
+import inference
+import train
+from utils.captioner import Captioner
+from utils.data import shapes
+from utils.data.images import sample_photo
+from utils.model.consensus import Consensus
+from utils.training import recipes
+from utils.training.trainer import Trainer
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _without_java(monkeypatch):
+    """A machine without Java, whose start takes seconds."""
+    available = ("Bleu", "ROUGE_L", "CIDEr"), {"METEOR": "needs java"}
+    monkeypatch.setattr("utils.evaluation.metrics.available", lambda: available)
+
+
+@pytest.fixture
+def tiny(monkeypatch, tmp_path):
+    """The flags of a run on a sample so small that it takes seconds."""
+    recipe = replace(
+        recipes.RECIPES["shapes"], epochs=2, image_size=32, layer="block2_pool", units=16, attention_units=16,
+        embedding_size=16, beam_size=2,
+    )  # fmt: skip
+    monkeypatch.setitem(recipes.RECIPES, "shapes", recipe)
+    monkeypatch.setattr(shapes, "COUNTS", {"train": 40, "val": 12, "test": 8, "unseen": 8})
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def model(tmp_path, tiny_captioner):
+    tiny_captioner.save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_from_training_to_a_caption(tiny, command, fails, save_photo):
+    status, output, error = command(train)
+    assert status == 0, error
+    assert "epoch 2:" in output
+    assert "KB a photo" in output
+    assert "python inference.py" in output
+    folder = tiny / "models" / "shapes"
+    written = {path.name for path in folder.iterdir()}
+    expected = "config.json vocabulary.txt decoder.weights.h5 history.csv README.md training.png attention.png"
+    assert written == set(expected.split())
+    assert len((folder / "history.csv").read_text().splitlines()) == 3
+
+    assert "holds a model" in fails(train)
+    assert "no interrupted run" in fails(train, "--resume")
+
+    status, output, error = command(
+        evaluate,
+        "--split",
+        "unseen",
+        "--beam_size",
+        "2",
+        "--json",
+        "out/scores.json",
+        "--report",
+        "out/report.html",
+        "--captions_out",
+        "captions.json",
+    )
+    assert status == 0, error
+    assert "shapes unseen: 8 photos, 5 references a photo" in output
+    assert "mentions have colour and shape right" in output
+    page = Path("out/report.html").read_text()
+    assert "data:image/jpeg;base64," in page
+    assert "attention entropy" in output
+    scores = json.loads(Path("out/scores.json").read_text())
+    assert {"Bleu_1", "Bleu_4", "ROUGE_L", "CIDEr", "right"} <= scores.keys()
+    results = json.loads(Path("captions.json").read_text())
+    assert len(results) == 8
+    assert all(result.keys() == {"image_id", "caption"} for result in results)
+
+    shutil.copytree(folder, "copy")
+    status, output, error = command(evaluate, "--model", folder, "copy", "--ensemble", "--json", "out/three.json")
+    assert status == 0, error
+    one, same, together = json.loads(Path("out/three.json").read_text())["evaluations"]
+    assert together["name"] == f"{folder} with copy"
+    assert "extracting" not in output  # what each model sees is in its own cache
+    assert one["CIDEr"] == same["CIDEr"] == together["CIDEr"]
+
+    save_photo("photos/a.png")
+    save_photo("photos/deep/b.jpg")
+    Path("photos/bad.jpg").write_text("no photo")
+    status, output, error = command(inference, "--model", folder, "--image_path", "photos", "--attention_map", "maps")
+    assert status == 0, error
+    assert [line.split("\t")[0] for line in output.splitlines()] == ["photos/a.png", "photos/deep/b.jpg"]
+    assert "1 of 3 photos could not be read" in error
+    assert sorted(p.as_posix() for p in Path("maps").rglob("*.png")) == ["maps/a.png", "maps/deep/b.png"]
+
+
+def test_an_interrupted_run_is_never_lost_by_accident_and_can_be_resumed(tiny, command, fails, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("utils.training.pipeline._write_history", interrupt)
+        assert command(train)[0] == 130
+    assert "holds an interrupted run" in fails(train)
+    assert "begun with epochs 2" in fails(train, "--resume", "--epochs", "3")
+    status, output, error = command(train, "--resume")
+    assert status == 0, error
+    assert "epoch 2:" in output
+    assert not (tiny / "models" / "shapes" / "checkpoint.npz").exists()
+
+
+def test_all_stages_one_after_the_other_and_resumed_in_between(tiny, command, monkeypatch):
+    """The encoder learns tags, then the decoder, both together, and both on the reward."""
+    flags = (
+        "--epochs", "1", "--finetune_encoder", "block1_conv1", "--tagging_epochs", "1", "--finetune_epochs", "1",
+        "--scst_epochs", "1",
+    )  # fmt: skip
+    inner, saves = Captioner.save, []
+
+    def save(self, folder):
+        saves.append(1)
+        if len(saves) == 2:
+            raise KeyboardInterrupt
+        inner(self, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Captioner, "save", save)
+        patch.setattr(Trainer, "is_best", True)  # so that each stage writes its model
+        status, _, error = command(train, *flags)
+    assert status == 130, error
+    assert Path("models/shapes/tagged_encoder.weights.h5").exists()
+    status, output, error = command(train, *flags, "--resume")
+    assert status == 0, error
+    assert "finetuning epoch 1" in output
+    rows = Path("models/shapes/history.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == ["tagging", "decoder", "finetuning", "self-critical"]
+    written = {path.name for path in Path("models/shapes").iterdir()}
+    assert "encoder.weights.h5" in written
+    assert not {"tagged_encoder.weights.h5", "run.json"} & written
+    assert Captioner.from_folder("models/shapes").encoder.weights == "trained"
+
+
+def test_an_encoder_is_tuned_after_a_decoder_that_learnt_from_cached_regions(tiny, command):
+    flags = ("--finetune_encoder", "block1_conv1", "--tagging_epochs", "0", "--finetune_epochs", "1")
+    status, output, error = command(train, "--epochs", "1", *flags)
+    assert status == 0, error
+    assert "extracting" in output
+    rows = Path("models/shapes/history.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == ["decoder", "finetuning"]
+
+
+def test_a_photo_is_captioned_with_a_picture_of_the_attention(model, command, fails, tmp_path):
+    status, output, error = command(
+        inference, "--model", model, "--image_path", sample_photo(), "--attention_map", tmp_path / "out.png"
+    )
+    assert (status, error) == (0, "")
+    assert output.endswith(".\n")
+    assert len(output.splitlines()) == 1
+    assert (tmp_path / "out.png").stat().st_size > 10_000
+    assert command(inference, "--model", model)[1] == output
+    before = (tmp_path / "out.png").read_bytes()
+    status, _, error = command(inference, "--model", model, "--attention_map", f"{tmp_path / 'maps'}/")
+    assert status == 0, error
+    assert (tmp_path / "maps" / "grace_hopper.png").read_bytes() == before
+    assert "exists" in fails(inference, "--model", model, "--attention_map", tmp_path / "out.png")
+    assert (tmp_path / "out.png").read_bytes() == before
+
+
+def test_bad_photos_are_one_line_each(model, fails, tmp_path):
+    (tmp_path / "letter.jpg").write_text("Dear photo")
+    (tmp_path / "cut.jpg").write_bytes(sample_photo().read_bytes()[:20_000])
+    (tmp_path / "empty").mkdir()
+    for path, message in {
+        "missing.jpg": "no such file or folder",
+        "letter.jpg": "not an image",
+        "cut.jpg": "damaged image",
+        "empty": "no photos in this folder",
+    }.items():
+        assert message in fails(inference, "--model", model, "--image_path", tmp_path / path)
+    (tmp_path / "empty" / "only.jpg").write_text("no photo")
+    assert "no photo could be read" in fails(inference, "--model", model, "--image_path", tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        (train, ["--epochs", "0"], "must be"),
+        (train, ["--epochs", "many"], "no number"),
+        (train, ["--tagging_epochs", "0"], "add --finetune_encoder"),
+        (train, ["--learning_rate", "nan"], "must be"),
+        (train, ["--batch_size", "-3"], "must be"),
+        (train, ["--dataset", "imagenet"], "invalid choice"),
+        (train, ["--dataset", "coco", "coco"], "each dataset once"),
+        (train, ["--dataset", "coco", "custom", "--data_dir", "one"], "names 1 folders for 2 datasets"),
+        (train, ["--shard", "9/8"], "no part such as 2/8"),
+        (train, ["--bogus"], "unrecognized arguments"),
+        (train, ["--overwrite", "--resume"], "exclude each other"),
+        (train, ["--distribute", "mirrored", "--shard", "1/2"], "exclude each other"),
+        (train, ["--distribute", "mirrored", "--scst_epochs", "1"], "runs on one device"),
+        (train, ["--dataset", "flickr8k", "--data_dir", "nowhere"], "no such folder"),
+        (train, ["--encoder", "vgg17"], "unknown encoder"),
+        (train, ["--encoder_weights", "nowhere.h5"], "no such file"),
+        (train, ["--output_dir", "/proc/model"], "cannot be written"),
+        (train, ["--encoder", "vgg17", "--encoder_weights", "scenes"], "unknown encoder"),
+        (train, ["--data_dir", "photos"], "say with --dataset what is in it"),
+        (train, ["--dataset", "shapes", "--data_dir", "/proc/data"], "cannot be drawn"),
+        (train, ["--cache_dir", "/proc/cache"], "choose another"),
+        (evaluate, ["--model", "nowhere"], "no model in this folder"),
+        (evaluate, ["--beam_size", "0"], "must be"),
+        (evaluate, ["--json", "."], "is a folder"),
+        (evaluate, ["--captions", "nowhere.json"], "no such file of captions"),
+        (evaluate, ["--compare"], "give two models"),
+        (evaluate, ["--ensemble"], "give two models"),
+        (evaluate, ["--clipscore", "--captions", __file__], "pip install open_clip_torch"),
+        (evaluate, ["--beam_size", "1", "3", "--captions_out", "x.json"], "one model with one beam size"),
+        (inference, ["--model", "nowhere"], "no model in this folder"),
+        (inference, ["--beam_size", "3.5"], "no number"),
+    ],
+)
+def test_errors_are_one_line_and_status_2(tiny, fails, script, arguments, message):
+    assert message in fails(script, *arguments)
+
+
+@pytest.fixture
+def flickr8k(tmp_path):
+    """Flickr8k's captions and lists without its photos."""
+    folder = tmp_path / "captions_only"
+    folder.mkdir()
+    names = [f"{n}.jpg" for n in range(4)]
+    lines = [f"{name}#{k}\ta dog number {n} runs {k} times ." for n, name in enumerate(names) for k in range(2)]
+    (folder / "Flickr8k.token.txt").write_text("\n".join(lines))
+    (folder / "Flickr_8k.trainImages.txt").write_text("0.jpg\n")
+    (folder / "Flickr_8k.devImages.txt").write_text("1.jpg\n2.jpg\n3.jpg\n")
+    return folder
+
+
+def write_captions(path, captions):
+    path.write_text(json.dumps([{"image_id": i, "caption": text} for i, text in captions.items()]))
+    return path
+
+
+def test_anyones_captions_are_scored_without_model_or_photos(flickr8k, command, tmp_path):
+    mine = write_captions(tmp_path / "mine.json", {"1.jpg": "A dog runs.", "2.jpg": "</script> 🐕", "x.jpg": "a cat"})
+    other = write_captions(tmp_path / "other.json", {f"{n}.jpg": f"a dog number {n} runs 0 times" for n in (1, 2, 3)})
+    status, output, error = command(
+        evaluate, "--dataset", "flickr8k", "--data_dir", flickr8k, "--captions", mine, other, "--compare",
+        "--baselines", "--json", tmp_path / "scores.json", "--report", tmp_path / "report.html",
+    )  # fmt: skip
+    assert status == 0, error
+    assert "3 photos, 2 references a photo" in output
+    assert "1 of 3 images have no caption" in output
+    assert "1 of 3 captions are of other images" in output
+    assert "people, against the other references" in output
+    assert "METEOR is not computed: needs java" in output
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    first, second = scores["evaluations"]
+    assert first["Bleu_4"] < second["Bleu_4"]
+    assert scores["comparisons"][0]["scores"]["CIDEr"]["value"] == pytest.approx(second["CIDEr"] - first["CIDEr"])
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("</script>") == 2  # a caption cannot end the page's own script
+    assert "http" not in page
+
+
+def test_an_output_named_like_a_photo_is_refused(model, fails, save_photo):
+    photo = save_photo("photo.jpg")
+    assert "named like a photo" in fails(inference, "--model", model, "--json", photo, "--overwrite")
+    assert photo.stat().st_size > 0
+
+
+def test_nothing_is_compared_with_itself(model, fails):
+    assert "names something twice" in fails(evaluate, "--model", model, model, "--compare")
+
+
+def test_captions_of_another_split_are_told(flickr8k, fails, tmp_path):
+    path = write_captions(tmp_path / "mine.json", {"0.jpg": "A dog runs."})
+    assert "another --dataset or --split?" in fails(
+        evaluate, "--dataset", "flickr8k", "--data_dir", flickr8k, "--captions", path
+    )
+
+
+def test_parts_of_the_photos_are_extracted_on_their_own(tiny, command):
+    status, output, error = command(train, "--shard", "2/3")
+    assert status == 0, error
+    assert "part 2 of 3: 23 of 68 photos" in output
+    assert "23 photos are in data/cache/shapes-vgg16-" in output
+    assert not (tiny / "models").exists()
+
+
+def test_a_part_of_coco_with_ones_own_photos_trains_and_is_evaluated(
+    tiny, command, fails, shared, save_photo, monkeypatch
+):
+    monkeypatch.setitem(recipes.RECIPES, "coco", replace(recipes.RECIPES["shapes"], consensus=True))
+    rows = [f"{number}.png,a dog,{'val' if number % 3 == 0 else 'train'}" for number in range(9)]
+    for number in range(9):
+        save_photo(f"own/{number}.png", seed=number)
+    Path("own/captions.csv").write_text("image,caption,split\n" + "\n".join(rows) + "\n")
+    both = ["--dataset", "coco", "custom", "--data_dir", shared / "coco", "own"]
+    status, output, error = command(train, *both, "--min_word_count", "1", "--epochs", "1")
+    assert status == 0, error
+    assert "coco: 4960 of 5000 photos of split val are not in" in output
+    assert "coco+custom: 26 train, 43 val photos" in output
+    assert f"--dataset coco custom --data_dir {shared / 'coco'} own" in output
+
+    coco = ["--model", "models/coco+custom", "--dataset", "coco", "--data_dir", shared / "coco"]
+    status, output, error = command(evaluate, *coco, "--captions_out", "captions.json")
+    assert status == 0, error
+    assert "coco val: 40 photos" in output
+    assert "extracting" not in output  # what the table of both extracted is used
+    results = json.loads(Path("captions.json").read_text())
+    assert {139, 802} <= {result["image_id"] for result in results}
+
+    # What people would say of the photos was learnt at the end, and can be learnt again alone.
+    folder = Path("models/coco+custom")
+    assert "beam 2, ranked by consensus too" in (folder / "README.md").read_text()
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / "consensus.h5").unlink()
+    config = json.loads(before["config.json"]) | {"consensus": False}
+    (folder / "config.json").write_text(json.dumps(config))
+    status, output, error = command(train, *both, "--consensus_only")
+    assert status == 0, error
+    assert "with consensus: val CIDEr" in output
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert json.loads(after.pop("config.json")) == json.loads(before.pop("config.json"))
+    # Files of HDF5 hold the time of their making.
+    assert Consensus.load(folder / "consensus.h5").landmarks.shape[0] == 26
+    assert after.keys() == before.keys()
+    assert all(after[name] == before[name] for name in after if name != "consensus.h5")
+    message = fails(train, "--consensus_only", "--output_dir", folder)
+    assert "was trained on --dataset coco custom; name the same" in message
+    Path("own/captions.csv").write_text("image,caption,split\n" + "\n".join(rows[:6]).replace("dog", "cat") + "\n")
+    message = fails(train, *both, "--consensus_only")
+    assert "knows other words than the captions of these" in message
+    assert "trains nothing: leave --overwrite" in fails(train, "--consensus_only", "--overwrite")
+
+
+def test_consensus_that_makes_captions_worse_is_left_out(tiny, command, monkeypatch):
+    monkeypatch.setitem(recipes.RECIPES, "shapes", replace(recipes.RECIPES["shapes"], consensus=True, epochs=1))
+    likeness = Consensus.likeness
+    monkeypatch.setattr(Consensus, "likeness", lambda *given: -100 * likeness(*given))
+    status, output, error = command(train)
+    assert status == 0, error
+    assert "consensus is left out" in output
+    folder = Path("models/shapes")
+    assert not (folder / "consensus.h5").exists()
+    assert json.loads((folder / "config.json").read_text())["consensus"] is False
+    assert "consensus" not in (folder / "README.md").read_text()
+
+
+def test_evaluating_a_split_that_does_not_exist(tiny, model, fails):
+    assert "no photos in split nonsense" in fails(evaluate, "--model", model, "--split", "nonsense")
+
+
+def test_captions_as_tables(model, command, fails, save_photo, tmp_path):
+    names = [str(save_photo(f"photos/{name}", seed=seed)) for seed, name in enumerate(("a, b.png", "ü.png"))]
+    caption = [inference, "--model", model, "--image_path", tmp_path / "photos", "--num_captions", "2"]
+    status, output, error = command(*caption, "--json")
+    assert status == 0, error
+    rows = [json.loads(line) for line in output.splitlines()]
+    assert [row["photo"] for row in rows] == names
+    texts = [[caption["text"] for caption in row["captions"]] for row in rows]
+    assert [len(set(captions)) for captions in texts] == [2, 2]
+
+    assert command(*caption, "--csv", tmp_path / "out.csv")[0] == 0
+    with open(tmp_path / "out.csv", newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    assert [row["photo"] for row in table] == [name for name in names for _ in range(2)]
+    assert [row["caption"] for row in table] == [text for captions in texts for text in captions]
+    assert "exists" in fails(*caption, "--csv", tmp_path / "out.csv")
+    assert command(*caption, "--csv", tmp_path / "out.csv", "--overwrite")[0] == 0
+
+
+def test_parts_are_captioned_with_what_the_whole_would_be(model, command, save_photo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in range(3):
+        save_photo(f"photos/{number}.png", seed=number)
+    caption = [inference, "--model", model, "--image_path", "photos"]
+    whole = command(*caption)[1]
+    parts = [command(*caption, "--attention_map", "maps", "--shard", f"{number}/2") for number in (1, 2)]
+    assert [status for status, _, _ in parts] == [0, 0]
+    assert "".join(output for _, output, _ in parts) == whole
+    assert len(list(Path("maps").glob("*.png"))) == 3
+    # A machine for which no photo is left has done its work.
+    assert command(*caption, "--shard", "1/4")[:2] == (0, "")
+
+
+def test_alternative_texts_beside_photos(model, command, save_photo, tmp_path):
+    photo = save_photo("photos/a.jpg")
+    caption = [inference, "--model", model, "--image_path", tmp_path / "photos", "--alt_text", "file"]
+    status, output, error = command(*caption)
+    assert status == 0, error
+    text = photo.with_name("a.jpg.txt")
+    assert output == f"{photo}\t{text.read_text()}"
+    text.write_text("mine")
+    assert "1 photos have an alternative text already" in command(*caption)[2]
+    assert text.read_text() == "mine"
+
+
+def test_a_picture_format_that_does_not_exist(model, fails, tmp_path):
+    assert "no format of pictures" in fails(inference, "--model", model, "--attention_map", tmp_path / "out.xyz")
+
+
+def test_of_several_photos_no_folder_is_made_that_is_named_like_a_picture(model, fails, save_photo, tmp_path):
+    save_photo("photos/a.jpg")
+    photos = ("--image_path", tmp_path / "photos", "--attention_map", tmp_path / "out.png")
+    assert "takes a folder" in fails(inference, "--model", model, *photos)
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_imagenet_weights_without_network_end_in_one_line(tiny, fails, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tiny / "keras"))
+    monkeypatch.setattr("utils.features.encoders._DOWNLOAD_TIMEOUT", 3)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    line = fails(train, "--encoder_weights", "imagenet")
+    assert "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5" in line
+    assert str(tiny / "keras" / "models") in line
+
+
+@pytest.mark.parametrize("script", ["train", "evaluate", "inference", "benchmark"])
+def test_help_does_not_wait_for_tensorflow(script):
+    code = f"import sys, {script}; {script}.parse_arguments([]); sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_the_mission_command_line_is_understood():
+    arguments = train.parse_arguments(["--epochs", "50", "--batch_size", "32", "--learning_rate", "0.001"])
+    recipe = train.choose_recipe(arguments)
+    assert (recipe.epochs, recipe.batch_size, recipe.learning_rate) == (50, 32, 0.001)
+    assert arguments.output_dir == Path("models/shapes")
+
+
+def test_another_encoder_comes_with_its_own_layer_and_weights():
+    """The sample's are those of its VGG16."""
+    recipe = train.choose_recipe(train.parse_arguments(["--encoder", "mobilenet"]))
+    assert (recipe.layer, recipe.encoder_weights) == (None, "imagenet")
+    recipe = train.choose_recipe(train.parse_arguments(["--encoder", "mobilenet", "--encoder_weights", "random"]))
+    assert recipe.encoder_weights == "random"
+    same = train.choose_recipe(train.parse_arguments(["--encoder", "vgg16"]))
+    assert same == recipes.RECIPES["shapes"]

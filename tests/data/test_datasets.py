@@ -1,0 +1,193 @@
+import pytest
+
+from utils.data import shapes
+from utils.data.datasets import load_dataset
+from utils.errors import InputError
+
+
+@pytest.fixture
+def flickr8k(tmp_path, save_photo):
+    """The original layout, with the traps that the real one has."""
+    for name in ("1_a.jpg", "2_b.jpg", "3_c.jpg", "5_e.jpg"):
+        save_photo(f"Flicker8k_Dataset/{name}")
+    (tmp_path / "Flickr8k.token.txt").write_text(
+        "1_a.jpg#0\tA dog .\n1_a.jpg#1\tA dog, running .\n2_b.jpg#0\tTwo cats\n3_c.jpg#0\tA bird\n"
+        "4_d.jpg#0\tNo such photo\n5_e.jpg.1#0\tA stray key\n"
+    )
+    for split, names in {"train": "1_a.jpg\n2_b.jpg", "dev": "3_c.jpg\n", "test": "4_d.jpg\n"}.items():
+        (tmp_path / f"Flickr_8k.{split}Images.txt").write_text(names)
+    return tmp_path
+
+
+def test_the_original_layout(flickr8k):
+    dataset = load_dataset("flickr8k", flickr8k)
+    table = [(photo.id, photo.split, photo.references) for photo in dataset.photos]
+    assert table == [
+        ("1_a.jpg", "train", ("A dog .", "A dog, running .")),
+        ("2_b.jpg", "train", ("Two cats",)),
+        ("3_c.jpg", "val", ("A bird",)),
+    ]
+    assert all(photo.path.is_file() for photo in dataset.photos)
+    notes = "\n".join(dataset.notes)
+    assert "1 of 1 photos of split test are not in" in notes
+    assert "1 captioned images are in no split" in notes
+
+
+def test_a_split_without_photos_is_an_error(flickr8k):
+    with pytest.raises(InputError, match=r"no photos in split test \(there are: train, val\)"):
+        load_dataset("flickr8k", flickr8k).split("test")
+
+
+def test_kaggle_layout_keeps_commas_and_quotes(tmp_path, save_photo):
+    save_photo("Images/1_a.jpg")
+    (tmp_path / "captions.txt").write_text('image,caption\n1_a.jpg,"A dog, a ""big"" one ."\n1_a.jpg,A dog .\n')
+    (photo,) = load_dataset("flickr8k", tmp_path).photos
+    assert photo.references == ('A dog, a "big" one .', "A dog .")
+
+
+def test_a_split_by_hash_survives_additions(tmp_path, save_photo):
+    names = [f"{i}.png" for i in range(60)]
+    for name in names:
+        save_photo(f"Images/{name}", size=(2, 2))
+
+    def write(kept):
+        return (tmp_path / "captions.txt").write_text("image,caption\n" + "".join(f"{n},A dog\n" for n in kept))
+
+    write(names[:40])
+    before = {photo.id: photo.split for photo in load_dataset("flickr8k", tmp_path).photos}
+    write(reversed(names))
+    after = {photo.id: photo.split for photo in load_dataset("flickr8k", tmp_path).photos}
+    assert before.items() <= after.items()
+    assert set(after.values()) == {"train", "val", "test"}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "line"),
+    [
+        ("Flickr8k.token.txt", "1.jpg#0\tA dog\n1.jpg A dog\n", "line 2"),
+        ("captions.txt", "image caption\n", "line 1"),
+        ("captions.txt", "image,caption\n1.jpg,A dog, running\n", "line 2"),
+    ],
+)
+def test_a_line_that_makes_no_sense_is_named(tmp_path, save_photo, file, text, line):
+    save_photo("Images/1.jpg")
+    (tmp_path / file).write_text(text)
+    with pytest.raises(InputError, match=f"{file}, {line}"):
+        load_dataset("flickr8k", tmp_path)
+
+
+def test_what_is_missing_is_said(tmp_path, save_photo):
+    with pytest.raises(InputError, match="no such folder"):
+        load_dataset("flickr8k", tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"no captions of flickr8k are here .*Flickr8k\.token\.txt, captions\.txt"):
+        load_dataset("flickr8k", tmp_path)
+    (tmp_path / "captions.txt").write_text("image,caption\n1.jpg,A dog\n")
+    with pytest.raises(InputError, match="captions but no photos"):
+        load_dataset("flickr8k", tmp_path)
+    save_photo("Images/other.jpg")
+    with pytest.raises(InputError, match="none of the 1 captioned photos"):
+        load_dataset("flickr8k", tmp_path)
+
+
+def test_real_flickr8k_in_both_layouts(shared, tmp_path):
+    dataset = load_dataset("flickr8k", shared / "flickr8k")
+    assert [len(dataset.split(split)) for split in ("train", "val")] == [6000, 1000]
+    assert {len(photo.references) for photo in dataset.photos} == {5}
+    assert any("1000 of 1000 photos of split test are not in" in note for note in dataset.notes)
+
+    for name in ("Flicker8k_Dataset", *(f"Flickr_8k.{s}Images.txt" for s in ("train", "dev", "test"))):
+        (tmp_path / name).symlink_to(shared / "flickr8k" / name)
+    (tmp_path / "captions.txt").symlink_to(shared / "flickr8k" / "kaggle" / "captions.txt")
+    kaggle = load_dataset("flickr8k", tmp_path)
+    table = lambda photos: [(photo.id, photo.path.name, photo.split, photo.references) for photo in photos]  # noqa: E731
+    assert table(kaggle.photos) == table(dataset.photos)
+    assert table(kaggle.missing) == table(dataset.missing)
+
+
+def test_real_coco_of_which_a_part_is_there(shared):
+    dataset = load_dataset("coco", shared / "coco")
+    assert [len(dataset.split(split)) for split in ("train", "val")] == [20, 40]
+    assert len(dataset.missing) == 4960
+    assert any(note.startswith("4960 of 5000 photos of split val are not in") for note in dataset.notes)
+    (photo,) = [photo for photo in dataset.photos if photo.id == "139"]
+    assert photo.path == shared / "coco" / "val2017" / "000000000139.jpg"
+    assert "A woman stands in the dining area at the table." in photo.references
+
+
+def test_several_datasets_are_one_table_with_unique_ids(tmp_path, save_photo):
+    for name, split in {"a": "train", "b": "val"}.items():
+        save_photo(f"{name}/1.jpg")
+        (tmp_path / name / "captions.csv").write_text(f"image,caption,split\n1.jpg,Of {name},{split}\n")
+    table = load_dataset("custom+coco", [tmp_path / "a", tmp_path / "b"])
+    assert table.name == "custom+coco"
+    assert [(p.id, p.split) for p in table.photos] == [("custom/1.jpg", "train"), ("coco/1.jpg", "val")]
+    assert all(note.startswith(("custom: ", "coco: ")) for note in table.notes)
+
+
+def test_what_flickr8k_tests_on_is_not_trained_on_through_flickr30k(tmp_path, save_photo):
+    tables = {
+        "flickr8k": "12_ab.jpg,A,test\n34_cd.jpg,B,train\n",
+        "flickr30k": "12.jpg,A,train\n34.jpg,B,train\n56.jpg,C,val\n",
+    }
+    for name, rows in tables.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "captions.csv").write_text("image,caption,split\n" + rows)
+        for row in rows.splitlines():
+            save_photo(f"{name}/{row.split(',')[0]}")
+    table = load_dataset("+".join(tables), [tmp_path / name for name in tables])
+    assert [p.id for p in table.photos if p.split == "train"] == ["flickr8k/34_cd.jpg", "flickr30k/34.jpg"]
+    assert "1 training photos of one dataset are held out by the other, and are left out" in table.notes
+
+
+def test_ones_own_photos_in_folders_and_with_some_splits(tmp_path, save_photo):
+    for name in ("a/1.jpg", "b/1.jpg", "deep/c/2.png", "c/3.png"):
+        save_photo(name)
+    (tmp_path / "captions.csv").write_text(
+        "image,caption,split\na/1.jpg,A dog,train\nb\\1.jpg,A cat,val\n2.png,A bird,\nd/3.png,Moved,\n"
+    )
+    dataset = load_dataset("custom", tmp_path)
+    found = {photo.id: photo.path.relative_to(tmp_path).as_posix() for photo in dataset.photos}
+    assert found == {"a/1.jpg": "a/1.jpg", "b/1.jpg": "b/1.jpg", "2.png": "deep/c/2.png"}
+    assert [photo.id for photo in dataset.missing] == ["d/3.png"]
+    assert "no split of 2 given: photos divided 80/10/10 by a hash of their names" in dataset.notes
+
+
+def test_of_a_few_photos_one_validates(tmp_path, save_photo):
+    """1.jpg to 5.jpg, of which the hashes put none into val; whoever gave the splits keeps them."""
+    for number in range(1, 6):
+        save_photo(f"{number}.jpg")
+    table = tmp_path / "captions.csv"
+    table.write_text("image,caption\n" + "".join(f"{n}.jpg,A dog\n" for n in range(1, 6)))
+    dataset = load_dataset("custom", tmp_path)
+    (chosen,) = dataset.split("val")
+    assert len(dataset.photos) == 5 and dataset.split("train")
+    assert f"so few photos that no hash chose one for val: {chosen.id} is taken from train" in dataset.notes
+    table.write_text("image,caption,split\n" + "".join(f"{n}.jpg,A dog,train\n" for n in range(1, 6)))
+    with pytest.raises(InputError, match="no photos in split val"):
+        load_dataset("custom", tmp_path).split("val")
+
+
+def test_captions_in_no_split_and_empty_ones_are_counted(tmp_path, save_photo):
+    save_photo("1.jpg")
+    save_photo("2.jpg")
+    (tmp_path / "captions.csv").write_text("image,caption,split\n1.jpg,A dog,train\n1.jpg,  ,train\n2.jpg,,train\n")
+    notes = load_dataset("custom", tmp_path).notes
+    assert "2 empty captions are left out" in notes
+    assert "1 photos of split train have no caption" in notes
+
+
+def test_a_folder_that_links_to_itself_ends(tmp_path, save_photo):
+    save_photo("photos/1.jpg")
+    (tmp_path / "photos" / "again").symlink_to(tmp_path)
+    (tmp_path / "captions.csv").write_text("image,caption,split\n1.jpg,A dog,train\n")
+    assert len(load_dataset("custom", tmp_path).photos) == 1
+
+
+def test_shapes_are_drawn_once_and_the_same_for_a_seed(tmp_path, monkeypatch):
+    monkeypatch.setattr(shapes, "COUNTS", dict.fromkeys(shapes.COUNTS, 40))
+    dataset = load_dataset("shapes", tmp_path / "one")
+    assert {len(photo.references) for photo in dataset.photos} == {5}
+    first = dataset.photos[0].path
+    drawn = first.stat().st_mtime_ns
+    assert load_dataset("shapes", tmp_path / "one").photos == dataset.photos
+    assert first.stat().st_mtime_ns == drawn

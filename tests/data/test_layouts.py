@@ -1,0 +1,257 @@
+"""Every layout by a small file of its documented form, and which one is read where several lie together."""
+
+import json
+
+import pytest
+
+from utils.data.datasets import load_dataset
+from utils.data.layouts import LAYOUTS, coco, flickr, karpathy, own, tables
+from utils.data.layouts.text import Document
+from utils.errors import InputError
+
+
+@pytest.fixture
+def write(tmp_path):
+    """A function that writes a text file and returns its path."""
+
+    def save(name, text, encoding="utf-8"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text if isinstance(text, str) else json.dumps(text), encoding=encoding, newline="")
+        return path
+
+    return save
+
+
+def content(captions):
+    return {name: (image.split, image.captions) for name, image in captions.images.items()}
+
+
+def test_token_files_of_flickr8k_and_flickr30k(write):
+    path = write("results_20130124.token", "1000092795.jpg#0\tTwo young guys .\n1000092795.jpg#1\tTwo   men\r\n")
+    assert content(flickr.read_token_file(path)) == {"1000092795.jpg": (None, ["Two young guys .", "Two men"])}
+
+
+def test_the_annotations_of_flickr30ks_copies(write):
+    text = (
+        "raw,sentids,split,filename,img_id\n"
+        '"[""A ""A, B"" dog ."", ""Two dogs .""]","[0, 1]",train,1000092795.jpg,0\n'.replace('""A, B""', '\\""A, B\\""')
+        + '"[""A cat .""]",[2],val,10002456.jpg,1\n'
+    )
+    captions = flickr.read_annotations_30k(write("flickr_annotations_30k.csv", text))
+    assert content(captions) == {
+        "1000092795.jpg": ("train", ['A "A, B" dog .', "Two dogs ."]),
+        "10002456.jpg": ("val", ["A cat ."]),
+    }
+
+
+def test_flickr30ks_pipes_with_the_row_that_lacks_one(write):
+    path = write(
+        "results.csv",
+        "image_name| comment_number| comment\n"
+        '1000092795.jpg| 0| A "red", red dog .\n'
+        "2199200615.jpg| 3| A dog .\n"
+        "2199200615.jpg| 4   A dog runs across the grass .\n",
+    )
+    captions = tables.read(path)
+    assert content(captions) == {
+        "1000092795.jpg": (None, ['A "red", red dog .']),
+        "2199200615.jpg": (None, ["A dog .", "A dog runs across the grass ."]),
+    }
+    assert captions.all_notes() == ["1 rows without their second separator were repaired (line 4)"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'image,caption\na.jpg,"A dog, a ""big"" one ."\n',
+        'image_name,comment_number,comment\na.jpg,0,"A dog, a ""big"" one ."\n',
+        'image;caption\na.jpg;"A dog, a ""big"" one ."\n',
+        '\ufeffImage\tCaption\r\na.jpg\t"A dog, a ""big"" one ."\r\n',
+    ],
+)
+def test_tables_as_kaggle_and_spreadsheets_write_them(write, text):
+    assert content(tables.read(write("captions.csv", text))) == {"a.jpg": (None, ['A dog, a "big" one .'])}
+
+
+def test_ones_own_table_with_splits(write):
+    path = write("captions.csv", "image,caption,split\na.jpg,A dog,train\na.jpg,A cat,\nb\\c.jpg,A bird,validation\n")
+    assert content(tables.read(path)) == {"a.jpg": ("train", ["A dog", "A cat"]), "b/c.jpg": ("val", ["A bird"])}
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        {"a.jpg": ["A dog", "A cat"], "b.jpg": "A bird"},
+        [{"image": "a.jpg", "captions": ["A dog", "A cat"]}, {"image": "b.jpg", "caption": "A bird"}],
+    ],
+)
+def test_ones_own_json(write, records):
+    captions = own.read(write("captions.json", records))
+    assert content(captions) == {"a.jpg": (None, ["A dog", "A cat"]), "b.jpg": (None, ["A bird"])}
+
+
+def karpathy_image(name, split, *sentences, **more):
+    """An image as in Karpathy's files, with every field that these have."""
+    sentences = [{"tokens": s.lower().split(), "raw": s, "imgid": 0, "sentid": i} for i, s in enumerate(sentences)]
+    return {"sentids": [0], "imgid": 0, "sentences": sentences, "split": split, "filename": name} | more
+
+
+def test_karpathys_files(write):
+    images = [karpathy_image("1.jpg", "train", "A dog .", "Dogs"), karpathy_image("2.jpg", "test", "A cat")]
+    captions = karpathy.read(write("dataset_flickr8k.json", {"images": images, "dataset": "flickr8k"}))
+    assert content(captions) == {"1.jpg": ("train", ["A dog .", "Dogs"]), "2.jpg": ("test", ["A cat"])}
+    assert captions.dataset == "flickr8k"
+
+
+def test_karpathys_coco_folds_restval_into_train(write):
+    record = {"filepath": "val2014", "cocoid": 391895}
+    images = [karpathy_image("COCO_val2014_000000391895.jpg", "restval", "A man .", **record)]
+    captions = karpathy.read(write("dataset_coco.json", {"images": images, "dataset": "coco"}))
+    image = captions.images["391895"]
+    assert (image.split, image.folder, image.file) == ("train", "val2014", "COCO_val2014_000000391895.jpg")
+
+
+def coco_file(*captions):
+    return {
+        "info": {},
+        "licenses": [],
+        "images": [{"id": i, "file_name": f"{i:012d}.jpg", "height": 1, "width": 1} for i in dict(captions)],
+        "annotations": [{"id": n, "image_id": i, "caption": c} for n, (i, c) in enumerate(captions)],
+    }
+
+
+def test_cocos_own_files(write):
+    path = write("annotations/captions_train2017.json", coco_file((9, "A dog.\n"), (9, "Dogs."), (30, "A cat.")))
+    write("annotations/captions_val2017.json", coco_file((7, "A bird.")))
+    captions = coco.read(path)
+    expected = {"9": ("train", ["A dog.", "Dogs."]), "30": ("train", ["A cat."]), "7": ("val", ["A bird."])}
+    assert content(captions) == expected
+    assert [image.folder for image in captions.images.values()] == ["train2017", "train2017", "val2017"]
+
+
+def test_coco_captions_of_images_that_are_not_listed_are_told(write):
+    file = coco_file((9, "A dog."))
+    file["annotations"].append({"id": 5, "image_id": 77, "caption": "Who?"})
+    captions = coco.read(write("captions_val2014.json", file))
+    assert content(captions) == {"9": ("val", ["A dog."])}
+    assert "1 captions in captions_val2014.json are of images that it does not list" in captions.all_notes()[0]
+
+
+def test_coco_photos_are_found_under_either_years_name(write, save_photo):
+    for name in ("train2017/000000000009.jpg", "val2014/COCO_val2014_000000000030.jpg"):
+        save_photo(name)
+    images = [
+        karpathy_image("COCO_train2014_000000000009.jpg", "train", "A dog", filepath="train2014", cocoid=9),
+        karpathy_image("COCO_val2014_000000000030.jpg", "val", "A cat", filepath="val2014", cocoid=30),
+    ]
+    path = write("dataset_coco.json", {"images": images, "dataset": "coco"})
+    by_karpathy = {photo.id: (photo.path, photo.references) for photo in load_dataset("coco", path.parent).photos}
+    assert len(by_karpathy) == 2
+    path.unlink()
+    write("captions_train2017.json", coco_file((9, "A dog"), (30, "A cat")))
+    assert {p.id: (p.path, p.references) for p in load_dataset("coco", path.parent).photos} == by_karpathy
+
+
+def test_the_precedence_of_layouts_decides_and_is_told(tmp_path, write, save_photo):
+    """Files are taken away one after the other; what is read is always the first of those that are left."""
+    save_photo("1.jpg")
+    image = karpathy_image("1.jpg", "train", "Karpathy's")
+    files = {
+        "captions.csv": "image,caption\n1.jpg,One's own\n",
+        "captions.json": {"1.jpg": "One's JSON"},
+        "dataset_flickr30k.json": {"images": [image], "dataset": "flickr30k"},
+        "flickr_annotations_30k.csv": ('raw,sentids,split,filename,img_id\n"[""A copy\'s""]",[0],train,1.jpg,0\n'),
+        "results_20130124.token": "1.jpg#0\tThe authors'\n",
+        "results.csv": "image_name| comment_number| comment\n1.jpg| 0| Kaggle's\n",
+        "captions.txt": "image_name,comment_number,comment\n1.jpg,0,Kaggle's too\n",
+    }
+    expected = ["One's own", "One's JSON", "Karpathy's", "A copy's", "The authors'", "Kaggle's", "Kaggle's too"]
+    for name, text in files.items():
+        write(name, text)
+    for name, caption in zip(files, expected):
+        dataset = load_dataset("flickr30k", tmp_path)
+        assert dataset.photos[0].references == (caption,)
+        assert dataset.notes[0].startswith(f"captions from {tmp_path / name} (")
+        left = list(files)[list(files).index(name) + 1 :]
+        assert all(other in "".join(dataset.notes[1:2]) for other in left)
+        (tmp_path / name).unlink()
+    assert {name for layout in LAYOUTS if "flickr30k" in layout.datasets for name in layout.files} - files.keys() == {
+        "dataset.json"
+    }
+
+
+def test_split_lists_of_flickr30k_without_suffixes(tmp_path, write, save_photo):
+    for number in "123":
+        save_photo(f"flickr30k-images/{number}.jpg")
+    write("results_20130124.token", "1.jpg#0\tOne\n2.jpg#0\tTwo\n3.jpg#0\tThree\n")
+    for split, number in {"train": "2", "val": "1", "test": "3"}.items():
+        write(f"{split}.txt", number + "\n")
+    photos = load_dataset("flickr30k", tmp_path).photos
+    assert [(photo.id, photo.split) for photo in photos] == [("2.jpg", "train"), ("1.jpg", "val"), ("3.jpg", "test")]
+
+
+def test_an_image_in_two_split_lists_is_an_error(tmp_path, write, save_photo):
+    save_photo("1.jpg")
+    write("Flickr8k.token.txt", "1.jpg#0\tOne\n")
+    write("Flickr_8k.trainImages.txt", "1.jpg\n")
+    write("Flickr_8k.devImages.txt", "\n1.jpg\n")
+    with pytest.raises(InputError, match=r"devImages.txt, line 2: 1.jpg is in split train too"):
+        load_dataset("flickr8k", tmp_path)
+
+
+def test_a_file_of_another_dataset_is_told(tmp_path, write, save_photo):
+    save_photo("1.jpg")
+    write("dataset.json", {"images": [karpathy_image("1.jpg", "train", "A dog")], "dataset": "flickr8k"})
+    with pytest.raises(InputError, match=r"dataset.json: holds the dataset 'flickr8k', not coco"):
+        load_dataset("coco", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("reader", "text", "place"),
+    [
+        (flickr.read_token_file, "1.jpg#0\tA dog\n\n1.jpg A dog\n", "line 3: expected image#number"),
+        (flickr.read_token_file, " #0\tA dog\n", "line 1: the name of the image is missing"),
+        (tables.read, "", "line 1: expected a header"),
+        (tables.read, "picture,words\n", "line 1: expected a header"),
+        (tables.read, "image,caption\na.jpg,A dog, running\n", "line 2: expected 2 fields .*found 3"),
+        (tables.read, 'image,caption\na.jpg,"A dog\nb.jpg,"A cat"\n', "line 2: quotes that do not close"),
+        (tables.read, "image,caption,split\na.jpg,A dog,holdout\n", "line 2: unknown split 'holdout'"),
+        (tables.read, "image,caption,split\na.jpg,A,train\na.jpg,B,val\n", "line 3: a.jpg is in split train too"),
+        (tables.read, "image,caption\na\0.jpg,A dog\n", "line 2: the name of the image cannot be"),
+        (tables.read, "image_name| comment_number| comment\na.jpg| A dog\n", "line 2: expected an image, a number"),
+        (flickr.read_annotations_30k, "raw,split\n", "line 1: expected the header raw,sentids"),
+        (flickr.read_annotations_30k, 'raw,sentids,split,filename,img_id\nA dog,[0],train,a.jpg,0\n', "line 2: exp"),
+        (own.read, "[\n", "line 2: not JSON"),
+        (own.read, '[\n{"image": "a.jpg"}]', r"line 2: \[0\]: expected either caption or captions"),
+        (own.read, '[\n{"image": "a.jpg",\n "captions": 3}]', r"line 2: \[0\]: captions are text"),
+        (own.read, '[\n7]', r"line 2: \[0\]: must be an object"),
+        (own.read, '3', "line 1: expected a list of records"),
+        (own.read, '{"a.jpg": "A",\n"a.jpg": "B"}', "line 2: 'a.jpg' stands here twice"),
+        (own.read, '{"a.jpg": "\\ud800"}', "line 1: a.jpg: the caption holds half a character"),
+        (own.read, "[" * 100_000, "line 1: lists or objects within each other"),
+        (own.read, "[" + "1" * 5000 + "]", "line 1: not JSON"),
+        (karpathy.read, '{"images":\n 3}', "line 2: images: cannot be a number"),
+        (karpathy.read, '{"images": [\n{"split": "train"}]}', r"line 2: images\[0\]: filename is missing"),
+        (karpathy.read, '{"dataset": "coco"}', "line 1: images is missing"),
+        (coco.read, '{"images": [], "annotations": [{"image_id": "9"}]}', r"annotations\[0\].image_id: cannot be text"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_named_with_file_and_line(write, reader, text, place):
+    path = write("captions_val2017.json", text)
+    with pytest.raises(InputError, match=rf"captions_val2017\.json, .*{place}"):
+        reader(path)
+
+
+def test_another_encoding_is_told_with_its_line(write):
+    path = write("captions.csv", "image,caption\na.jpg,Ein Hund\nb.jpg,Zwei Mädchen\n", "latin-1")
+    with pytest.raises(InputError, match=r"captions.csv, line 3: not UTF-8 text; save the file as UTF-8"):
+        tables.read(path)
+    with pytest.raises(InputError, match=r"captions.csv, line 1: not UTF-8"):
+        tables.read(write("captions.csv", "image,caption\n", "utf-16"))
+
+
+def test_the_line_of_a_value_deep_in_json(write):
+    document = Document(write("x.json", '{"a": {"b": [1, {"c": "}]"}]},\n "d": [[2],\n\n [3, {"e": 4}]]}'))
+    assert str(document.wrong("here", "d", 1, 1, "e")).endswith("x.json, line 4: d[1][1].e: here")
+    assert str(document.wrong("here", "d")).endswith("x.json, line 2: d: here")

@@ -1,0 +1,113 @@
+import functools
+import http.server
+import io
+import threading
+from pathlib import Path
+
+import pytest
+
+from utils.data.images import open_photo
+from utils.data.photo_sources import find_sources, is_single, result_paths
+from utils.errors import ImageError, InputError
+
+
+@pytest.fixture
+def find(tmp_path):
+    """A function that finds sources as a person names them, with something piped in or not."""
+    (tmp_path / "fetched").mkdir()
+
+    def call(*names, piped=b""):
+        return find_sources([str(name) for name in names], tmp_path / "fetched", io.BytesIO(piped))
+
+    return call
+
+
+@pytest.fixture
+def address(tmp_path):
+    """The address of a web server that serves a folder, and the folder."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", folder
+    server.shutdown()
+    server.server_close()
+
+
+def test_files_folders_and_patterns(find, save_photo, tmp_path):
+    photos = [save_photo(name) for name in ("a/1.png", "a/deep/2.jpg", "b/[3].png")]
+    (tmp_path / "a" / "notes.txt").write_text("no photo")
+    assert [source.path for source in find(tmp_path / "a", photos[2])] == photos
+    assert [source.path for source in find(tmp_path / "**" / "*.png")] == [photos[0], photos[2]]
+    assert [source.name for source in find(photos[0])] == [str(photos[0])]
+    with pytest.raises(InputError, match="no file matches"):
+        find(tmp_path / "*.gif")
+    with pytest.raises(InputError, match="no such file"):
+        find(tmp_path / "nothing")
+
+
+def test_one_photo_is_told_from_a_collection_of_one(find, save_photo, tmp_path):
+    photo = save_photo("a/1.png")
+
+    def single(*names, **piped):
+        return is_single([str(name) for name in names], find(*names, **piped))
+
+    assert single(photo)
+    assert single("http://example.org/1.png")
+    assert single("-", piped=photo.read_bytes())
+    assert not single(photo.parent)
+    assert not single(photo.parent / "*")
+    assert not single("-", piped=str(photo).encode())
+
+
+def test_standard_input_holds_a_photo_or_a_list(find, save_photo):
+    photo = save_photo()
+    (piped,) = find("-", piped=photo.read_bytes())
+    assert open_photo(piped.path).tobytes() == open_photo(photo).tobytes()
+    assert not piped.local
+    listed = find("-", piped=f"{photo}\n\n{photo.parent}\n".encode())
+    assert [source.path for source in listed] == [photo, photo]
+    for nonsense, message in ((b"", "is empty"), (b"\xff\xd8 cut", "neither a photo nor a list")):
+        with pytest.raises(InputError, match=message):
+            find("-", piped=nonsense)
+
+
+def test_photos_are_downloaded_when_they_are_needed(find, save_photo, address):
+    url, _ = address
+    (source,) = find(f"{url}/photo.png?size=large")
+    photo = save_photo("served/photo.png")
+    assert source.name == f"{url}/photo.png?size=large"
+    assert source.path.read_bytes() == photo.read_bytes()
+    assert source.relative == Path("photo.png")
+
+
+def test_what_goes_wrong_with_a_download_is_told_with_its_address(find, address, monkeypatch):
+    url, folder = address
+    (folder / "page.html").write_text("<h1>no photo</h1>")
+    (folder / "huge.png").write_bytes(bytes(2000))
+    monkeypatch.setattr("utils.data.photo_sources._MAX_BYTES", 1000)
+    for name, message in {
+        f"{url}/missing.jpg": "answers 404",
+        f"{url}/page.html": "not an image",
+        f"{url}/huge.png": "larger than",
+        "http://127.0.0.1:9/x.jpg": "cannot be fetched",
+        "http://[/x.jpg": "cannot be fetched",
+    }.items():
+        (source,) = find(name)
+        with pytest.raises(ImageError) as raised:
+            open_photo(source.path)
+        line = source.describe(raised.value)
+        assert line.startswith(f"{name}: ")
+        assert message in line
+
+
+def test_no_two_photos_share_a_result(find, save_photo, tmp_path):
+    for name in ("a/1.png", "a/1.jpg", "a/deep/1.png", "b/1.png"):
+        save_photo(name)
+    paths = result_paths(find(tmp_path / "a", tmp_path / "b"), "out", ".png")
+    assert [path.as_posix() for path in paths] == ["out/1.png", "out/1-2.png", "out/deep/1.png", "out/1-3.png"]

@@ -1,0 +1,134 @@
+import keras
+import numpy as np
+import pytest
+
+from tests.conftest import make_decoder
+from utils.data.tokenizer import PAD, START
+from utils.model.decoder import _ENTROPY_WEIGHT, AttentionDecoder
+
+
+@pytest.fixture(params=[{}, {"grounded": True}, {"value_size": 3}], ids=["", "grounded", "values projected"])
+def options(request):
+    return request.param
+
+
+@pytest.fixture
+def decoder(options):
+    return make_decoder(**options)
+
+
+@pytest.fixture
+def batch():
+    generator = np.random.default_rng(3)
+    regions = generator.normal(size=(2, 4, 6)).astype("float32")
+    words = generator.integers(4, 9, (2, 3, 5))
+    words[:, :, 0] = START
+    return regions, words
+
+
+def test_training_and_decoding_take_the_same_step(decoder, batch):
+    regions, words = batch
+    together = np.array(decoder((regions, words)))
+    memory = decoder.remember(regions)
+    state = decoder.initial_state(memory, words.shape[1])
+    for position in range(words.shape[2]):
+        logits, state, attention = decoder.step(words[:, :, position], state, memory)
+        np.testing.assert_allclose(logits, together[:, :, position], atol=1e-5)
+        np.testing.assert_allclose(np.sum(attention, -1), 1, atol=1e-6)
+
+
+def test_later_words_and_padding_do_not_change_earlier_logits(decoder, batch):
+    regions, words = batch
+    cut = words.copy()
+    cut[:, :, 3:] = PAD
+    full, short = np.array(decoder((regions, words))), np.array(decoder((regions, cut)))
+    np.testing.assert_allclose(full[:, :, :3], short[:, :, :3], atol=1e-6)
+    assert np.abs(full[:, :, 3:] - short[:, :, 3:]).max() > 1e-3
+
+
+def test_photos_and_captions_of_a_batch_do_not_see_each_other(decoder, batch):
+    regions, words = batch
+    whole = np.array(decoder((regions, words)))
+    alone = np.array(decoder((regions[1:], words[1:, 2:])))
+    np.testing.assert_allclose(whole[1:, 2:], alone, atol=1e-5)
+
+
+def test_the_photo_matters(decoder, batch):
+    regions, words = batch
+    other = np.array(decoder((regions[::-1].copy(), words)))
+    assert np.abs(np.array(decoder((regions, words))) - other).max() > 1e-2
+
+
+def test_dropout_acts_in_training_only(batch):
+    decoder = make_decoder(dropout=0.5)
+    assert np.array_equal(decoder(batch), decoder(batch))
+    assert not np.array_equal(decoder(batch, training=True), decoder(batch, training=True))
+
+
+def test_mixed_precision_gives_float32_logits_near_float32_ones(decoder, options, batch):
+    mixed = make_decoder(dtype="mixed_bfloat16", **options)
+    logits = mixed(batch)
+    assert logits.dtype == "float32"
+    np.testing.assert_allclose(logits, decoder(batch), atol=0.3)
+
+
+def test_weights_survive_a_file(tmp_path, decoder, options, batch):
+    decoder.save_weights(tmp_path / "decoder.weights.h5")
+    other = AttentionDecoder(9, units=8, attention_units=5, embedding_size=4, **options)
+    other.build((None, None, 6))
+    other.load_weights(tmp_path / "decoder.weights.h5")
+    assert np.array_equal(other(batch), decoder(batch))
+
+
+def test_configuration_round_trip(decoder):
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(decoder))
+    assert copy.get_config() == decoder.get_config()
+
+
+def test_projected_values_are_narrower_and_cost_less_at_every_word(batch):
+    whole, narrow = make_decoder(), make_decoder(value_size=3)
+    assert [decoder.remember(batch[0]).values.shape for decoder in (whole, narrow)] == [(2, 4, 6), (2, 4, 3)]
+    assert narrow.cell.kernel.shape[0] == whole.cell.kernel.shape[0] - 3
+
+
+def test_what_a_grounded_decoder_says_depends_on_regions_through_attention_alone(batch):
+    regions, _ = batch
+    for grounded in (False, True):
+        decoder = make_decoder(grounded=grounded)
+        state = decoder.initial_state(decoder.remember(regions), 1)
+        assert np.allclose(state.hidden[0], state.hidden[1]) is grounded
+
+
+def test_a_grounded_decoder_mostly_learns_without_the_last_word(batch):
+    decoder = make_decoder(grounded=True, dropout=0.0)
+    words = np.full((2, 100, 1), 5)
+    logits = np.array(decoder((batch[0], words), training=True))[0, :, 0].round(3)
+    # The word as a whole is there or not, so equal captions get one of two answers.
+    _, counts = np.unique(logits, axis=0, return_counts=True)
+    assert len(counts) == 2
+    assert 50 < counts.max() < 90
+
+
+def entropy_loss(decoder, regions, words):
+    decoder((regions, words), training=True)
+    return float(sum(decoder.losses))
+
+
+def test_a_grounded_decoder_pays_for_the_entropy_of_its_attention(batch):
+    """Energies of zero give uniform attention over the four regions, the widest there is; large ones a narrow one."""
+    losses = []
+    for scale in (0, 1000):
+        decoder = make_decoder(grounded=True)
+        decoder.attention.energy.assign(decoder.attention.energy * scale)
+        losses.append(entropy_loss(decoder, *batch))
+    assert losses == pytest.approx([_ENTROPY_WEIGHT * np.log(4), 0], abs=1e-4)
+    decoder(batch)  # in use
+    assert not decoder.losses
+
+
+def test_padding_does_not_count_in_the_entropy(batch):
+    regions, words = batch
+    decoder, padded = make_decoder(grounded=True, dropout=0.0), words.copy()
+    padded[:, :, 3:] = PAD
+    whole, cut, filled = (entropy_loss(decoder, regions, w) for w in (words, words[:, :, :3], padded))
+    assert filled == pytest.approx(cut, rel=1e-5) != pytest.approx(whole, rel=1e-3)

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+import evaluate
+import inference
+from tests.conftest import make_decoder
+from utils.captioner import Captioner
+from utils.data.tokenizer import SPECIAL_WORDS, START, Tokenizer
+from utils.ensemble import load_captioner
+from utils.errors import InputError
+
+WORDS = ["a", "dog", "cat", "runs", "sits"]
+
+
+@pytest.fixture
+def save_model(tiny_encoder, tmp_path):
+    """A function that saves a random model and returns its folder."""
+
+    def save(name, words=WORDS, seed=0, units=8):
+        tokenizer = Tokenizer([*SPECIAL_WORDS, *words])
+        decoder = make_decoder(len(tokenizer), units, tiny_encoder.channels, seed)
+        Captioner(tiny_encoder, tokenizer, decoder, 6, "shapes", {}).save(tmp_path / name)
+        return tmp_path / name
+
+    return save
+
+
+def test_the_next_word_has_the_mean_of_the_models_probabilities(save_model, save_photo):
+    folders = [save_model("a", seed=1), save_model("b", seed=2, units=5)]
+    together, *alone = load_captioner(folders), *map(Captioner.from_folder, folders)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), "uint8")
+
+    def first_word(captioner):
+        regions = captioner.encoder.encode(pixels)
+        memory = captioner.decoder.remember(regions)
+        words = np.full((2, 3), START)
+        logits, _, attention = captioner.decoder.step(words, captioner.decoder.initial_state(memory, 3), memory)
+        odds = np.exp(np.array(logits))
+        return odds / odds.sum(axis=-1, keepdims=True), np.array(attention)
+
+    for joint, one, other in zip(first_word(together), *map(first_word, alone)):
+        np.testing.assert_allclose(joint, (one + other) / 2, rtol=1e-4, atol=1e-6)
+
+
+def test_a_model_with_itself_writes_what_it_writes_alone(save_model, save_photo):
+    folder, photos = save_model("a"), [save_photo(f"{seed}.png", seed=seed) for seed in range(3)]
+    alone = load_captioner([folder]).caption(photos)
+    for caption, joint in zip(alone, load_captioner([folder, folder]).caption(photos)):
+        assert joint.words == caption.words
+        assert joint.log_probability == pytest.approx(caption.log_probability, abs=1e-4)
+        np.testing.assert_allclose(joint.attention, caption.attention, atol=1e-5)
+
+
+def test_models_that_see_photos_of_other_sizes_are_refused_before_any_work(save_model, fails):
+    folders = [save_model("a"), save_model("b")]
+    path = folders[1] / "config.json"
+    path.write_text(path.read_text().replace('"image_size": 32', '"image_size": 64'))
+    for script in (inference, evaluate):
+        message = fails(script, *["--ensemble"] * (script is evaluate), "--model", *folders)
+        assert "sees photos of 64 × 64 pixels" in message
+
+
+def test_models_of_other_words_are_refused(save_model):
+    with pytest.raises(InputError, match="knows other words"):
+        load_captioner([save_model("a"), save_model("b", words=["a", "bird"])])

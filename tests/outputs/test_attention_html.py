@@ -1,0 +1,42 @@
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from utils.captioner import Caption
+from utils.outputs.attention_html import attention_html
+
+
+@pytest.fixture
+def caption(save_photo):
+    attention = np.zeros((2, 4, 4), "float32")
+    attention[0, 0, 3] = attention[1, 2, 0] = 1
+    return Caption(save_photo(), 'A <b>"dog".', ("a", '<b>"dog"'), -1.0, attention)
+
+
+def test_every_word_is_a_button_with_a_map_that_leaves_light_where_it_looked(caption):
+    page = attention_html(caption)
+    assert re.findall(r'<button type="button" class="(\w+)"', page) == ["w0", "w1"]
+    maps = re.findall(r'class="m(\d)" alt="" src="data:image/png;base64,([^"]+)"', page)
+    for number, data in maps:
+        shade = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))[..., 3]
+        assert np.argwhere(shade == 0).tolist() == [[[0, 3], [2, 0]][int(number)]]
+    assert len(maps) == 2
+
+
+def test_words_are_text_and_never_markup(caption):
+    tags = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attributes: tags.append((tag, dict(attributes)))
+    parser.feed(attention_html(caption))
+    assert {tag for tag, _ in tags} == {"div", "style", "button", "img"}
+    assert next(attributes["alt"] for tag, attributes in tags if tag == "img") == caption.text
+
+
+def test_two_captions_of_a_page_do_not_light_each_other(caption):
+    names = [re.search(r'id="([\w-]+)"', attention_html(caption))[1] for _ in range(2)]
+    assert len(set(names)) == 2

@@ -1,0 +1,35 @@
+"""What Keras's JAX backend makes of a model and of small trainings, for a process of its own, as JSON."""
+
+import json
+from pathlib import Path
+
+import keras
+
+from tests.training.training_worker import make_trainer
+from utils.captioner import Captioner
+from utils.features.encoders import Encoder
+from utils.training.pretraining.scene_labels import SceneLabels
+from utils.training.pretraining.stage import Pretraining
+from utils.training.pretraining.teacher import TeacherRegions
+
+
+def main(model, photos, folder):
+    """Caption photos; train on photos and on rewards; pretrain from scenes and from a teacher."""
+    captioner, photos, folder = Captioner.from_folder(model), sorted(Path(photos).iterdir()), Path(folder)
+    losses = {}
+    for stage in ("finetuning", "self-critical"):
+        trainer = make_trainer(folder / stage, stage)
+        trainer.fit()
+        losses[stage] = [row["loss"] for row in trainer.history]
+    rows = []
+    teacher, encoder = captioner.encoder, Encoder("vgg16", "random", 32, captioner.encoder.layer)
+    objectives = [SceneLabels(32, encoder.rows, encoder.columns), TeacherRegions(teacher, encoder, photos, photos)]
+    Pretraining(encoder, objectives, [0.5, 0.5], folder, steps=8, batch_size=8, learning_rate=1e-2).fit(
+        0.0, rows.append
+    )
+    losses["pretraining"] = [row["loss"] for row in rows]
+    captions = [
+        {"text": each.text, "log_probability": each.log_probability, "attention": each.attention.tolist()}
+        for each in captioner.caption(photos)
+    ]
+    print(json.dumps({"backend": keras.config.backend(), "captions": captions, "losses": losses}))

@@ -1,0 +1,100 @@
+"""Two devices against one: the same weights from the same batches, and what happens when a worker dies."""
+
+import json
+import signal
+import socket
+
+import numpy as np
+import pytest
+
+from tests.fresh_process import FreshProcess
+from tests.runtime import distribution_worker
+from tests.runtime.distribution_worker import SETTINGS, weights
+from tests.training.training_worker import make_trainer
+from utils.errors import InputError
+from utils.runtime.devices import open_distribution
+from utils.training.batches import Batches
+
+
+def two_addresses():
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return [f"127.0.0.1:{port}" for port in ports]
+
+
+def run_two_workers(addresses, folder, stage, moments=("", "")):
+    """(status, standard output, standard error) of each."""
+    cluster = {"worker": addresses}
+    configs = [json.dumps({"cluster": cluster, "task": {"type": "worker", "index": n}}) for n in (0, 1)]
+    processes = [
+        FreshProcess(distribution_worker.main, "multiworker", folder, [stage], moment, TF_CONFIG=config)
+        for config, moment in zip(configs, moments)
+    ]
+    try:
+        return [process.finish() for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def assert_as_on_one_device(folder, stage, path):
+    """Weights and averaged weights, within rounding; each step of the optimizer moves them by some 1e-3 to 1e-2."""
+    trainer = make_trainer(path / f"one-{stage}", stage, **SETTINGS)
+    trainer.fit()
+    one, two = weights(trainer), np.load(folder / "weights.npz")
+    assert len(one) == len(two.files)
+    for (name, expected), value in zip(one.items(), two.values()):
+        np.testing.assert_allclose(value, expected, atol=2e-6, rtol=0, err_msg=name)
+
+
+def test_two_devices_end_with_the_weights_of_one(tmp_path):
+    """Ten photos in batches of three: one replica has a photo less, and none of the last batch."""
+    stages = ("regions", "grounded", "tagging", "finetuning")
+    status, output, error = FreshProcess(distribution_worker.main, "mirrored", tmp_path, stages).finish()
+    assert status == 0, error
+    assert "every batch is shared by 2 devices" in output
+    for stage in stages:
+        assert_as_on_one_device(tmp_path / stage, stage, tmp_path)
+
+
+def test_a_killed_worker_ends_the_others_and_the_run_is_resumed(tmp_path):
+    """First one that only trains is killed, then the one that writes; with the resumed weights of one device."""
+    for victim, moments in ((1, ("", "step:3")), (0, ("step:4", ""))):
+        addresses = two_addresses()
+        results = run_two_workers(addresses, tmp_path, "regions", moments)
+        assert results[victim][0] == -signal.SIGKILL
+        status, _, error = results[1 - victim]
+        assert status == 2, error
+        assert f"error: the worker at {addresses[victim]} has ended" in error.splitlines()[-1]
+        assert "--resume" in error.splitlines()[-1]
+        assert "Traceback" not in error
+    results = run_two_workers(two_addresses(), tmp_path, "regions")
+    assert [status for status, _, _ in results] == [0, 0], results
+    assert_as_on_one_device(tmp_path / "regions", "regions", tmp_path)
+
+
+def test_parts_of_a_batch_are_the_batch(tmp_path):
+    """Photos are varied alike, however many replicas share a batch."""
+    batches = make_trainer(tmp_path, "finetuning").batches
+    assert isinstance(batches, Batches)
+    for step in (0, batches.steps_per_epoch - 1):
+        for whole, *parts in zip(batches.batch(1, step), *(batches.batch(1, step, part, 3) for part in range(3))):
+            assert np.array_equal(np.concatenate(parts), whole)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("", "TF_CONFIG: not set"),
+        ("{", "does not name workers"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', "does not name workers"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "evaluator", "index": 0}}', "only a chief and workers"),
+        ('{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "worker", "index": 0}}', "only a chief"),
+    ],
+)
+def test_what_is_wrong_with_tf_config_is_told(monkeypatch, config, message):
+    monkeypatch.setenv("TF_CONFIG", config)
+    with pytest.raises(InputError, match=message):
+        open_distribution("multiworker", print)

@@ -1,0 +1,153 @@
+"""Is a dataset whole? Every photo decoded, every caption counted, and the traps of the field looked for."""
+
+import hashlib
+import os
+from collections import Counter, defaultdict, namedtuple
+from concurrent.futures import ThreadPoolExecutor
+
+from PIL import Image
+
+from utils.data.datasets import SPLITS
+from utils.data.images import SUFFIXES, open_photo
+from utils.data.tokenizer import split_words
+from utils.errors import ImageError
+from utils.progress import silent
+
+# Photos by split as the datasets are published: by their authors, and divided by Karpathy.
+_PUBLISHED = {
+    "flickr8k": [(6000, 1000, 1000)],
+    "flickr30k": [(29000, 1014, 1000), (29783, 1000, 1000)],
+    "coco": [(113287, 5000, 5000), (118287, 5000, 0), (82783, 40504, 0)],
+}
+
+_Check = namedtuple("_Check", "error grey digest")
+
+
+def _check(photo):
+    """Decode a photo: its ImageError if it is damaged, whether it is grey, and a hash of its content."""
+    try:
+        open_photo(photo.path, at_least=64)
+        with Image.open(photo.path) as image:
+            grey = image.mode in ("1", "L", "LA", "I;16")
+        return _Check(None, grey, hashlib.sha256(photo.path.read_bytes()).digest())
+    except (ImageError, OSError) as error:
+        return _Check(str(error), False, None)
+
+
+def verify(table, min_word_count=5, progress=silent):
+    """Look at all that a dataset holds.
+
+    Args:
+        table: a Dataset.
+        min_word_count: a word belongs to the vocabulary if the training captions hold it so often.
+        progress: called as tqdm is.
+
+    Returns:
+        A report that can be written as JSON: `splits` with the counts of each,
+        `vocabulary`, lists of `missing`, `damaged`, `grey` and `duplicates`
+        (groups of the same content in several splits), and so on.
+    """
+    checks = {}
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        progress(total=len(table.photos), unit="photo", desc="verifying") as bar,
+    ):
+        for photo, check in zip(table.photos, pool.map(_check, table.photos)):
+            checks[photo.id] = check
+            bar.update()
+    here = {split: _word_counts(table.photos, split) for split in SPLITS}
+    training = here["train"]
+    vocabulary = {word for word, count in training.items() if count >= min_word_count}
+    listed = [sum(photo.split == split for photo in table.photos + table.missing) for split in SPLITS]
+    published = _PUBLISHED.get(table.name)
+    return {
+        "dataset": table.name,
+        "captions_from": [str(path) for path in table.files],
+        "notes": table.notes,
+        "as_published": tuple(listed) in published if published else None,
+        "splits": {split: _split_report(table, split, checks, here[split], vocabulary) for split in SPLITS},
+        "vocabulary": {"min_word_count": min_word_count, "words": len(vocabulary), "seen": len(training)},
+        "missing": [photo.id for photo in table.missing],
+        "damaged": {name: check.error for name, check in checks.items() if check.error},
+        "grey": [name for name, check in checks.items() if check.grey],
+        "duplicates": _duplicates(table.photos, checks),
+        "in_no_split": table.in_no_split,
+        "no_photo_names": [name for name in table.in_no_split if os.path.splitext(name)[1].lower() not in SUFFIXES],
+        "without_caption": table.uncaptioned,
+    }
+
+
+def _word_counts(photos, split):
+    captions = (text for photo in photos if photo.split == split for text in photo.references)
+    return Counter(word for text in captions for word in split_words(text))
+
+
+def _split_report(table, split, checks, words_here, vocabulary):
+    photos = [photo for photo in table.photos if photo.split == split]
+    every = photos + [photo for photo in table.missing if photo.split == split]
+    words = words_here + _word_counts(table.missing, split)
+    return {
+        "listed": len(every),
+        "missing": len(every) - len(photos),
+        "damaged": sum(checks[photo.id].error is not None for photo in photos),
+        "grey": sum(checks[photo.id].grey for photo in photos),
+        "captions": sum(len(photo.references) for photo in every),
+        "captions_per_photo": dict(sorted(Counter(len(photo.references) for photo in every).items())),
+        "words": words.total(),
+        "in_vocabulary": sum(n for word, n in words.items() if word in vocabulary) / max(1, words.total()),
+    }
+
+
+def _duplicates(photos, checks):
+    """Groups of photos of the same content that lie in several splits: [[split, id], …]."""
+    groups = defaultdict(list)
+    for photo in photos:
+        if checks[photo.id].digest:
+            groups[checks[photo.id].digest].append([photo.split, photo.id])
+    return [group for group in groups.values() if len({split for split, _ in group}) > 1]
+
+
+def is_whole(report):
+    """Whether no photo is missing or damaged, and none is in two splits."""
+    return not (report["missing"] or report["damaged"] or report["duplicates"])
+
+
+def split_rows(report):
+    """The table of splits: a header and its rows."""
+    header = ("split", "photos", "missing", "damaged", "grey", "captions", "a photo", "words", "in vocabulary")
+    rows = []
+    for split, counts in report["splits"].items():
+        each = " ".join(f"{number}×{photos}" for number, photos in counts["captions_per_photo"].items())
+        rows.append(
+            (
+                split, counts["listed"] - counts["missing"], counts["missing"], counts["damaged"], counts["grey"],
+                counts["captions"], each, counts["words"], f"{counts['in_vocabulary']:.1%}",
+            )
+        )  # fmt: skip
+    return header, rows
+
+
+def findings(report):
+    """What a person should know beside the table, a line each."""
+    lines = list(report["notes"])
+    words = report["vocabulary"]
+    lines.append(
+        f"vocabulary: {words['words']} of {words['seen']} words of the training photos that are here "
+        f"occur {words['min_word_count']} times or more"
+    )
+    if report["as_published"] is not None:
+        lines.append(f"the splits are {'' if report['as_published'] else 'not '}as large as published")
+    for key, what in {
+        "missing": "photos are missing",
+        "grey": "photos are grey; they are read as any other",
+        "no_photo_names": "keys in the captions are no names of photos",
+        "without_caption": "photos have no caption",
+    }.items():
+        lines += _examples(report[key], what)
+    lines += _examples(list(report["damaged"].values()), "photos are damaged and will be left out")
+    same = [" = ".join(f"{name} ({split})" for split, name in group) for group in report["duplicates"]]
+    return lines + _examples(same, "photos are in several splits, by content")
+
+
+def _examples(names, what):
+    return [f"{len(names)} {what}: {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"] if names else []

@@ -1,0 +1,64 @@
+"""COCO's official `captions_train2017.json`, `captions_val2017.json`, and those of 2014."""
+
+from utils.data.layouts.captions import Captions, Image
+from utils.data.layouts.text import Document, caption_text, image_name
+
+
+def file_names(coco_id):
+    """The names a COCO photo has in the releases of 2017 and 2014; the photos are the same.
+
+    Args:
+        coco_id: the image's number.
+    """
+    number = f"{coco_id:012d}.jpg"
+    return number, f"COCO_train2014_{number}", f"COCO_val2014_{number}"
+
+
+def read(path):
+    """Read COCO's caption files of one year.
+
+    Args:
+        path: that of train or val; the other one is read too if it lies beside it.
+
+    Returns:
+        Captions; an image's id is its number in COCO, as text.
+
+    Raises:
+        InputError: another structure, or an image in both files; file and line are named.
+    """
+    year = path.stem[-4:]
+    paths = {split: path.with_name(f"captions_{split}{year}.json") for split in ("train", "val")}
+    paths = {split: path for split, path in paths.items() if path.is_file()}
+    captions = Captions(*paths.values())
+    captions.has_splits = True
+    for split, path in paths.items():
+        _read_file(captions, Document(path), split, year)
+    return captions
+
+
+def _read_file(captions, document, split, year):
+    ids = set()
+    for number, record in enumerate(document.field(document.content, "images", list)):
+        keys = ("images", number)
+        coco_id = document.field(record, "id", int, *keys)
+        name = document.field(record, "file_name", str, *keys)
+        file = image_name(name, lambda message, keys=keys: document.wrong(message, *keys))
+        image_id = str(coco_id)
+        if image_id in captions.images:
+            raise document.wrong(f"image {image_id} stands here twice, or in another split too", *keys)
+        captions.images[image_id] = Image(file, f"{split}{year}", coco_id, split)
+        ids.add(coco_id)
+    strays = 0
+    for number, record in enumerate(document.field(document.content, "annotations", list)):
+        keys = ("annotations", number)
+        coco_id = document.field(record, "image_id", int, *keys)
+        caption = document.field(record, "caption", str, *keys)
+        text = caption_text(caption, lambda message, keys=keys: document.wrong(message, *keys))
+        if coco_id in ids:
+            captions.add(str(coco_id), text)
+        else:
+            strays += 1
+    if strays:
+        captions.notes.append(
+            f"{strays} captions in {document.path.name} are of images that it does not list, and are left out"
+        )

@@ -1,0 +1,124 @@
+"""Flickr8k and Flickr30k as their authors gave them, and the annotations that come with Flickr30k's copies.
+
+`Flickr8k.token.txt` and `results_20130124.token` hold `name.jpg#number<tab>caption`
+lines; lists of names divide them. `flickr_annotations_30k.csv` has a row an image,
+with its captions as a JSON list.
+"""
+
+import csv
+import json
+import re
+
+from utils.data.layouts.captions import SPLITS, Captions, split_name
+from utils.data.layouts.text import caption_text, image_name, lines
+from utils.errors import InputError
+
+# The lists that divide a dataset: Flickr8k's own, and those of Flickr30k
+# Entities (Plummer et al., 2015), whose names lack the suffix.
+_LISTS = {
+    "train": ("Flickr_8k.trainImages.txt", "Flickr_30k.trainImages.txt", "flickr30k_train.txt", "train.txt"),
+    "val": ("Flickr_8k.devImages.txt", "Flickr_30k.devImages.txt", "flickr30k_val.txt", "val.txt"),
+    "test": ("Flickr_8k.testImages.txt", "Flickr_30k.testImages.txt", "flickr30k_test.txt", "test.txt"),
+}
+
+
+def read_token_file(path):
+    """`name.jpg#0<tab>caption` lines.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Captions, in no split.
+
+    Raises:
+        InputError: a line of another form; file and line are named.
+    """
+    captions = Captions(path)
+    for number, line in lines(path):
+
+        def wrong(message, number=number):
+            return InputError(f"{path}, line {number}: {message}")
+
+        match = re.fullmatch(r"(.+)#\d+\t(.*)", line)
+        if match:
+            captions.add(image_name(match[1], wrong), caption_text(match[2], wrong))
+        elif line.strip():
+            raise wrong("expected image#number, a tab and a caption")
+    return captions
+
+
+def read_split_lists(folder, dataset):
+    """The images of each split, as the lists in a folder give them.
+
+    Args:
+        folder: a Folder.
+        dataset: its name; lists named after splits alone are taken for flickr30k only.
+
+    Returns:
+        Split by image, in the order of the lists, and the list files.
+
+    Raises:
+        InputError: an image in two splits; file and line are named.
+    """
+    splits, files = {}, []
+    for split in SPLITS:
+        names = _LISTS[split] if dataset == "flickr30k" else _LISTS[split][:1]
+        path = next((path for name in names for path in folder.find(name)), None)
+        if not path:
+            continue
+        files.append(path)
+        for number, line in lines(path):
+
+            def wrong(message, number=number, path=path):
+                return InputError(f"{path}, line {number}: {message}")
+
+            if line.strip():
+                name = image_name(line, wrong)
+                name += "" if "." in name else ".jpg"
+                if splits.setdefault(name, split) != split:
+                    raise wrong(f"{name} is in split {splits[name]} too")
+    return splits, files
+
+
+def read_annotations_30k(path):
+    """`flickr_annotations_30k.csv`: header raw,sentids,split,filename,img_id; raw is a JSON list of captions.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Captions with their splits.
+
+    Raises:
+        InputError: a row of another form; file and line are named.
+    """
+    captions = Captions(path)
+    captions.has_splits = True
+    columns = ["raw", "sentids", "split", "filename", "img_id"]
+    for number, line in lines(path):
+
+        def wrong(message, number=number):
+            return InputError(f"{path}, line {number}: {message}")
+
+        if number == 1:
+            if line.strip().split(",") != columns:
+                raise wrong(f"expected the header {','.join(columns)}")
+            continue
+        if not line.strip():
+            continue
+        try:
+            (row,) = csv.reader([line], strict=True)
+            raw, _, split, name, _ = row
+            texts = json.loads(raw)
+        except (csv.Error, ValueError, RecursionError):
+            raise wrong("expected a list of captions, sentence numbers, a split, a file name and a number") from None
+        if not isinstance(texts, list):
+            raise wrong("raw must be a list of captions")
+        name = image_name(name, wrong)
+        if name in captions.images:
+            raise wrong(f"{name} stands here twice")
+        captions.put_in_split(name, split_name(split, wrong), wrong)
+        for text in texts:
+            captions.add(name, caption_text(text, wrong))
+    return captions

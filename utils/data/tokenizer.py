@@ -1,0 +1,79 @@
+"""Words ↔ numbers, and sentences ↔ words by the rules of the Penn Treebank."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from utils.data import penn_treebank
+from utils.errors import InputError
+
+PAD, START, END, UNKNOWN = range(4)
+SPECIAL_WORDS = ("<pad>", "<start>", "<end>", "<unk>")
+
+
+def split_words(text):
+    """The words of a sentence to learn: its Penn Treebank tokens without brackets, faces and the like.
+
+    `split_words("The dog's ball (red).")` is `["the", "dog", "'s", "ball", "red"]`.
+    """
+    return [token for token in penn_treebank.tokenize(text) if token in "#&$%" or _is_word(token)]
+
+
+def _is_word(token):
+    return token not in penn_treebank.BRACKETS.values() and any(character.isalnum() for character in token)
+
+
+def join_words(words):
+    """Words as a sentence: clitics rejoined, a capital letter, a full stop."""
+    text = re.sub(r" ('(?:s|m|d|ll|re|ve)|n't)\b", r"\1", " ".join(words))
+    return text[:1].upper() + text[1:] + "." if text else ""
+
+
+class Tokenizer:
+    """A vocabulary: the special words first, then the others, most frequent first.
+
+    Args:
+        words: all words in the order of their numbers, `SPECIAL_WORDS` first.
+    """
+
+    def __init__(self, words):
+        self.words = list(words)
+        if tuple(self.words[:4]) != SPECIAL_WORDS or len(set(self.words)) != len(self.words):
+            raise InputError(f"a vocabulary begins with {' '.join(SPECIAL_WORDS)} and holds every word once")
+        self.number = {word: number for number, word in enumerate(self.words)}
+
+    def __len__(self):
+        return len(self.words)
+
+    @classmethod
+    def fit(cls, captions, min_word_count=5):
+        """The vocabulary of training captions: words that occur `min_word_count` times or more."""
+        counts = Counter(word for caption in captions for word in split_words(caption))
+        kept = sorted(
+            (word for word, count in counts.items() if count >= min_word_count), key=lambda w: (-counts[w], w)
+        )
+        if not kept:
+            raise InputError(f"no word occurs {min_word_count} times in the training captions: lower --min_word_count")
+        return cls([*SPECIAL_WORDS, *kept])
+
+    def encode(self, caption):
+        """The numbers of a caption's words, without start and end; unknown words become <unk>."""
+        return [self.number.get(word, UNKNOWN) for word in split_words(caption)]
+
+    def decode(self, numbers):
+        """The words of numbers, up to the first <end> or <pad>."""
+        words = []
+        for number in numbers:
+            if number in (END, PAD):
+                break
+            words.append(self.words[number])
+        return words
+
+    def save(self, path):
+        """Write the vocabulary as text, one word a line."""
+        Path(path).write_text("".join(f"{word}\n" for word in self.words), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path):
+        """Read what `save` wrote."""
+        return cls(Path(path).read_text(encoding="utf-8").split("\n")[:-1])

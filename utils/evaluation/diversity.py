@@ -1,0 +1,76 @@
+"""What captions are like beside being right: length, vocabulary, repetition, novelty."""
+
+import itertools
+from collections import Counter, defaultdict
+
+import numpy as np
+
+from utils.data.penn_treebank import tokenize
+from utils.evaluation.metrics import bleu_of_counts
+
+_ORDERS = 4
+
+
+def describe(captions, training=None):
+    """Statistics of captions.
+
+    Args:
+        captions: a list of sentences.
+        training: the training captions, if novelty is to be told.
+
+    Returns:
+        A dict: `words` (mean length), `vocabulary` (different words),
+        `distinct_captions`, `most_frequent` (share of the caption that is
+        written most often), `distinct_1`, `distinct_2` (different words and
+        pairs of them, over all; Li et al., 2016), `self_bleu` (BLEU-4 of every
+        caption against all others; Zhu et al., 2018), `new` (share that is no
+        training caption, without `training` absent).
+    """
+    sentences = [tuple(tokenize(text)) for text in captions]
+    words = [word for sentence in sentences for word in sentence]
+    pairs = [pair for sentence in sentences for pair in itertools.pairwise(sentence)]
+    repeats = Counter(sentences)
+    result = {
+        "words": len(words) / len(sentences),
+        "vocabulary": len(set(words)),
+        "distinct_captions": len(repeats),
+        "most_frequent": repeats.most_common(1)[0][1] / len(sentences),
+        "distinct_1": len(set(words)) / max(1, len(words)),
+        "distinct_2": len(set(pairs)) / max(1, len(pairs)),
+        "self_bleu": self_bleu(sentences),
+    }
+    if training is not None:
+        seen = {tuple(tokenize(text)) for text in training}
+        result["new"] = sum(sentence not in seen for sentence in sentences) / len(sentences)
+    return result
+
+
+def self_bleu(sentences):
+    """BLEU-4 of every sentence against all others together, over the corpus; 1 where all are alike.
+
+    A match counts as often as the n-gram occurs in some other sentence; so only
+    the two largest counts of each n-gram need be known.
+    """
+    if len(sentences) < 2:
+        return 0.0
+    counts = [_n_grams(sentence) for sentence in sentences]
+    largest = defaultdict(lambda: (0, None, 0))  # count, whose, second count
+    for index, counted in enumerate(counts):
+        for n_gram, count in counted.items():
+            most, owner, second = largest[n_gram]
+            largest[n_gram] = (count, index, most) if count > most else (most, owner, max(second, count))
+    lengths = Counter(len(sentence) for sentence in sentences)
+    rows = np.zeros((len(sentences), 10))
+    for index, (sentence, counted) in enumerate(zip(sentences, counts)):
+        for n_gram, count in counted.items():
+            most, owner, second = largest[n_gram]
+            rows[index, len(n_gram) - 1] += min(count, second if owner == index else most)
+            rows[index, _ORDERS + len(n_gram) - 1] += count
+        own = len(sentence)
+        others = (length for length, count in lengths.items() if count > (length == own))
+        rows[index, 8:] = own, min((abs(length - own), length) for length in others)[1]
+    return float(bleu_of_counts(rows.sum(0, keepdims=True))[3][0])
+
+
+def _n_grams(sentence):
+    return Counter(sentence[i : i + n] for n in range(1, _ORDERS + 1) for i in range(len(sentence) - n + 1))

@@ -1,0 +1,248 @@
+"""Captions of a split with their scores and what explains them: what evaluate.py calls."""
+
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from utils.data import shapes
+from utils.data.datasets import load_dataset
+from utils.evaluation import attention_quality, baselines, bootstrap, clipscore, coco_results, diversity, metrics
+from utils.progress import silent
+
+# Photos that are decoded together.
+_BATCH_PHOTOS = 50
+
+
+@dataclass
+class Split:
+    """The photos of a split and what people said of them.
+
+    Args:
+        dataset, name: of the dataset and of the split.
+        photos: list of Photo; their files need not be there.
+        training: the training captions.
+        scenes: by photo id, for `shapes`.
+    """
+
+    dataset: str
+    name: str
+    photos: list
+    training: list
+    scenes: dict = field(default_factory=dict)
+
+    @property
+    def references(self):
+        """Captions people gave, a list by photo id."""
+        return {photo.id: list(photo.references) for photo in self.photos}
+
+    def describe(self):
+        """Dataset, split, photos, references a photo and words, in words."""
+        counts = {len(texts) for texts in self.references.values()}
+        each = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else str(max(counts))
+        return f"{self.dataset} {self.name}: {len(self.photos)} photos, {each} references a photo, Penn Treebank words"
+
+
+@dataclass
+class Evaluation:
+    """Captions of a split, and what is measured of them, once somebody asks: METEOR and its Java take seconds.
+
+    Args:
+        name: the model folder or file they come from.
+        beam_size: hypotheses kept; None for captions from a file.
+        captions: sentence by photo id.
+        references: people's captions, a list by photo id.
+        training: the training captions.
+        written: Caption by photo id, with attention; empty for captions from a file.
+        attention: as `attention_quality.spread` gives them.
+        scene_scores: for `shapes`, as `shapes.score_captions` gives them.
+        word_kinds: for `shapes`, as `attention_quality.by_word_kind` gives them.
+    """
+
+    name: str
+    beam_size: int | None
+    captions: dict
+    references: dict
+    training: list
+    written: dict = field(default_factory=dict)
+    attention: dict = field(default_factory=dict)
+    scene_scores: dict = field(default_factory=dict)
+    word_kinds: dict = field(default_factory=dict)
+
+    @property
+    def title(self):
+        """The name, and the beam where there is one."""
+        return f"{self.name}, beam {self.beam_size}" if self.beam_size else self.name
+
+    @cached_property
+    def scores(self):
+        """A metrics.Scores."""
+        return metrics.score(self.references, self.captions)
+
+    @cached_property
+    def statistics(self):
+        """As `diversity.describe` gives them."""
+        return diversity.describe(list(self.captions.values()), self.training)
+
+    @cached_property
+    def intervals(self):
+        """95 % bootstrap intervals, (low, high) by score."""
+        return bootstrap.intervals(self.scores)
+
+    def describe_scenes(self):
+        """`scene_scores` in words, a list of lines."""
+        scores = self.scene_scores
+        return [
+            f"  {scores['right']:.1%} of {scores['mentions']} mentions have colour and shape right",
+            f"  {scores['recall']:.1%} of the objects are mentioned",
+            f"  {scores['attention_gain']:.1f} times uniform attention lies in the mentioned object's box",
+            f"  {scores['pointing']:.1%} of attention peaks lie in it",
+        ]
+
+    def as_dict(self):
+        """Everything but captions, for a JSON file: the scores by pycocoevalcap's names, and the rest beside them."""
+        return (
+            self.scores.corpus
+            | self.scene_scores
+            | {
+                "name": str(self.name),
+                "beam_size": self.beam_size,
+                "intervals": self.intervals,
+                "statistics": self.statistics,
+                "attention": self.attention,
+                "word_kinds": self.word_kinds,
+            }
+        )
+
+
+def open_split(dataset, data_dir, name="val", seed=0, with_photos=True, say=lambda line: None):
+    """Read a split.
+
+    Args:
+        dataset, data_dir: name and folder of the dataset.
+        name: "train", "val" or "test"; `shapes` also has "unseen".
+        seed: of the scenes of `shapes`.
+        with_photos: False where captions suffice: photos that are not there are kept.
+        say: called with lines for a person.
+
+    Returns:
+        A Split.
+    """
+    table = load_dataset(dataset, data_dir, seed, with_photos)
+    for note in table.notes:
+        say(note)
+    photos = table.split(name)
+    mute = [photo.id for photo in photos if not photo.references]
+    if mute:
+        say(f"{len(mute)} photos of split {name} have no references and are not scored, such as {mute[0]}")
+        photos = [photo for photo in photos if photo.references]
+    training = [text for photo in table.photos if photo.split == "train" for text in photo.references]
+    scenes = {scene.id: scene for scene in shapes.load_scenes(data_dir, seed)} if dataset == "shapes" else {}
+    return Split(dataset, name, photos, training, scenes)
+
+
+def evaluate_model(
+    split,
+    models,
+    cache_dir,
+    beam_sizes=(3,),
+    encoder_weights=None,
+    consensus=True,
+    say=lambda line: None,
+    progress=silent,
+):
+    """Caption a split with a model, or several together, once for every beam size, and score the captions.
+
+    Args:
+        split: a Split; photos that cannot be read are taken out of it, and told.
+        models: a list of model folders; several write captions together.
+        cache_dir: folder of the region caches.
+        beam_sizes: hypotheses kept.
+        encoder_weights: as for `Captioner.from_folder`.
+        consensus: whether captions are ranked by the models' consensus too, where they have one.
+        say: called with lines for a person.
+        progress: called as tqdm is.
+
+    Yields:
+        An Evaluation for every beam size.
+    """
+    from utils.ensemble import load_captioner
+
+    captioner, name = load_captioner(models, encoder_weights), " with ".join(map(str, models))
+    if not consensus:
+        captioner.consensus = None
+        name += " without consensus"
+    yield from evaluate_captioner(split, captioner, name, cache_dir, beam_sizes, say, progress)
+
+
+def evaluate_captioner(split, captioner, name, cache_dir, beam_sizes=(3,), say=lambda line: None, progress=silent):
+    """As `evaluate_model`, with a Captioner that is loaded, and what to call it."""
+    from utils.features.cache import RegionCache
+    from utils.features.extraction import cache_regions
+
+    # What was extracted for a model alone serves it in company too.
+    encoders = getattr(captioner.encoder, "encoders", [captioner.encoder])
+    caches = [RegionCache(cache_dir, split.dataset, encoder) for encoder in encoders]
+    for cache in caches:
+        split.photos = cache_regions(cache, {split.name: split.photos}, say, progress)[split.name]
+    for beam_size in beam_sizes:
+        start = time.perf_counter()
+        captions = _caption(captioner, caches, split.photos, beam_size, progress)
+        say(f"{name}, beam {beam_size}: {len(captions)} photos captioned in {time.perf_counter() - start:.0f} s")
+        written = {photo.id: caption for photo, caption in zip(split.photos, captions)}
+        result = _evaluate(split, name, {i: caption.text for i, caption in written.items()}, beam_size)
+        result.written, result.attention = written, attention_quality.spread(captions)
+        if split.scenes:
+            scenes = [split.scenes[photo.id] for photo in split.photos]
+            result.scene_scores = shapes.score_captions(scenes, captions)
+            result.word_kinds = attention_quality.by_word_kind(scenes, captions)
+        yield result
+
+
+def _caption(captioner, caches, photos, beam_size, progress):
+    captions = []
+    with progress(total=len(photos), unit="photo", desc=f"captions, beam {beam_size}") as bar:
+        for i in range(0, len(photos), _BATCH_PHOTOS):
+            batch = photos[i : i + _BATCH_PHOTOS]
+            regions = np.concatenate([cache.stack([photo.id for photo in batch]) for cache in caches], axis=-1)
+            captions += captioner.caption_regions([p.path for p in batch], regions, beam_size, _BATCH_PHOTOS)
+            bar.update(len(batch))
+    return captions
+
+
+def _evaluate(split, name, captions, beam_size=None):
+    return Evaluation(name, beam_size, captions, split.references, split.training)
+
+
+def evaluate_captions(split, path, say=lambda line: None):
+    """Score anyone's captions from a file in COCO's results format; needs neither model nor photos."""
+    captions = coco_results.match(coco_results.read_results(path), split.references, say)
+    return _evaluate(split, str(path), captions)
+
+
+def evaluate_neighbours(
+    split, model, data_dir, cache_dir, seed=0, encoder_weights=None, say=lambda line: None, progress=silent
+):
+    """The baseline of `baselines.nearest_neighbour_captions`, on the regions that a model's encoder sees."""
+    from utils.captioner import Captioner
+    from utils.features.cache import RegionCache
+    from utils.features.extraction import cache_regions
+
+    captioner = Captioner.from_folder(model, encoder_weights)
+    cache = RegionCache(cache_dir, split.dataset, captioner.encoder)
+    training = load_dataset(split.dataset, data_dir, seed).split("train")
+    training = cache_regions(cache, {"train": training}, say, progress)["train"]
+    captions = baselines.nearest_neighbour_captions(cache, split.photos, training)
+    return _evaluate(split, f"nearest neighbours by {captioner.encoder.name}", captions)
+
+
+def add_clip_scores(split, result, clip):
+    """Add CLIPScore and RefCLIPScore of `utils.evaluation.clipscore` to an Evaluation's statistics."""
+    photos = [photo for photo in split.photos if photo.id in result.captions]
+    result.statistics["clipscore"], result.statistics["ref_clipscore"] = clipscore.clip_scores(
+        [photo.path for photo in photos],
+        [result.captions[photo.id] for photo in photos],
+        [list(photo.references) for photo in photos],
+        clip,
+    )

@@ -1,0 +1,199 @@
+"""Caption scores as pycocoevalcap computes them, for a split and for every image."""
+
+import atexit
+import functools
+import importlib.util
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from utils.data.penn_treebank import tokenize
+from utils.errors import InputError
+
+# METEOR and SPICE are Java programs; the others are Python.
+SCORERS = ("Bleu", "METEOR", "ROUGE_L", "CIDEr", "SPICE")
+_JAVA = ("METEOR", "SPICE")
+
+# As in pycocoevalcap's BLEU: keeps divisions from 0/0.
+_TINY, _SMALL = 1e-15, 1e-9
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of captions against references.
+
+    Args:
+        ids: the images, in the order of the arrays.
+        corpus: score of all images together by pycocoevalcap's names.
+        images: the same for each image, float (images,) by name.
+        bleu_counts: float (images, 10): matching and written n-grams of 1 to 4
+            words, written words, words of the closest reference. What corpus
+            BLEU is made of, which is no mean over images.
+    """
+
+    ids: tuple
+    corpus: dict
+    images: dict
+    bleu_counts: np.ndarray
+
+    def weighted(self, weights):
+        """Corpus scores with every image counted a number of times, as a bootstrap does.
+
+        METEOR, whose corpus score is no mean either, is the mean over images,
+        shifted to agree where all weights are 1.
+
+        Args:
+            weights: float (samples, images).
+
+        Returns:
+            Float (samples,) by name.
+        """
+        result = {}
+        if "Bleu_1" in self.corpus:
+            result = {f"Bleu_{n}": score for n, score in enumerate(bleu_of_counts(weights @ self.bleu_counts), 1)}
+        for name in self.corpus.keys() - result.keys():
+            values = self.images[name]
+            result[name] = weights @ values / weights.sum(1) + (self.corpus[name] - values.mean())
+        return result
+
+
+def bleu_of_counts(counts):
+    """BLEU-1 to 4 of counts (samples, 10) as in `Scores`; Papineni et al., 2002."""
+    matching, written, length, closest = counts[:, :4], counts[:, 4:8], counts[:, 8], counts[:, 9]
+    precision = np.cumprod((matching + _TINY) / (written + _SMALL), 1)
+    ratio = (length + _TINY) / (closest + _SMALL)
+    penalty = np.exp(np.minimum(0, 1 - 1 / ratio))
+    return [precision[:, n] ** (1 / (n + 1)) * penalty for n in range(4)]
+
+
+@functools.cache
+def available():
+    """The names of `SCORERS` that this machine can run, and why it cannot run the others, by name."""
+    missing = {}
+    if not _java_runs():
+        missing = dict.fromkeys(_JAVA, "needs java (Debian: default-jre-headless)")
+    else:
+        package = Path(importlib.util.find_spec("pycocoevalcap").submodule_search_locations[0])
+        if not (package / "spice" / "lib" / "stanford-corenlp-3.6.0-models.jar").exists():
+            missing["SPICE"] = (
+                "needs Stanford's models, fetched by get_stanford_models() of pycocoevalcap.spice.get_stanford_models"
+            )
+    return tuple(name for name in SCORERS if name not in missing), missing
+
+
+def _java_runs():
+    # A program of that name may only tell where Java is to be had, as on a fresh Mac.
+    return bool(shutil.which("java")) and not subprocess.run(["java", "-version"], capture_output=True).returncode
+
+
+def evaluate(references, candidates, which=None):
+    """Score candidate captions: the `corpus` of `score`, a dict of floats by pycocoevalcap's names."""
+    return score(references, candidates, which).corpus
+
+
+def score(references, candidates, which=None):
+    """Score candidate captions against references.
+
+    Both are split into the words that pycocoevalcap has from its Java program
+    (utils/data/penn_treebank.py). BLEU: Papineni et al., 2002, over the whole corpus; METEOR:
+    Denkowski and Lavie, 2014; ROUGE-L: Lin, 2004; CIDEr: Vedantam et al., 2015,
+    with the clipping and the length penalty that the paper calls CIDEr-D, as
+    pycocoevalcap has them. Its document frequencies come from the references
+    given: a subset's CIDEr is not the whole's, and that of a single image is 0.
+    An empty caption scores 0 in everything.
+
+    Args:
+        references: captions people gave, a list of one or more strings by image id.
+        candidates: the caption to score, a string by image id.
+        which: names of `SCORERS`; all that this machine can run if None.
+
+    Returns:
+        Scores.
+
+    Raises:
+        InputError: the images of both are not the same, or have no references.
+    """
+    _check(references, candidates)
+    ids = tuple(references)
+    truth = {i: [" ".join(tokenize(text)) for text in references[i]] for i in ids}
+    written = {i: [" ".join(tokenize(candidates[i]))] for i in ids}
+    corpus, images, counts = {}, {}, np.zeros((len(ids), 10))
+    for name in SCORERS:
+        if name not in (available()[0] if which is None else which):
+            continue
+        if name == "Bleu":
+            corpus |= _score_bleu(truth, written, images, counts)
+        else:
+            corpus[name], images[name] = _run(name, truth, written)
+    empty = np.array([not written[i][0] for i in ids])
+    for values in images.values():
+        values[empty] = 0
+    return Scores(ids, corpus, images, counts)
+
+
+def _check(references, candidates):
+    if references.keys() != candidates.keys():
+        missing, extra = len(references.keys() - candidates.keys()), len(candidates.keys() - references.keys())
+        raise InputError(f"captions and references do not match: {missing} images without caption, {extra} unknown")
+    if not references:
+        raise InputError("there are no captions to score")
+    mute = [str(i) for i, texts in references.items() if not texts]
+    if mute:
+        raise InputError(f"{len(mute)} images have no references, such as {mute[0]}")
+
+
+def _score_bleu(truth, written, images, counts):
+    # Not pycocoevalcap's Bleu, which prints; this is what it calls.
+    from pycocoevalcap.bleu.bleu_scorer import BleuScorer
+
+    scorer = BleuScorer(n=4)
+    for i in truth:
+        scorer += (written[i][0], truth[i])
+    corpus, by_image = scorer.compute_score(option="closest")
+    images |= {f"Bleu_{n}": np.array(values) for n, values in enumerate(by_image, 1)}
+    for row, counted in zip(counts, scorer.ctest):
+        length = counted["testlen"]
+        closest = min((abs(other - length), other) for other in counted["reflen"])[1]
+        row[:] = [*counted["correct"], *counted["guess"], length, closest]
+    return {f"Bleu_{n}": float(value) for n, value in enumerate(corpus, 1)}
+
+
+@functools.cache
+def _meteor():
+    """pycocoevalcap's METEOR: a Java program that takes seconds to start, so once for all that is scored."""
+    from pycocoevalcap.meteor.meteor import Meteor
+
+    atexit.register(_meteor.cache_clear)  # while there still are modules for its end to use
+    return Meteor()
+
+
+def _run(name, truth, written):
+    """Corpus score and scores by image, of METEOR, ROUGE_L, CIDEr or SPICE."""
+    # Imported here because the package is large, and only scores need it.
+    if name == "METEOR":
+        Scorer = _meteor
+    elif name == "ROUGE_L":
+        from pycocoevalcap.rouge.rouge import Rouge as Scorer
+    elif name == "CIDEr":
+        from pycocoevalcap.cider.cider import Cider as Scorer
+    else:
+        from pycocoevalcap.spice.spice import Spice as Scorer
+    scorer = Scorer()
+    try:
+        corpus, images = scorer.compute_score(truth, written)
+    except BaseException as error:
+        if name == "METEOR":
+            _meteor.cache_clear()  # it may have stopped amid an answer, at Ctrl-C too
+            if scorer.lock.locked():
+                scorer.lock.release()  # or its end would wait for it for ever
+        if not isinstance(error, (OSError, ValueError, subprocess.SubprocessError)):
+            raise
+        raise InputError(f"{name}: its Java program failed ({error}); mend java or take it off the PATH") from None
+    if name == "SPICE":
+        # It gives its images sorted.
+        images = dict(zip(sorted(truth), (scores["All"]["f"] for scores in images)))
+        images = [images[i] for i in truth]
+    return float(corpus), np.array(images, float)

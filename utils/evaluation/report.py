@@ -1,0 +1,116 @@
+"""An HTML page that shows why a model scores as it does; it stands alone and works offline."""
+
+import base64
+import io
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+
+from utils.data.images import open_photo
+from utils.errors import ImageError, InputError
+from utils.evaluation.tables import ATTENTION, STATISTICS
+
+# Photos in each group, pixels of their longer side.
+_PHOTOS, _SIDE = 12, 360
+
+_SHOWN = ("CIDEr", "SPICE", "METEOR", "ROUGE_L", "Bleu_4", "Bleu_1")
+
+
+def write_report(path, split, evaluation, seed=0):
+    """Write the page: scores, the best, the worst and random photos with attention, and all captions.
+
+    Best and worst are by CIDEr of the single photo. Photos are in the page as
+    small JPEGs; captions whose photos are not there come without.
+
+    Args:
+        path: the HTML file.
+        split: a Split.
+        evaluation: an Evaluation of it.
+        seed: of the random photos.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    names = [name for name in _SHOWN if name in evaluation.scores.images]
+    place = {photo_id: n for n, photo_id in enumerate(evaluation.scores.ids)}
+    rows = {i: {name: round(float(evaluation.scores.images[name][n]), 4) for name in names} for i, n in place.items()}
+    chosen = _choose(rows, names[0], seed)
+    photos = {photo.id: photo for photo in split.photos}
+    grid = next((c.attention.shape[1:] for c in evaluation.written.values()), (1, 1))
+    content = {
+        "title": f"Captions of {evaluation.title}",
+        "about": split.describe() + f". Best and worst are by {names[0]} of the single photo.",
+        "rows": grid[0],
+        "columns": grid[1],
+        "keys": names,
+        "tables": _tables(evaluation),
+        "photos": [_photo(photos[i], evaluation, rows[i], groups) for i, groups in chosen.items()],
+        "all": [[i, evaluation.captions[i], *scores.values()] for i, scores in rows.items()],
+    }
+    # "<" is escaped, so that no caption can end the script element.
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    page = (Path(__file__).parent / "report_page.html").read_text(encoding="utf-8")
+    try:
+        Path(path).write_text(page.replace("DATA", text, 1), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: the report cannot be written ({error.strerror})") from None
+
+
+def _choose(rows, name, seed):
+    """Names of the groups that a photo is in, by photo id."""
+    ranked = sorted(rows, key=lambda i: -rows[i][name])
+    groups = {
+        "best": ranked[:_PHOTOS],
+        "worst": ranked[-_PHOTOS:],
+        "random": random.Random(seed).sample(ranked, min(_PHOTOS, len(ranked))),
+    }
+    chosen = {}
+    for group, ids in groups.items():
+        for photo_id in ids:
+            chosen.setdefault(photo_id, []).append(group)
+    return chosen
+
+
+def _tables(evaluation):
+    scores = [
+        [name, f"{value:.4f}", "{:.4f} to {:.4f}".format(*evaluation.intervals[name])]
+        for name, value in evaluation.scores.corpus.items()
+    ]
+    about = [
+        [label, form.format(values[key])]
+        for values, fields in ((evaluation.statistics, STATISTICS), (evaluation.attention, ATTENTION))
+        for key, label, form in fields
+        if key in values
+    ]
+    return [{"heading": "scores with 95 % intervals", "rows": scores}, {"heading": "captions", "rows": about}]
+
+
+def _photo(photo, evaluation, scores, groups):
+    caption = evaluation.written.get(photo.id)
+    attention = caption.attention if caption else ()
+    # 8 bits a region are plenty for looking at.
+    maps = [np.rint(m.ravel() / max(m.max(), 1e-12) * 255).astype(int).tolist() for m in attention]
+    return {
+        "id": photo.id,
+        "image": _data_uri(photo.path),
+        "caption": evaluation.captions[photo.id],
+        "words": list(caption.words) if caption else [],
+        "attention": maps,
+        "references": list(photo.references),
+        "scores": scores,
+        "groups": groups,
+    }
+
+
+def _data_uri(path):
+    """A photo as a small JPEG within the page; None if it is not there."""
+    try:
+        image = open_photo(path)
+    except ImageError:
+        return None
+    image.thumbnail((_SIDE, _SIDE))
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

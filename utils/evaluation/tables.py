@@ -1,0 +1,140 @@
+"""Evaluations side by side: as text for the terminal, and as an object for a JSON file."""
+
+from dataclasses import asdict
+
+from utils.evaluation import bootstrap, metrics
+
+_COLUMNS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr", "SPICE")
+
+STATISTICS = (
+    ("words", "words a caption", "{:.1f}"),
+    ("vocabulary", "different words", "{}"),
+    ("distinct_captions", "distinct captions", "{}"),
+    ("most_frequent", "most frequent caption", "{:.1%}"),
+    ("new", "not a training caption", "{:.1%}"),
+    ("distinct_1", "distinct-1", "{:.3f}"),
+    ("distinct_2", "distinct-2", "{:.3f}"),
+    ("self_bleu", "self-BLEU", "{:.3f}"),
+    ("clipscore", "CLIPScore", "{:.4f}"),
+    ("ref_clipscore", "RefCLIPScore", "{:.4f}"),
+)
+ATTENTION = (
+    ("entropy", "attention entropy (1: uniform)", "{:.3f}"),
+    ("coverage", "regions that were looked at", "{:.1%}"),
+    ("peak", "peak over uniform", "{:.1f}"),
+)
+
+
+def compare_all(results):
+    """Paired bootstrap of every further Evaluation against the first: (title, title, Differences by score) each."""
+    first = results[0]
+    return [(first.title, other.title, bootstrap.compare(first.scores, other.scores)) for other in results[1:]]
+
+
+def lines(split, results, neighbours=(), people=(), differences=()):
+    """The tables, as lines for a person; arguments as for `as_json`."""
+    text = [split.describe()]
+    if len(results) == 1 and not neighbours and not people:
+        only = results[0]
+        text += [only.title]
+        rows = [
+            (name, f"{value:.4f}", "[{:.4f}, {:.4f}]".format(*only.intervals[name]))
+            for name, value in only.scores.corpus.items()
+        ]
+        text += table(rows, ("score", "value", "95 % of resamples"))
+    else:
+        text += _side_by_side([*results, *neighbours], people)
+        text.append("±: half the width of the 95 % bootstrap interval")
+    for name, reason in metrics.available()[1].items():
+        text.append(f"{name} is not computed: {reason}")
+    text += ["", *_rows(results, neighbours, "statistics", STATISTICS, "captions")]
+    if any(result.attention for result in results):
+        text += ["", *_rows(results, (), "attention", ATTENTION, "attention")]
+    for result in results:
+        text += _scenes(result)
+    for first, second, by_name in differences:
+        rows = [
+            (name, f"{d.value:+.4f}", f"[{d.low:+.4f}, {d.high:+.4f}]", f"{d.p:.3f}") for name, d in by_name.items()
+        ]
+        text += ["", f"{second} minus {first} (paired bootstrap of 1,000 resamples):"]
+        text += table(rows, ("score", "difference", "95 %", "p"))
+    return text
+
+
+def _side_by_side(results, people):
+    names = [name for name in _COLUMNS if name in results[0].scores.corpus]
+    rows = []
+    for result in results:
+        rows.append((result.title, *(f"{result.scores.corpus[name]:.4f}" for name in names)))
+        rows.append(("", *(f"±{(result.intervals[n][1] - result.intervals[n][0]) / 2:.4f}" for n in names)))
+    if people:
+        rows.append(("people, against the other references", *(f"{people[name]:.4f}" for name in names)))
+    return table(rows, ("", *names))
+
+
+def _rows(results, neighbours, what, fields, title):
+    shown = [result for result in [*results, *neighbours] if getattr(result, what)]
+    rows = [
+        (label, *(form.format(values[key]) if key in (values := getattr(r, what)) else "" for r in shown))
+        for key, label, form in fields
+        if key in getattr(shown[0], what)
+    ]
+    return table(rows, (title, *(result.title for result in shown)))
+
+
+def _scenes(result):
+    if not result.scene_scores:
+        return []
+    rows = [
+        (kind, f"{v['words']}", f"{v['mass']:.3f}", f"{v['gain']:.1f}", f"{v['pointing']:.1%}")
+        for kind, v in result.word_kinds.items()
+    ]
+    return [
+        "",
+        f"{result.title}, against the scenes themselves:",
+        *result.describe_scenes(),
+        *(table(rows, ("word", "count", "mass in box", "over uniform", "peak in box")) if rows else ()),
+    ]
+
+
+def table(rows, header):
+    """Rows of strings as lines with aligned columns, all but the first to the right."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))]).rstrip()
+        for row in [header, *rows]
+    ]
+
+
+def as_json(split, results, neighbours=(), people=(), differences=()):
+    """All that was measured, for a JSON file.
+
+    Args:
+        split: a Split.
+        results: Evaluations; of a single one the scores stand on the top level, by pycocoevalcap's names.
+        neighbours: Evaluations of baselines.
+        people: human scores, by name.
+        differences: as `compare_all` gives them.
+    """
+    counts = [len(texts) for texts in split.references.values()]
+    content = {
+        "dataset": split.dataset,
+        "split": split.name,
+        "photos": len(split.photos),
+        "references": [min(counts), max(counts)],
+        "tokenisation": "Penn Treebank, as pycocoevalcap's",
+    }
+    if len(results) == 1:
+        content |= results[0].as_dict()
+    else:
+        content["evaluations"] = [result.as_dict() for result in results]
+    if neighbours:
+        content["baselines"] = [result.as_dict() for result in neighbours]
+    if people:
+        content["people"] = people
+    if differences:
+        content["comparisons"] = [
+            {"first": first, "second": second, "scores": {name: asdict(d) for name, d in by_name.items()}}
+            for first, second, by_name in differences
+        ]
+    return content

@@ -1,0 +1,80 @@
+"""A caption as HTML: hover or focus a word, and the photo shows where the model looked."""
+
+import base64
+import html
+import io
+from itertools import count
+
+import numpy as np
+from PIL import Image
+
+from utils.data.images import open_photo
+
+# Longer side of the photo in the page, in pixels.
+_SIZE = 900
+
+# Each caption of a page needs names of its own.
+_numbers = count()
+
+# The theme of a page around it, such as Gradio's, has margins and colours of its own for buttons.
+_STYLE = """
+.captioned { font-family: system-ui, sans-serif; }
+.captioned .photo { position: relative; line-height: 0; max-width: 100%; margin: 0; }
+.captioned .photo img { width: 100%; display: block; margin: 0; border-radius: 6px; }
+.captioned .photo img + img { position: absolute; inset: 0; height: 100%; opacity: 0; transition: opacity .15s; }
+.captioned .words { margin: .2em 0 .6em; display: flex; flex-wrap: wrap; gap: .25em; }
+.captioned button { border: 0; margin: 0 !important; padding: .25em .6em; border-radius: 6px;
+  font: 600 1.1rem system-ui; background: #e4e4e7; color: #111; cursor: default; }
+.captioned button:hover, .captioned button:focus { background: #f4a62a !important; color: #000 !important; }
+.captioned button:focus-visible { outline: 3px solid #2463eb; }
+"""
+
+
+def _data_uri(image, form, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _shade(attention):
+    """A map as a picture that darkens what was not looked at, a pixel a region."""
+    strength = attention / max(attention.max(), 2 / attention.size)
+    pixels = np.zeros((*attention.shape, 4), "uint8")
+    pixels[..., 3] = np.rint(225 * (1 - strength))
+    return Image.fromarray(pixels)
+
+
+def attention_html(caption, photo=None):
+    """A page's part that shows a photo, its caption, and for every word where the model looked.
+
+    It needs no script and no other file. Words can be reached by the keyboard.
+
+    Args:
+        caption: a Caption.
+        photo: a PIL image; read from the caption's path if None.
+
+    Returns:
+        HTML text.
+    """
+    photo = photo or open_photo(caption.path)
+    photo.thumbnail((_SIZE, _SIZE))
+    name = f"captioned-{next(_numbers)}"
+    rules, maps, buttons = [_STYLE], [], []
+    for number, (word, attention) in enumerate(zip(caption.words, caption.attention)):
+        chosen = f"#{name}:has(.w{number}:hover, .w{number}:focus)"
+        rules.append(f"{chosen} .m{number} {{ opacity: 1; }}")
+        maps.append(f'<img class="m{number}" alt="" src="{_data_uri(_shade(attention), "PNG")}">')
+        label = f"{html.escape(word)}: show where the model looked"
+        buttons.append(
+            f'<button type="button" class="w{number}" title="where the model looked" aria-label="{label}">'
+            f"{html.escape(word)}</button>"
+        )
+    text = html.escape(caption.text, quote=True)
+    # As wide as a photo of two thirds of the window's height, so that the words stay in sight.
+    width = f"width: calc(66vh * {photo.width / photo.height:.3f})"
+    return (
+        f'<div class="captioned" id="{name}"><style>{"".join(rules)}</style>'
+        f'<div class="words" role="group" aria-label="{text}">{"".join(buttons)}</div>'
+        f'<div class="photo" style="{width}"><img alt="{text}" src="{_data_uri(photo, "JPEG", quality=88)}">'
+        f"{''.join(maps)}</div></div>"
+    )

@@ -1,0 +1,208 @@
+"""Training on several devices, of one machine or of several, over tf.distribute."""
+
+import json
+import os
+import re
+import signal
+
+import numpy as np
+import tensorflow as tf
+
+from utils.errors import InputError
+from utils.runtime.one_device import OneDevice
+
+# How TensorFlow tells that another worker has gone.
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+)
+
+
+class Replicated(OneDevice):
+    """Data parallel training: every replica takes a part of each batch, and all make the same step.
+
+    A step equals that of one device on the whole batch, within rounding. Three
+    things of Keras 3's own `fit` under a strategy stand against that, so the
+    step is ours, and `fit` runs it as the model's train function: it averages
+    the replicas' mean losses, whatever the words in each; it clips the gradient
+    of each replica before they are summed; and with several workers it fails
+    (keras issue 20585), for it reduces the scalar loss along its axis 0.
+
+    Args:
+        strategy: a MirroredStrategy or MultiWorkerMirroredStrategy.
+        workers: their addresses, the chief's first; empty on one machine.
+    """
+
+    def __init__(self, strategy, workers=()):
+        self.strategy, self.workers = strategy, workers
+        self.replicas = strategy.num_replicas_in_sync
+        self.chief = strategy.extended.should_checkpoint
+        self._sum_of_chief = tf.function(self._add_up, reduce_retracing=True)
+
+    def __exit__(self, kind, error, trace):
+        if self.workers and isinstance(error, _LOST):
+            lost = re.search(r"/job:(\w+)/replica:0/task:(\d+)", str(error).partition("remote target")[2])
+            cluster = self.strategy.cluster_resolver.cluster_spec()
+            who = f"the worker at {cluster.task_address(lost[1], int(lost[2]))}" if lost else "another worker"
+            raise InputError(
+                f"{who} has ended or cannot be reached: see what it says, then start all {len(self.workers)} "
+                "workers again, with --resume if the training had begun"
+            ) from None
+
+    def scope(self):
+        """Where variables are mirrored on all devices."""
+        return self.strategy.scope()
+
+    def attach(self, model, loss):
+        """Let the compiled `model` make its steps on all devices.
+
+        Args:
+            model: its trainable variables and optimizer were made in `scope`.
+            loss: has `sums`, as MeanLoss.
+        """
+        strategy, variables, (tracker,) = self.strategy, model.trainable_variables, model.metrics
+
+        def sums(data):
+            inputs, targets = data
+            with tf.GradientTape() as tape:
+                total, count = loss.sums(targets, model(inputs, training=True))
+                # Means over what is counted, which `fit` would add by itself.
+                total += count * sum(model.losses)
+            return tape.gradient(total, variables), total, count
+
+        @tf.function
+        def step(data):
+            gradients, total, count = strategy.run(sums, args=(data,))
+            values = [*gradients, total, count]
+            places = [variable.value for variable in [*variables, *variables[:1], *variables[:1]]]
+            reduced = strategy.extended.batch_reduce_to("SUM", list(zip(values, places)))
+            *gradients, total, count = (strategy.experimental_local_results(value)[0] for value in reduced)
+            count = tf.maximum(count, 1.0)
+            # Outside the replicas, so that the whole batch's gradient is clipped.
+            model.optimizer.apply([gradient / count for gradient in gradients], variables)
+            tracker.update_state(total / count)
+            return {"loss": tracker.result()}
+
+        model.train_function = lambda iterator: step(next(iterator))
+        # Otherwise `fit` would first trace the model with a batch of its own, in a way that fails with several workers.
+        model._distribute_strategy = None
+
+    def dataset(self, batches, epoch, step):
+        """The parts of every batch that this worker's replicas train on, as a DistributedDataset."""
+
+        def parts(context):
+            here = self.replicas // context.num_input_pipelines
+            first = context.input_pipeline_id * here
+            dataset = batches.dataset(epoch, step, range(first, first + here), self.replicas)
+            # Otherwise the workers ask each other before every step whether there is more.
+            return dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+
+        return self.strategy.distribute_datasets_from_function(parts)
+
+    def begin(self, variables):
+        """Every replica begins with the chief's values, and draws its own dropout.
+
+        Values computed by each worker, as the channels' means are, may differ
+        in rounding. The random states differ by the replica's number, so that
+        those of the first replica, which a checkpoint holds, give all others.
+        """
+        if self.workers:
+            for variable, value in zip(variables, self._chiefs([np.asarray(v.numpy()) for v in variables])):
+                variable.assign(value)
+        states = [variable.value for variable in variables if variable.path.endswith("seed_generator_state")]
+
+        def set_apart():
+            number = tf.distribute.get_replica_context().replica_id_in_sync_group
+            for state in states:
+                state.assign(state + tf.cast(tf.stack([number, 0]), state.dtype))
+
+        self.strategy.run(tf.function(set_apart))
+
+    def from_chief(self, value):
+        """A JSON object that the chief knows, on every worker."""
+        if not self.workers:
+            return value
+        text = np.frombuffer(json.dumps(value).encode(), "uint8")
+        (size,) = self._chiefs([np.array(len(text))])
+        (text,) = self._chiefs([text if self.chief else np.zeros(size, "uint8")])
+        return value if self.chief else json.loads(text.tobytes())
+
+    def _chiefs(self, arrays):
+        """The chief's arrays on every worker; the others give some of the same shapes and types."""
+        # Not every device adds up whole numbers; these here fit into float64.
+        numbers = [a if a.dtype.kind == "f" else a.astype("float64") for a in arrays]
+        sums = self._sum_of_chief([tf.constant(number) for number in numbers])
+        return [value.numpy().astype(array.dtype) for value, array in zip(sums, arrays)]
+
+    def _add_up(self, arrays):
+        def mine(arrays):
+            first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
+            return [tf.where(first, array, tf.zeros_like(array)) for array in arrays]
+
+        values = self.strategy.run(mine, args=(arrays,))
+        return [self.strategy.reduce("SUM", value, axis=None) for value in values]
+
+    def check_same(self, **facts):
+        """Make sure that all workers do the same work; `facts` are JSON objects."""
+        theirs, mine = self.from_chief(facts), json.loads(json.dumps(facts))
+        different = ", ".join(name.replace("_", " ") for name in facts if theirs[name] != mine[name])
+        if different:
+            raise InputError(
+                f"this worker and the first differ in {different}: start all with the same flags, on the same data, "
+                "and with an --output_dir that all of them share"
+            )
+
+
+def open_replicated(kind, say):
+    """Connect several devices that train; before anything is computed.
+
+    Args:
+        kind: "mirrored" for all GPUs of this machine, or
+            all its logical CPU devices where it has no GPU, "multiworker" for
+            those of the machines that TF_CONFIG names.
+        say: called with lines for a person.
+
+    Raises:
+        InputError: this worker cannot be started.
+    """
+    if kind == "mirrored":
+        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        distribution = Replicated(tf.distribute.MirroredStrategy([device.name for device in devices]))
+    else:
+        workers, number = _read_cluster()
+        say(f"worker {number + 1} of {len(workers)}: waiting for {', '.join(workers)}")
+        # TensorFlow waits without letting Python see Ctrl-C, so that it must end the process by itself.
+        handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
+        try:
+            distribution = Replicated(tf.distribute.MultiWorkerMirroredStrategy(), workers)
+        except (tf.errors.OpError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:150]
+            raise InputError(f"TF_CONFIG: worker at {workers[number]} cannot be started ({reason})") from None
+        finally:
+            signal.signal(signal.SIGINT, handler)
+    say(f"every batch is shared by {distribution.replicas} devices")
+    return distribution
+
+
+def _read_cluster():
+    """The workers' addresses, the chief's first, and which of them this process is."""
+    text = os.environ.get("TF_CONFIG", "")
+    if not text:
+        raise InputError(
+            "TF_CONFIG: not set; it names the workers of --distribute multiworker, see docs/several_machines.md"
+        )
+    try:
+        config = json.loads(text)
+        cluster, task = config["cluster"], config["task"]
+        workers = [*cluster.get("chief", []), *cluster["worker"]]
+        number = int(task["index"]) + (len(cluster.get("chief", [])) if task["type"] == "worker" else 0)
+        if task["type"] not in ("chief", "worker") or set(cluster) - {"chief", "worker"}:
+            raise ValueError("only a chief and workers can train")
+        workers[number]
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise InputError(
+            f"TF_CONFIG: does not name workers and this one ({error!r}); see docs/several_machines.md"
+        ) from None
+    return workers, number

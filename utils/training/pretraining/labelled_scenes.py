@@ -1,0 +1,175 @@
+"""Drawn scenes without end that an encoder learns to see from, with labels of what stands at each region.
+
+They are far more varied than the embedded sample's (`utils/data/shapes.py`): other
+sizes, colours, grounds and light, more shapes, objects that hide each other.
+"""
+
+import math
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from utils.data.shapes import COLOURS, SHAPES, UNSEEN_PAIRS, corners
+
+# Those that captions name, and others beside which they have to be told apart.
+ALL_SHAPES = (*SHAPES, "ring", "cross", "pentagon", "half disc")
+
+# At each region: shares of ground and shapes; of ground, named colours and
+# others; and the box of what covers most of it.
+SHAPE_LABELS = 1 + len(ALL_SHAPES)
+COLOUR_LABELS = 1 + len(COLOURS) + 1
+LABELS = SHAPE_LABELS + COLOUR_LABELS + 4
+
+_SUPERSAMPLING = 2
+
+# Pixels across a region when its shares are counted.
+_CELL = 16
+
+# A fill is named if no channel differs more from the name's; the sample's differ by 20 at most.
+_NAMED_WITHIN = 26
+
+_NAMES = list(COLOURS)
+_VALUES = np.array(list(COLOURS.values()), "float32")
+
+
+def _nearest_name(colour):
+    return int(np.abs(_VALUES - colour).sum(axis=1).argmin())
+
+
+def _fill(shape, generator):
+    """A colour, and its label, for a shape; never one that makes a pair the sample holds back."""
+    while True:
+        if generator.random() < 0.8:
+            colour = _VALUES[generator.integers(len(_NAMES))] + generator.integers(-_NAMED_WITHIN, _NAMED_WITHIN + 1, 3)
+        else:
+            colour = generator.uniform(0, 255, 3)
+        colour = np.clip(colour, 0, 255)
+        nearest = _nearest_name(colour)
+        # Colours between the names count as the nearest, so that no nearly red square is drawn either.
+        if (_NAMES[nearest], shape) not in UNSEEN_PAIRS:
+            named = np.abs(_VALUES[nearest] - colour).max() <= _NAMED_WITHIN
+            return colour, 1 + nearest if named else COLOUR_LABELS - 1
+
+
+def _smooth_noise(generator, size, cells):
+    """Random values -1 to 1 that change over `size / cells` pixels: float32 (size, size)."""
+    coarse = Image.fromarray(generator.uniform(-1, 1, (cells, cells)).astype("float32"))
+    return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
+
+
+def _ground(generator, size):
+    """A plain, shaded, striped or blotchy ground: uint8 (size, size, 3)."""
+    colour = generator.integers(60, 246, 3).astype("float32")
+    if generator.random() < 0.5:
+        colour = colour.mean() + (colour - colour.mean()) * 0.5
+    across, down = np.meshgrid(np.linspace(-1, 1, size), np.linspace(-1, 1, size))
+    angle = generator.uniform(0, 2 * math.pi)
+    along = math.cos(angle) * across + math.sin(angle) * down
+    kind = generator.integers(5)
+    if kind < 2:
+        pattern = np.zeros((size, size))
+    elif kind == 2:
+        pattern = along
+    elif kind == 3:
+        pattern = np.sin(along * generator.uniform(4, 30))
+    else:
+        pattern = _smooth_noise(generator, size, int(generator.integers(3, 16)))
+    strength = generator.uniform(0, 35, 3)
+    return np.clip(colour + pattern[..., None] * strength, 0, 255).astype("uint8")
+
+
+def _mask(shape, centre, radius, angle, size):
+    """Where a shape is: a PIL image of mode L, all in pixels."""
+    mask = Image.new("L", (size, size))
+    draw, (x, y) = ImageDraw.Draw(mask), centre
+    box = (x - radius, y - radius, x + radius, y + radius)
+    if shape in ("circle", "ring"):
+        draw.ellipse(box, fill=255)
+        if shape == "ring":
+            inner = 0.55 * radius
+            draw.ellipse((x - inner, y - inner, x + inner, y + inner), fill=0)
+    elif shape == "half disc":
+        degrees = math.degrees(angle)
+        draw.pieslice(box, degrees, degrees + 180, fill=255)
+    elif shape == "cross":
+        for turn in (angle, angle + math.pi / 2):
+            dx, dy = math.cos(turn) * radius, math.sin(turn) * radius
+            draw.line((x - dx, y - dy, x + dx, y + dy), fill=255, width=max(1, round(0.55 * radius)))
+    else:
+        draw.polygon(corners(shape, centre, radius, angle), fill=255)
+    return mask
+
+
+def _place(generator):
+    """Centres and radii of the objects, as shares of the scene; large ones that lie apart are the commoner case."""
+    if generator.random() < 0.4:
+        count, low, high, apart = int(generator.integers(1, 4)), 0.15, 0.3, 1.0
+    else:
+        count, low, high, apart = int(generator.integers(1, 7)), 0.09, 0.28, 0.7
+    placed = []
+    for _ in range(4 * count):
+        radius = generator.uniform(low, high)
+        centre = generator.uniform(0.7 * radius, 1 - 0.7 * radius, 2)
+        if all(np.hypot(*(centre - c)) > apart * (radius + r) for c, r in placed):
+            placed.append((centre, radius))
+        if len(placed) == count:
+            break
+    return placed
+
+
+def draw_labelled(generator, size, rows, columns):
+    """A new scene and what stands at each of its regions.
+
+    Args:
+        generator: a NumPy random generator.
+        size: pixels a side.
+        rows, columns: of the grid of regions.
+
+    Returns:
+        Pixels, uint8 (size, size, 3), and labels, float32 (rows, columns,
+        `LABELS`): the shares of the region that are ground and each of
+        `ALL_SHAPES`; those that are ground, each of `COLOURS` and another
+        colour; left, top, right and bottom of the object that covers most of
+        it, as shares of the scene, zeros where there is none.
+    """
+    large = size * _SUPERSAMPLING
+    image = Image.fromarray(_ground(generator, large))
+    numbers = Image.new("L", (columns * _CELL, rows * _CELL))
+    shapes, colours, boxes = [0], [0], [(0.0, 0.0, 0.0, 0.0)]
+    for number, (centre, radius) in enumerate(_place(generator), start=1):
+        # The shapes that captions name are twice as frequent as the others.
+        shape = ALL_SHAPES[generator.integers(len(SHAPES) if generator.random() < 0.33 else len(ALL_SHAPES))]
+        colour, label = _fill(shape, generator)
+        angle = generator.uniform(-0.4, 0.4)
+        if shape == "square":
+            angle += math.pi / 4
+        elif shape in ("half disc", "cross", "pentagon"):
+            angle = generator.uniform(0, 2 * math.pi)
+        mask = _mask(shape, centre * large, radius * large, angle, large)
+        fill = Image.new("RGB", (large, large), tuple(int(v) for v in colour))
+        if generator.random() < 0.3:  # shaded
+            shade = 1 + generator.uniform(0, 0.15) * _smooth_noise(generator, large, int(generator.integers(2, 6)))
+            fill = Image.fromarray(np.clip(shade[..., None] * colour, 0, 255).astype("uint8"))
+        image.paste(fill, mask=mask)
+        numbers.paste(number, mask=mask.resize(numbers.size, Image.Resampling.NEAREST))
+        shapes.append(1 + ALL_SHAPES.index(shape))
+        colours.append(label)
+        (x, y), r = centre, radius
+        boxes.append((x - r, y - r, x + r, y + r))
+    image = image.resize((size, size), Image.Resampling.BOX)
+    if generator.random() < 0.3:
+        image = image.filter(ImageFilter.GaussianBlur(generator.uniform(0.2, 1.0)))
+    light = generator.uniform(0.92, 1.08)
+    noisy = np.asarray(image) * light + generator.normal(0, generator.uniform(0, 9), (size, size, 3))
+    pixels = np.clip(noisy, 0, 255).astype("uint8")
+
+    cells = np.asarray(numbers).reshape(rows, _CELL, columns, _CELL)
+    cover = np.stack([(cells == n).mean(axis=(1, 3)) for n in range(len(shapes))], axis=-1).astype("float32")
+    most = cover[..., 1:].argmax(axis=-1) + 1 if len(shapes) > 1 else np.zeros((rows, columns), int)
+    most[cover[..., 0] == 1] = 0
+    labels = [
+        cover @ np.eye(SHAPE_LABELS, dtype="float32")[shapes],
+        cover @ np.eye(COLOUR_LABELS, dtype="float32")[colours],
+        np.array(boxes, "float32")[most],
+    ]
+    return pixels, np.concatenate(labels, axis=-1)

@@ -1,0 +1,66 @@
+"""What an encoder is taught with drawn scenes: to tell, at every region, which shape of which colour stands there."""
+
+import numpy as np
+from keras import ops
+
+from utils.training.pretraining.labelled_scenes import COLOUR_LABELS, LABELS, SHAPE_LABELS, draw_labelled
+
+# The box's error in the loss, beside two cross-entropies: enough to be learnt, not to lead.
+_BOX_WEIGHT = 2.0
+
+
+class SceneLabels:
+    """Labels of what stands at each region of scenes, which never come twice.
+
+    Args:
+        size: pixels a side.
+        rows, columns: of the encoder's grid.
+    """
+
+    name, channels, network = "scenes", LABELS, None
+
+    def __init__(self, size, rows, columns):
+        self._shape = size, rows, columns
+
+    def batch(self, generator, count):
+        """New scenes: pixels, uint8 (count, size, size, 3), and labels, float32 (count, rows, columns, `LABELS`)."""
+        drawn = [draw_labelled(generator, *self._shape) for _ in range(count)]
+        return tuple(np.stack(arrays) for arrays in zip(*drawn))
+
+    def validation(self, count):
+        """Scenes that no training draws: as `batch`."""
+        return self.batch(np.random.default_rng([0, 2**31]), count)
+
+    @staticmethod
+    def lesson(pixels, labels):
+        """What a student sees, and what it is to tell: a `batch` is both."""
+        return pixels, labels
+
+    @staticmethod
+    def loss(labels, outputs):
+        """Cross-entropies of shape and colour, and the mean error of the boxes' sides, a scalar."""
+        shapes, colours, boxes = _split(labels)
+        shape_logits, colour_logits, sides = _split(outputs)
+        crossed = sum(
+            -ops.mean(ops.sum(shares * ops.log_softmax(logits, axis=-1), axis=-1))
+            for shares, logits in ((shapes, shape_logits), (colours, colour_logits))
+        )
+        covered = 1 - shapes[..., :1]
+        distance = ops.sum(ops.abs(boxes - sides) * covered) / (4 * ops.sum(covered) + 1)
+        return crossed + _BOX_WEIGHT * distance
+
+    @staticmethod
+    def measure(labels, outputs):
+        """How often the regions that one object covers for the most part are told rightly, by shape and by colour."""
+        (shapes, colours, _), (shape_logits, colour_logits, _) = _split(labels), _split(outputs)
+        figures = {}
+        for name, shares, logits in (("shape", shapes, shape_logits), ("colour", colours, colour_logits)):
+            clear = shares[..., 1:].max(axis=-1) > 0.5
+            figures[f"{name}_accuracy"] = float((shares.argmax(-1) == logits.argmax(-1))[clear].mean())
+        return figures
+
+
+def _split(labels):
+    """The parts of labels (…, `LABELS`): shapes, colours, boxes."""
+    ends = SHAPE_LABELS, SHAPE_LABELS + COLOUR_LABELS
+    return labels[..., : ends[0]], labels[..., ends[0] : ends[1]], labels[..., ends[1] :]

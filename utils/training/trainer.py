@@ -1,0 +1,352 @@
+"""Fitting a model stage by stage: validation, early stopping, checkpoints that resume exactly."""
+
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from utils.evaluation import metrics
+from utils.features.encoders import ARCHITECTURES
+from utils.model.decoder import AttentionDecoder
+from utils.model.search import Search
+from utils.progress import silent
+from utils.runtime import backend
+from utils.runtime.hardware import faster_policy
+from utils.runtime.one_device import OneDevice
+from utils.training.batches import Batches, caption_arrays
+from utils.training.checkpoint import Checkpoint
+from utils.training.encoder_decoder import EndToEnd
+from utils.training.losses import CaptionLoss
+from utils.training.optimizers import make_optimizer
+from utils.training.rewards import CaptionReward
+from utils.training.run_folder import CHECKPOINT_FILE
+from utils.training.self_critical import SelfCritical
+from utils.training.tagging import Tagger, TagLoss, tag_precision, tag_shares
+
+# Steps between two checkpoints: a few minutes on two cores.
+CHECKPOINT_STEPS = 200
+
+# Validation scores in the history; a stage has those of what it writes.
+SCORES = ("val_Bleu_4", "val_CIDEr", "distinct_captions", "val_tag_precision")
+
+# Photos whose tags are looked for together.
+_TAGGED_PHOTOS = 64
+
+# Photos whose regions give the channels' mean and deviation.
+_STATISTICS_PHOTOS = 500
+
+
+def caption_photos(search, source, encoder, photos, tokenizer):
+    """The best caption of each photo, as words; `source` gives the regions, those of a batch at a time."""
+    words = []
+    for start in range(0, len(photos), search.batch_size):
+        regions = source.regions(encoder, photos[start : start + search.batch_size])
+        words += list(search(regions).words[:, 0])
+    return [tokenizer.decode(numbers) for numbers in words]
+
+
+class Run(keras.callbacks.Callback):
+    """What happens beside the steps: checkpoints, validation, history, the best weights, early stopping.
+
+    Args:
+        trainer: the Trainer whose fit this belongs to.
+        single: whether to stop after one epoch.
+        progress: called as tqdm is, once an epoch.
+    """
+
+    def __init__(self, trainer, single, progress):
+        super().__init__()
+        self.trainer, self.single, self.progress = trainer, single, progress
+
+    def on_train_batch_end(self, batch, logs=None):
+        trainer = self.trainer
+        self._steps = batch + 1
+        trainer.progress["step"] += 1
+        trainer.progress["loss_sum"] += logs["loss"] * (batch + 1) - self._seen_loss
+        self._seen_loss = logs["loss"] * (batch + 1)
+        self._bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
+        self._bar.update()
+        # None after an epoch's last step: finish_epoch writes the next one, and a fit of no steps would never end.
+        step = trainer.progress["step"]
+        due = step % trainer.checkpoint_steps == 0 and step < trainer.batches.steps_per_epoch
+        if due and trainer.distribution.chief:
+            backend.write_back(self.model)
+            trainer.checkpoint.save(trainer.progress)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._seen_loss, self._started = 0.0, time.perf_counter()
+        trainer = self.trainer
+        self._bar = self.progress(
+            total=trainer.batches.steps_per_epoch,
+            initial=trainer.progress["step"],
+            desc=f"{trainer.stage.name} epoch {epoch + 1}/{trainer.stage.epochs}",
+            unit="step",
+            leave=False,
+        )
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = time.perf_counter() - self._started
+        self._bar.close()
+        self.trainer.finish_epoch(self._steps, seconds)
+        if self.single or self.trainer.should_stop():
+            self.model.stop_training = True
+
+
+class Trainer:
+    """Trains one stage of a recipe.
+
+    Validation captions are written free-running by a second, float32 model
+    that holds the averaged weights (Polyak and Juditsky, 1992), in some stages
+    their mean with those that the stage began with; so it neither touches the
+    weights in training nor their random states.
+
+    Args:
+        recipe: a Recipe.
+        stage: one of its stages.
+        tokenizer: of the training captions.
+        source: a PhotoSource if the stage is `on_photos`, otherwise a RegionSource.
+        train, val: lists of Photo.
+        folder: where `checkpoint.npz` goes.
+        seed: of weights, dropout, order and variation.
+        start: a decoder whose weights the stage begins with; fresh ones if None.
+        history: rows of the stages before.
+        precision: Keras's dtype policy of the weights in training; the faster
+            one if None. A run that is resumed needs the one it began with:
+            which is faster is measured, and may turn out otherwise.
+        checkpoint_steps: steps between checkpoints.
+        distribution: the devices, of `open_distribution`; one if None.
+    """
+
+    def __init__(
+        self,
+        recipe,
+        stage,
+        tokenizer,
+        source,
+        train,
+        val,
+        folder,
+        seed=0,
+        start=None,
+        history=(),
+        precision=None,
+        checkpoint_steps=CHECKPOINT_STEPS,
+        distribution=None,
+    ):
+        seed += 1000 * stage.number  # so that stages see the photos in other orders
+        keras.utils.set_random_seed(seed)
+        self.recipe, self.stage, self.tokenizer, self.source, self.val = recipe, stage, tokenizer, source, val
+        self.checkpoint_steps, self.distribution = checkpoint_steps, distribution or OneDevice()
+        self.batches = Batches(source, train, tokenizer, recipe, seed)
+        self._statistics = None
+        if not (start or stage.tagging):
+            self._statistics = source.regions(source.encoder, train[:_STATISTICS_PHOTOS])
+        precision = precision or faster_policy()
+        precision = self.distribution.from_chief(precision)
+        with self.distribution.scope():
+            self.model = self._make_model(precision, start, stage)
+        self.averaged = self._make_model("float32", start)
+        if not stage.tagging:
+            self.search = Search(self.averaged.decoder, recipe.beam_size, recipe.max_words)
+        steps, slow, pace = stage.epochs * self.batches.steps_per_epoch, (), 1.0
+        if source.encoder:
+            slow, pace = self.model.encoder.network.trainable_variables, ARCHITECTURES[source.encoder.name].pace
+        with self.distribution.scope():
+            optimizer = make_optimizer(recipe, stage.learning_rate, steps, slow, pace)
+            optimizer.build(self.model.trainable_variables)
+        loss = TagLoss() if stage.tagging else CaptionLoss(recipe.label_smoothing)
+        if stage.self_critical:
+            loss = None  # it has its own
+        self.model.compile(optimizer, loss, jit_compile=backend.compiles())
+        self.distribution.attach(self.model, loss)
+        # What the stage began with is best told by a checkpoint too: by then the model folder may hold later weights.
+        begun = self.model.trainable_variables if stage.start_share else ()
+        self.begun = [keras.Variable(variable, trainable=False) for variable in begun]
+        # With the dropout layers' random states, the optimizer's moments and step, and its averaged weights.
+        variables = [*self.model.variables, *optimizer.variables, *self.begun]
+        self.checkpoint = Checkpoint(Path(folder) / CHECKPOINT_FILE, variables)
+        self.progress = {
+            "stage": stage.name,
+            "precision": precision,
+            "epoch": 0,
+            "step": 0,
+            "loss_sum": 0.0,
+            "history": list(history),
+        }
+
+    def _make_model(self, policy, start, stage=None):
+        """A model with the weights that the stage begins with; without `stage`, one that is only used."""
+        recipe, encoder, dropout = self.recipe, self.source.encoder, self.stage.dropout
+        if encoder:
+            encoder = encoder.copy()
+            encoder.weights = "trained"
+            if self.stage.trains_encoder:
+                encoder.freeze_below(recipe.finetune_encoder)
+            else:
+                encoder.network.trainable = False
+        if self.stage.tagging:
+            return Tagger(encoder, len(self.tokenizer), dropout)
+        decoder = AttentionDecoder(
+            len(self.tokenizer),
+            units=recipe.units,
+            attention_units=recipe.attention_units,
+            embedding_size=recipe.embedding_size,
+            dropout=dropout,
+            grounded=recipe.grounded,
+            value_size=recipe.value_size,
+            dtype=policy,
+        )
+        if start:
+            decoder.build((None, None, start.region_mean.shape[0]))
+            decoder.set_weights(start.get_weights())
+        else:
+            decoder.build((None, *self._statistics.shape[1:]))
+            decoder.standardise(self._statistics.mean((0, 1)), self._statistics.std((0, 1)))
+        if stage and stage.self_critical:
+            reward = CaptionReward(self.batches.arrays[1], recipe.scst_meteor_weight)
+            return SelfCritical(decoder, encoder, reward, recipe.scst_samples, recipe.max_words, self.batches.seed)
+        return EndToEnd(decoder, encoder)
+
+    def resume(self):
+        """Go on from the checkpoint; the other workers get its variables from the chief when a fit begins."""
+        self.progress = self.distribution.from_chief(self.checkpoint.load() if self.distribution.chief else None)
+
+    def fit(self, on_epoch=lambda trainer: None, progress=silent, callbacks=()):
+        """Train until the recipe's epochs are over or validation no longer improves.
+
+        Args:
+            on_epoch: called with this trainer after every epoch, when `history`
+                has its row and `averaged` the weights; `is_best` tells whether
+                it is the best so far. Runs before the epoch's checkpoint is
+                written, so after a kill it may be called for an epoch again.
+            progress: called as tqdm is, to show how far an epoch is.
+            callbacks: further Keras callbacks.
+        """
+        self._on_epoch = on_epoch
+        if self.progress["step"]:
+            # An epoch that was begun is finished first: it has fewer steps left.
+            self._fit(self.batches.steps_per_epoch - self.progress["step"], True, progress, callbacks)
+            # Keras ends every fit by putting the averaged weights in place.
+            self.resume()
+        if self.stage.tagging and not self.progress["epoch"]:
+            self._prepare_tagger(progress)
+        if self.progress["epoch"] < self.stage.epochs and not self.should_stop():
+            self._fit(self.batches.steps_per_epoch, False, progress, callbacks)
+
+    def _prepare_tagger(self, progress):
+        photos, means = self.batches.photos, []
+        encoder = self.source.encoder.copy(mirror=False)  # as in training
+        with progress(total=len(photos), unit="photo", desc="mean regions", leave=False) as bar:
+            for start in range(0, len(photos), _TAGGED_PHOTOS):
+                batch = photos[start : start + _TAGGED_PHOTOS]
+                means.append(self.source.regions(encoder, batch).mean(axis=1))
+                bar.update(len(batch))
+        # Not the model in training, whose variables may be mirrored on several devices.
+        self.averaged.prepare(np.concatenate(means), self.batches.arrays[1], self.batches.seed)
+        self.model.set_weights(self.averaged.get_weights())
+
+    def _fit(self, steps, single, progress, callbacks):
+        variables = [*self.model.variables, *self.model.optimizer.variables]
+        self.distribution.begin(variables)
+        backend.separate(variables)
+        try:
+            self.model.fit(
+                self.distribution.dataset(self.batches, self.progress["epoch"], self.progress["step"]),
+                initial_epoch=self.progress["epoch"],
+                epochs=self.stage.epochs,
+                steps_per_epoch=steps,
+                shuffle=False,  # the batches come shuffled
+                verbose=0,
+                callbacks=[Run(self, single, progress), *callbacks],
+            )
+        except Exception:
+            if self.batches.error:  # TensorFlow passes on its words alone
+                raise self.batches.error from None
+            raise
+
+    def finish_epoch(self, steps, seconds):
+        """Validate the averaged weights, record the epoch and write the checkpoint.
+
+        Args:
+            steps, seconds: how much of the epoch was trained just now, and the time it took.
+        """
+        if self.distribution.chief:
+            self._record_epoch(steps, seconds)
+        self.progress = self.distribution.from_chief(self.progress)
+
+    def _record_epoch(self, steps, seconds):
+        progress, recipe = self.progress, self.recipe
+        optimizer = self.model.optimizer
+        self.averaged.set_weights(self.model.get_weights())
+        # No public name for them; keras.callbacks.SwapEMAWeights reads them so too.
+        for target, value in zip(self.averaged.trainable_variables, optimizer._model_variables_moving_average):
+            target.assign(value)
+        # Wortsman et al., "Robust fine-tuning of zero-shot models", 2022: between the weights
+        # before and after lie better ones, where the latter know the training photos by heart.
+        for target, value in zip(self.averaged.trainable_variables, self.begun):
+            target.assign(target + self.stage.start_share * (value - target))
+        started = time.perf_counter()
+        scores = self._validate_tags() if self.stage.tagging else self._validate_captions()
+        references = len(self.batches.photos) * recipe.captions_per_photo
+        row = {
+            "stage": self.stage.name,
+            "epoch": progress["epoch"] + 1,
+            "loss": round(progress["loss_sum"] / self.batches.steps_per_epoch, 5),
+            **{name: scores.get(name) for name in SCORES},
+            "learning_rate": float(ops.convert_to_numpy(optimizer.learning_rate)),
+            "captions_per_second": round(references * steps / self.batches.steps_per_epoch / seconds),
+            "minutes": round(seconds / 60, 2),
+            "validation_seconds": round(time.perf_counter() - started, 1),
+        }
+        progress["history"].append(row)
+        self._on_epoch(self)
+        progress |= {"epoch": progress["epoch"] + 1, "step": 0, "loss_sum": 0.0}
+        self.checkpoint.save(progress)
+
+    def _validate_captions(self):
+        """Scores of free-running captions of the validation photos."""
+        captions = caption_photos(self.search, self.source, self.averaged.encoder, self.val, self.tokenizer)
+        written = [" ".join(words) for words in captions]
+        scores = metrics.evaluate(
+            {photo.id: list(photo.references) for photo in self.val},
+            {photo.id: caption for photo, caption in zip(self.val, written)},
+            which=("Bleu", "CIDEr"),
+        )
+        return {
+            "val_Bleu_4": round(scores["Bleu_4"], 5),
+            "val_CIDEr": round(scores["CIDEr"], 5),
+            "distinct_captions": len(set(written)),
+        }
+
+    def _validate_tags(self):
+        """How well the words of the validation photos' captions are told from the photos."""
+        recipe, logits, shares = self.recipe, [], []
+        for start in range(0, len(self.val), _TAGGED_PHOTOS):
+            photos = self.val[start : start + _TAGGED_PHOTOS]
+            captions = caption_arrays(photos, self.tokenizer, recipe.captions_per_photo, recipe.max_words)[1]
+            shares.append(tag_shares(captions, len(self.tokenizer)))
+            logits.append(self.averaged.tags(self.source.regions(self.averaged.encoder, photos)))
+        return {"val_tag_precision": round(tag_precision(np.concatenate(shares), np.concatenate(logits)), 5)}
+
+    @property
+    def history(self):
+        """A dict per finished epoch."""
+        return self.progress["history"]
+
+    @property
+    def is_best(self):
+        """Whether the last epoch is the first one with the best validation score."""
+        *before, last = self._scores(self.history)
+        return all(score < last for score in before)
+
+    def should_stop(self):
+        """Whether this stage's score has not improved for the recipe's `patience` epochs."""
+        scores = self._scores(row for row in self.history if row["stage"] == self.stage.name)
+        return bool(scores) and len(scores) - 1 - scores.index(max(scores)) >= self.recipe.patience
+
+    def _scores(self, rows):
+        """What a stage is judged by, of those rows that have it."""
+        name = "val_tag_precision" if self.stage.tagging else "val_CIDEr"
+        return [row[name] for row in rows if row[name] is not None]
