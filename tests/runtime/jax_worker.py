@@ -10,11 +10,10 @@ from utils.captioner import Captioner
 from utils.features.encoders import Encoder
 from utils.training.pretraining.scene_labels import SceneLabels
 from utils.training.pretraining.stage import Pretraining
-from utils.training.pretraining.teacher import TeacherRegions
 
 
 def main(model, photos, folder):
-    """Caption photos; train on photos and on rewards; pretrain from scenes and from a teacher."""
+    """Caption photos; train on photos and on rewards; pretrain on scenes."""
     captioner, photos, folder = Captioner.from_folder(model), sorted(Path(photos).iterdir()), Path(folder)
     losses = {}
     for stage in ("finetuning", "self-critical"):
@@ -22,11 +21,9 @@ def main(model, photos, folder):
         trainer.fit()
         losses[stage] = [row["loss"] for row in trainer.history]
     rows = []
-    teacher, encoder = captioner.encoder, Encoder("vgg16", "random", 32, captioner.encoder.layer)
-    objectives = [SceneLabels(32, encoder.rows, encoder.columns), TeacherRegions(teacher, encoder, photos, photos)]
-    Pretraining(encoder, objectives, [0.5, 0.5], folder, steps=8, batch_size=8, learning_rate=1e-2).fit(
-        0.0, rows.append
-    )
+    encoder = Encoder("vgg16", "random", 32, captioner.encoder.layer)
+    labels = SceneLabels(32, encoder.rows, encoder.columns)
+    Pretraining(encoder, labels, folder, steps=8, batch_size=8, learning_rate=1e-2).fit(0.0, rows.append)
     losses["pretraining"] = [row["loss"] for row in rows]
     captions = [
         {"text": each.text, "log_probability": each.log_probability, "attention": each.attention.tolist()}

@@ -18,7 +18,6 @@ from utils.training.pretraining.labelled_scenes import ALL_SHAPES, COLOUR_LABELS
 from utils.training.pretraining.normalised import fold, normalised_twin
 from utils.training.pretraining.scene_labels import SceneLabels
 from utils.training.pretraining.stage import Pretraining
-from utils.training.pretraining.teacher import TeacherRegions
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +110,7 @@ def test_an_encoder_learns_what_stands_where(tiny_encoder, tmp_path):
     encoder = tiny_encoder.copy()
     labels = SceneLabels(32, encoder.rows, encoder.columns)
     rows = []
-    Pretraining(encoder, [labels], [1.0], tmp_path, steps=80, batch_size=8, learning_rate=1e-2).fit(10, rows.append)
+    Pretraining(encoder, labels, tmp_path, steps=80, batch_size=8, learning_rate=1e-2).fit(10, rows.append)
     assert [row["step"] for row in rows] == [80]
     assert rows[0]["colour_accuracy"] > 0.5  # of ten labels
     with open(tmp_path / "history.csv") as file:
@@ -130,7 +129,7 @@ def test_a_killed_run_ends_with_the_weights_it_would_have_had(tiny_encoder, tmp_
         folder.mkdir(exist_ok=True)
         encoder = tiny_encoder.copy()
         labels = SceneLabels(32, encoder.rows, encoder.columns)
-        return Pretraining(encoder, [labels], [1.0], folder, steps=4, batch_size=4)
+        return Pretraining(encoder, labels, folder, steps=4, batch_size=4)
 
     def kill(row):
         if row["step"] == 2:
@@ -146,26 +145,6 @@ def test_a_killed_run_ends_with_the_weights_it_would_have_had(tiny_encoder, tmp_
     assert [row["step"] for row in resumed.progress["history"]] == [1, 2, 3, 4]
     for one, other in zip(whole.encoder.network.get_weights(), resumed.encoder.network.get_weights()):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
-
-
-def test_a_teacher_and_its_student_see_the_same_part_of_a_photo(tiny_encoder, save_photo):
-    photos = [save_photo(f"{n}.png") for n in range(3)]
-    objective = TeacherRegions(tiny_encoder, tiny_encoder, photos, photos)
-    batch = objective.batch(np.random.default_rng(0), 5)
-    pixels, targets = (np.asarray(each) for each in objective.lesson(*batch))
-    regions = tiny_encoder.copy(mirror=False).encode(pixels).reshape(targets.shape)
-    assert objective.measure(targets, targets) == {"explained_variance": 1.0}
-    channel = targets[0].std(axis=(0, 1)).argmax()
-    one, other = (np.corrcoef(regions[0, ..., channel].ravel(), targets[i, ..., channel].ravel())[0, 1] for i in (0, 1))
-    assert one > 0.999 > other
-    # The same photos come varied in other ways each time.
-    assert not np.array_equal(batch[1], objective.batch(np.random.default_rng(1), 5)[1])
-
-
-def test_a_teacher_with_another_grid_is_an_error(tiny_encoder, save_photo):
-    photos = [save_photo("a.png")]
-    with pytest.raises(InputError, match="choose another --image_size"):
-        TeacherRegions(tiny_encoder, Encoder("vgg16", "random", 32, "block2_pool"), photos, photos)
 
 
 @pytest.fixture
@@ -193,25 +172,6 @@ def test_from_drawn_scenes_to_weights_that_train_py_takes(shallow, command, fail
         assert train.choose_recipe(train.parse_arguments(arguments)).image_size == size
     encoder = Encoder("vgg16", file, 32)
     assert encoder.encode(np.zeros((1, 32, 32, 3), "uint8")).shape == (1, 256, 64)
-
-
-def test_from_a_teacher_and_a_folder_of_photos_to_weights(shallow, command, fails, save_photo, tiny_captioner):
-    for number in range(4):
-        save_photo(f"photos/{number}.png")
-    Path("photos/bad.jpg").write_text("no photo")
-    tiny_captioner.save("teacher")
-    flags = ("--image_size", "32", "--steps", "2", "--batch_size", "4", "--teacher", "teacher")
-    assert "needs photos" in fails(pretrain, *flags)
-    assert "for a --teacher" in fails(pretrain, "--photos", "photos")
-    assert "leaves the teacher no photo" in fails(pretrain, *flags, "--photos", "photos", "--scene_share", "0.9")
-    assert "say with --dataset" in fails(pretrain, "--data_dir", "photos")
-    assert "neither a model folder nor one of vgg16" in fails(pretrain, "--teacher", "nobody", "--photos", "photos")
-    status, output, error = command(pretrain, *flags, "--photos", "photos", "--output_dir", "student")
-    assert status == 0, error
-    assert "left out: photos/bad.jpg" in error
-    assert "explained variance" in output
-    assert "shape accuracy" in output
-    assert Path("student/encoder.h5").exists()
 
 
 def test_the_committed_weights_tell_the_shape_in_colours_it_never_had(tmp_path):

@@ -1,4 +1,4 @@
-"""Drawn scenes without end that an encoder learns to see from, with labels of what stands at each region.
+"""Drawn scenes for pretraining an encoder, with labels of what stands at each region.
 
 They are far more varied than the embedded sample's (`utils/data/shapes.py`): other
 sizes, colours, grounds and light, more shapes, objects that hide each other.
@@ -11,11 +11,11 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from utils.data.shapes import COLOURS, SHAPES, UNSEEN_PAIRS, corners
 
-# Those that captions name, and others beside which they have to be told apart.
+# The shapes that captions name, and others that the encoder must distinguish from them.
 ALL_SHAPES = (*SHAPES, "ring", "cross", "pentagon", "half disc")
 
-# At each region: shares of ground and shapes; of ground, named colours and
-# others; and the box of what covers most of it.
+# Labels of a region: shares of ground and of each shape; shares of ground, of each
+# named colour and of other colours; the box of the object that covers most of it.
 SHAPE_LABELS = 1 + len(ALL_SHAPES)
 COLOUR_LABELS = 1 + len(COLOURS) + 1
 LABELS = SHAPE_LABELS + COLOUR_LABELS + 4
@@ -25,7 +25,7 @@ _SUPERSAMPLING = 2
 # Pixels across a region when its shares are counted.
 _CELL = 16
 
-# A fill is named if no channel differs more from the name's; the sample's differ by 20 at most.
+# A fill has a colour's name if no channel differs more than this; the sample's differ by 20 at most.
 _NAMED_WITHIN = 26
 
 _NAMES = list(COLOURS)
@@ -37,7 +37,7 @@ def _nearest_name(colour):
 
 
 def _fill(shape, generator):
-    """A colour, and its label, for a shape; never one that makes a pair the sample holds back."""
+    """A colour and its label for a shape; never a pair that the sample holds back."""
     while True:
         if generator.random() < 0.8:
             colour = _VALUES[generator.integers(len(_NAMES))] + generator.integers(-_NAMED_WITHIN, _NAMED_WITHIN + 1, 3)
@@ -101,7 +101,7 @@ def _mask(shape, centre, radius, angle, size):
 
 
 def _place(generator):
-    """Centres and radii of the objects, as shares of the scene; large ones that lie apart are the commoner case."""
+    """Centres and radii of the objects, as shares of the scene; two in five scenes have large objects far apart."""
     if generator.random() < 0.4:
         count, low, high, apart = int(generator.integers(1, 4)), 0.15, 0.3, 1.0
     else:

@@ -1,23 +1,23 @@
-"""What an encoder is taught with drawn scenes: to tell, at every region, which shape of which colour stands there."""
+"""The labels, loss and accuracies of pretraining: which shape of which colour stands at each region of a scene."""
 
 import numpy as np
 from keras import ops
 
 from utils.training.pretraining.labelled_scenes import COLOUR_LABELS, LABELS, SHAPE_LABELS, draw_labelled
 
-# The box's error in the loss, beside two cross-entropies: enough to be learnt, not to lead.
+# Weight of the box error in the loss, beside two cross-entropies.
 _BOX_WEIGHT = 2.0
 
 
 class SceneLabels:
-    """Labels of what stands at each region of scenes, which never come twice.
+    """Scenes, each drawn only once, with labels of what stands at each region.
 
     Args:
         size: pixels a side.
         rows, columns: of the encoder's grid.
     """
 
-    name, channels, network = "scenes", LABELS, None
+    channels = LABELS
 
     def __init__(self, size, rows, columns):
         self._shape = size, rows, columns
@@ -28,13 +28,8 @@ class SceneLabels:
         return tuple(np.stack(arrays) for arrays in zip(*drawn))
 
     def validation(self, count):
-        """Scenes that no training draws: as `batch`."""
+        """Scenes that training never draws, as `batch` returns them."""
         return self.batch(np.random.default_rng([0, 2**31]), count)
-
-    @staticmethod
-    def lesson(pixels, labels):
-        """What a student sees, and what it is to tell: a `batch` is both."""
-        return pixels, labels
 
     @staticmethod
     def loss(labels, outputs):
@@ -51,7 +46,7 @@ class SceneLabels:
 
     @staticmethod
     def measure(labels, outputs):
-        """How often the regions that one object covers for the most part are told rightly, by shape and by colour."""
+        """Accuracies of shape and colour, of the regions that one object covers for the most part: a dict."""
         (shapes, colours, _), (shape_logits, colour_logits, _) = _split(labels), _split(outputs)
         figures = {}
         for name, shares, logits in (("shape", shapes, shape_logits), ("colour", colours, colour_logits)):

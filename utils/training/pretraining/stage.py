@@ -1,10 +1,9 @@
-"""An encoder learns to see: from drawn scenes, from a teacher's regions of photos, or from both."""
+"""Pretraining of an encoder on drawn scenes whose labels say what stands at each region."""
 
 import csv
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import keras
@@ -22,104 +21,78 @@ from utils.training.run_folder import CHECKPOINT_FILE
 # What a pretraining folder holds.
 ENCODER_FILE, HISTORY_FILE = "encoder.h5", "history.csv"
 
-# Examples of each objective that a row of the history is measured on.
+# Scenes that each row of the history is measured on.
 _VALIDATION = 256
 
 _WARMUP_STEPS = 300
 
 
-class Student(keras.Model):
-    """An encoder in training, with a linear layer over its regions for each objective.
+class SceneReader(keras.Model):
+    """An encoder in training, with a linear layer that reads labels from its regions.
 
     Args:
         encoder: the Encoder, whose network is copied; without `mirror`.
-        objectives: by what it is taught, SceneLabels or TeacherRegions.
+        labels: SceneLabels.
         policy: Keras's dtype policy.
     """
 
-    def __init__(self, encoder, objectives, policy):
+    def __init__(self, encoder, labels, policy):
         super().__init__()
-        self._preprocess = encoder.preprocess
+        self._preprocess, self._labels = encoder.preprocess, labels
         self.twin = normalised_twin(encoder.network, policy)
-        self.objectives = objectives
-        # Keras follows layers only, and an objective is none.
-        self._networks = [each.network for each in objectives if each.network]
-        self.heads = [keras.layers.Dense(each.channels, name=f"head_{each.name}") for each in objectives]
-        for head in self.heads:
-            head.build((None, encoder.channels))
+        self.head = keras.layers.Dense(labels.channels, name="head")
+        self.head.build((None, encoder.channels))
         self.built = True
 
-    def regions(self, pixels, training=False):
-        """Float32 (batch, rows, columns, channels) of pixels (batch, size, size, 3)."""
-        return ops.cast(self.twin(self._preprocess(pixels), training=training), "float32")
-
-    def call(self, batches, training=False):
-        """Targets and the head's outputs of each objective's batch; all see as one batch."""
-        seen, targets = zip(*(each.lesson(*batch) for each, batch in zip(self.objectives, batches)))
-        regions = self.regions(ops.concatenate([ops.cast(pixels, "float32") for pixels in seen]), training)
-        ends = np.cumsum([pixels.shape[0] for pixels in seen])
-        return [
-            (target, head(regions[end - target.shape[0] : end])) for target, head, end in zip(targets, self.heads, ends)
-        ]
-
-    def answer(self, number, *batch):
-        """Targets and the head's outputs of the batch of one objective, told by its number, as in use."""
-        pixels, targets = self.objectives[number].lesson(*batch)
-        return targets, self.heads[number](self.regions(ops.cast(pixels, "float32")))
+    def call(self, pixels, training=False):
+        """Label logits, float32 (batch, rows, columns, labels), of pixels (batch, size, size, 3)."""
+        regions = self.twin(self._preprocess(ops.cast(pixels, "float32")), training=training)
+        return self.head(ops.cast(regions, "float32"))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The sum of the objectives' losses."""
-        return sum(each.loss(*pair) for each, pair in zip(self.objectives, y_pred))
+        """The loss of `SceneLabels`."""
+        return self._labels.loss(y, y_pred)
 
 
 class Pretraining:
-    """Teaches an encoder step by step; a run that was killed goes on with `resume`.
+    """Trains an encoder on drawn scenes, step by step; `resume` continues a run that was interrupted.
 
     Args:
-        encoder: the Encoder that it begins with; at the end it holds what was learnt.
-        objectives: see `Student`.
-        shares: of each objective in a batch, summing to 1.
+        encoder: the Encoder to begin with; at the end it holds the trained weights.
+        labels: SceneLabels of the encoder's image size and grid.
         folder: gets the encoder's weights, the history, and the checkpoint.
         steps: of the whole run.
-        batch_size: examples a step, at least as many as objectives.
-        learning_rate: at its peak, from which it falls to zero along a cosine.
-        seed: of heads, order and variation.
+        batch_size: scenes per step.
+        learning_rate: peak learning rate; it falls to zero along a cosine.
+        seed: of the linear layer's first weights and of the scenes.
     """
 
-    def __init__(self, encoder, objectives, shares, folder, steps, batch_size=32, learning_rate=1e-3, seed=0):
+    def __init__(self, encoder, labels, folder, steps, batch_size=32, learning_rate=1e-3, seed=0):
         keras.utils.set_random_seed(seed)
-        self.encoder, self.objectives, self.folder = encoder, objectives, Path(folder)
-        self.steps, self.seed = steps, seed
-        first = [max(1, round(share * batch_size)) for share in shares[:-1]]
-        self.counts = [*first, batch_size - sum(first)]
-        policy = faster_policy()
-        self.student = Student(encoder, objectives, policy)
+        self.encoder, self.labels, self.folder = encoder, labels, Path(folder)
+        self.steps, self.batch_size, self.seed = steps, batch_size, seed
+        self.model = SceneReader(encoder, labels, faster_policy())
         warmup = min(_WARMUP_STEPS, steps // 10)
         schedule = keras.optimizers.schedules.CosineDecay(
             0.0, steps - warmup, warmup_target=learning_rate, warmup_steps=warmup
         )
         optimizer = keras.optimizers.AdamW(schedule, weight_decay=0.02, global_clipnorm=5.0)
-        optimizer.build(self.student.trainable_variables)
-        self.student.compile(optimizer, jit_compile=backend.compiles())
-        learnt = [self.student.twin, *self.student.heads, optimizer]
-        variables = [variable for each in learnt for variable in each.variables]
+        optimizer.build(self.model.trainable_variables)
+        self.model.compile(optimizer, jit_compile=backend.compiles())
+        variables = [*self.model.twin.variables, *self.model.head.variables, *optimizer.variables]
         self.checkpoint = Checkpoint(self.folder / CHECKPOINT_FILE, variables)
-        self._answers = [
-            backend.compiled(partial(self.student.answer, number), self.student.variables)
-            for number in range(len(objectives))
-        ]
+        self._read = backend.compiled(self.model.call, self.model.variables)
         self.progress = {"step": 0, "seconds": 0.0, "history": []}
 
     def resume(self):
-        """Go on from the checkpoint, if there is one yet."""
+        """Continue from the checkpoint, if there is one."""
         if read_progress(self.folder / CHECKPOINT_FILE):
             self.progress = self.checkpoint.load()
 
     def batch(self, step):
-        """Each objective's batch of a step, which depends on the seed and the step alone; on the device already."""
-        generators = np.random.default_rng([self.seed, step]).spawn(len(self.objectives))
-        batches = [each.batch(g, count) for each, g, count in zip(self.objectives, generators, self.counts)]
-        return keras.tree.map_structure(ops.convert_to_tensor, batches)
+        """The scenes and labels of a step, on the device already; they depend on the seed and the step alone."""
+        batch = self.labels.batch(np.random.default_rng([self.seed, step]), self.batch_size)
+        return keras.tree.map_structure(ops.convert_to_tensor, batch)
 
     def fit(self, report_minutes=10, on_report=lambda row: None, progress=silent):
         """Train to the end.
@@ -136,11 +109,11 @@ class Pretraining:
         ):
             ahead = pool.submit(self.batch, self.progress["step"])
             while self.progress["step"] < self.steps:
-                batches = ahead.result()
+                pixels, labels = ahead.result()
                 self.progress["step"] += 1
                 ahead = pool.submit(self.batch, self.progress["step"])
                 # Keras gives the mean since the metrics were reset.
-                loss = float(self.student.train_on_batch(batches))
+                loss = float(self.model.train_on_batch(pixels, labels))
                 bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
                 bar.update()
                 seconds = time.perf_counter() - started
@@ -155,12 +128,10 @@ class Pretraining:
             "hours": round(self.progress["seconds"] / 3600, 3),
             "loss": round(loss, 5),
         }
-        fold(self.student.twin, self.encoder.network)
-        for each, answer in zip(self.objectives, self._answers):
-            batch = each.validation(_VALIDATION)
-            parts = [answer(*(array[i : i + 32] for array in batch)) for i in range(0, len(batch[0]), 32)]
-            targets, outputs = map(np.concatenate, zip(*parts))
-            row |= {name: round(value, 5) for name, value in each.measure(targets, outputs).items()}
+        fold(self.model.twin, self.encoder.network)
+        pixels, labels = self.labels.validation(_VALIDATION)
+        logits = np.concatenate([self._read(pixels[i : i + 32]) for i in range(0, len(pixels), 32)])
+        row |= {name: round(value, 5) for name, value in self.labels.measure(labels, logits).items()}
         save_compact(self.encoder.network, self.folder / ENCODER_FILE)
         self.progress["history"].append(row)
         self.checkpoint.save(self.progress)
