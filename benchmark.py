@@ -7,7 +7,7 @@ from utils import console
 
 DESCRIPTION = """Measure how fast photos are cached, decoders trained and captions written here.
 
-Beside each figure stands the field's loop: what tutorials write instead. Both
+Beside each figure stands the tutorial baseline: what tutorials write instead. Both
 run in turns, and medians of several repetitions are compared. It needs no
 dataset and no download, and takes some minutes."""
 
@@ -47,7 +47,7 @@ def main(arguments=None):
 
 
 def measure_speed(chosen, arguments):
-    """How fast this machine is, beside the field's loop."""
+    """How fast this machine is, beside the tutorial baseline."""
     from utils import benchmark
     from utils.benchmark import figures
 

@@ -1,4 +1,4 @@
-"""The benchmark: the field's loop computes what ours does, and every figure is there."""
+"""The benchmark: the tutorial baseline computes what ours does, and every figure is there."""
 
 import json
 from dataclasses import replace
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import benchmark
-from utils.benchmark import field, figures, fresh, growth, samples, sizes
+from utils.benchmark import figures, fresh, growth, samples, sizes, tutorial_baseline
 from utils.benchmark.training import make_trainer
 from utils.data.images import load_pixels
 from utils.data.tokenizer import END, PAD
@@ -28,18 +28,21 @@ TINY = sizes.Sizes(
 )  # fmt: skip
 
 
-def test_the_fields_regions_are_ours(tiny_encoder, save_photo, tmp_path):
+def test_the_tutorial_baselines_regions_are_ours(tiny_encoder, save_photo, tmp_path):
     photos = [SimpleNamespace(id=str(n), path=save_photo(f"{n}.png", (32, 32), n)) for n in range(2)]
-    field.cache_regions(tiny_encoder, photos, tmp_path)
+    tutorial_baseline.cache_regions(tiny_encoder, photos, tmp_path)
     ours = tiny_encoder.encode(np.stack([load_pixels(photo.path, 32) for photo in photos]))
     np.testing.assert_allclose([np.load(tmp_path / f"{n}.npy") for n in range(2)], ours, rtol=1e-4, atol=1e-4)
 
 
-def test_the_fields_losses_are_ours(tmp_path):
+def test_the_tutorial_baselines_losses_are_ours(tmp_path):
     """Teacher forced, and with a sample for every word; label smoothing is on, dropout off."""
     paths = samples.draw_photos(tmp_path, 3)
     trainer = make_trainer(TINY, (4, 6), paths, tmp_path)
-    model, loop = trainer.averaged, field.TrainingLoop(trainer.averaged.decoder, TINY.recipe.label_smoothing)
+    model, loop = (
+        trainer.averaged,
+        tutorial_baseline.TrainingLoop(trainer.averaged.decoder, TINY.recipe.label_smoothing),
+    )
     regions, inputs, targets = trainer.batches.batch(0, 0)
     ours = float(trainer.model.loss(targets, model((regions, inputs), training=True)))
 
@@ -47,7 +50,9 @@ def test_the_fields_losses_are_ours(tmp_path):
     whole = loop.teacher_forced_loss(repeated, inputs.reshape(6, -1), loop.one_hot(targets.reshape(6, -1)))
     assert float(whole) == pytest.approx(ours, rel=1e-5)
 
-    expanded = [field.expand(i[None], t[None]) for i, t in zip(inputs.reshape(6, -1), targets.reshape(6, -1))]
+    expanded = [
+        tutorial_baseline.expand(i[None], t[None]) for i, t in zip(inputs.reshape(6, -1), targets.reshape(6, -1))
+    ]
     prefixes, words = (np.concatenate(parts) for parts in zip(*expanded))
     assert len(words) == (targets != PAD).sum()
     rows = np.concatenate([np.repeat(r[None], len(w), axis=0) for r, (_, w) in zip(repeated, expanded)])
@@ -55,12 +60,12 @@ def test_the_fields_losses_are_ours(tmp_path):
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])
-def test_the_fields_captions_are_ours(decoder, beam_size):
+def test_the_tutorial_baselines_captions_are_ours(decoder, beam_size):
     decoder.output_bias.assign(np.where(np.arange(9) == END, -2, decoder.output_bias))  # captions of several words
     regions = np.random.default_rng(0).normal(size=(6, 5, 6)).astype("float32")
     ours = Search(decoder, beam_size, 6, batch_size=6, unrepeated=0, length_penalty=0)(regions).words[:, 0]
-    model = field.NextWord(decoder)
-    theirs = [field.write_caption(model, photo, beam_size, 6) for photo in regions]
+    model = tutorial_baseline.NextWord(decoder)
+    theirs = [tutorial_baseline.write_caption(model, photo, beam_size, 6) for photo in regions]
     assert theirs == [[word for word in words if word != PAD] for words in ours.tolist()]
     assert len({tuple(words) for words in theirs}) > 1
 
@@ -78,7 +83,7 @@ def test_a_run_has_every_figure(monkeypatch, tmp_path, tiny_captioner, capsys):
     assert by_phase == {"first caption": 6, "caching": 5, "training": 6, "decoding": 4, "peak memory": 1}
     for figure in found["figures"]:
         assert figure["ours"] > 0, figure
-        assert figure["field"] is None or figure["field"] > 0, figure
+        assert figure["baseline"] is None or figure["baseline"] > 0, figure
         assert figure["what"] in shown
     assert all(found["machine"]["matrix_products_gflops"].values())
     assert "ImageNet weights of mobilenet" in shown

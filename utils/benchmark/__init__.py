@@ -1,7 +1,7 @@
 """What this machine does in a second: every phase of the program beside what a user would write instead.
 
 One file a phase (`caching`, `training`, `decoding`, `startup`, `memory`), the
-user's way in `field`; how it is measured in `figures` and `fresh`, on what in
+user's way in `tutorial_baseline`; how it is measured in `figures` and `fresh`, on what in
 `samples`, and where in `machine`.
 """
 
@@ -21,7 +21,7 @@ Benchmark = namedtuple("Benchmark", "machine figures notes seconds")
 
 
 def measure(sizes, photos=None, weights=None, progress=silent):
-    """Measure every phase in one run, ours and the field's loop in turns.
+    """Measure every phase in one run, ours and the tutorial baseline in turns.
 
     Args:
         sizes: Sizes.
@@ -102,7 +102,7 @@ def _notes(machine, sizes, photos, weights):
     if not photos:
         notes.append("real photos: these were drawn; --photos FOLDER takes real ones")
     notes.append("real captions in training: drawn ones have Flickr8k's lengths; regions there are drawn too")
-    notes.append("the field's first caption: tutorials have no command that writes one")
+    notes.append("the first caption of the tutorial baseline: tutorials have no command that writes one")
     if sizes.repetitions < 3:
         notes.append("how much the figures vary: too few repetitions")
     if machine["load_before"] > 0.5:

@@ -5,7 +5,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from utils.benchmark import field
+from utils.benchmark import tutorial_baseline
 from utils.benchmark.figures import Figure, rates, take_turns, timed
 from utils.features.cache import RegionCache
 from utils.features.encoders import Encoder, imagenet_is_here
@@ -33,9 +33,9 @@ def fill_cache(encoder, photos):
 
 
 def fill_folder(encoder, photos):
-    """The same by the field's loop."""
+    """The same by the tutorial baseline."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        field.cache_regions(encoder, photos, folder)
+        tutorial_baseline.cache_regions(encoder, photos, folder)
         return statistics.mean(path.stat().st_size for path in Path(folder).iterdir())
 
 
@@ -49,16 +49,16 @@ def _measure_encoder(name, sizes, photos, weights, progress):
     encoders = {precision: make_encoder(name, sizes, weights, precision) for precision in PRECISIONS}
     plain, alone = encoders["float32"], photos[: sizes.photos_alone]
     runs = [timed(precision, partial(fill_cache, encoder, photos)) for precision, encoder in encoders.items()]
-    runs.append(timed("field", partial(fill_folder, plain, alone)))
+    runs.append(timed("baseline", partial(fill_folder, plain, alone)))
     runs += [lambda p=p: {f"matrix products {p}": measure_matmul_rate(p)} for p in PRECISIONS]
     values = take_turns(runs, sizes, progress, f"caching, {name}")
     figures = []
     for precision in PRECISIONS:
         title, speed = f"{name}, {precision}", rates(len(photos), values[precision])
-        figures.append(Figure("caching", title, "photos/s", speed, rates(len(alone), values["field"])))
+        figures.append(Figure("caching", title, "photos/s", speed, rates(len(alone), values["baseline"])))
         peak = statistics.median(values[f"matrix products {precision}"])
         share = tuple(100 * rate * plain.operations / peak for rate in speed)
         figures.append(Figure("caching", f"{title}: of the rate of its matrix products", "%", share))
-    bytes_ours, bytes_field = fill_cache(plain, photos), fill_folder(plain, alone)
+    bytes_ours, bytes_baseline = fill_cache(plain, photos), fill_folder(plain, alone)
     title = f"{name}, {plain.weights} weights: a photo"
-    return [*figures, Figure("caching", title, "bytes", (bytes_ours,), (bytes_field,))]
+    return [*figures, Figure("caching", title, "bytes", (bytes_ours,), (bytes_baseline,))]

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from utils.benchmark import field
+from utils.benchmark import tutorial_baseline
 from utils.benchmark.figures import Figure, rates, take_turns, timed
 from utils.captioner import Captioner
 from utils.features.cache import encode_files
@@ -13,7 +13,7 @@ from utils.features.cache import encode_files
 def load(sizes, photos, count):
     """The model's Captioner, and regions of `count` photos."""
     captioner = Captioner.from_folder(sizes.model)
-    captioner.consensus = None  # the field's search knows none
+    captioner.consensus = None  # the tutorial baseline's search has none
     return captioner, np.stack([regions for _, regions in encode_files(captioner.encoder, photos[:count])])
 
 
@@ -25,25 +25,25 @@ def search_all(captioner, regions, beam_size, batch_size):
 
 
 def predict_all(model, captioner, regions, beam_size):
-    """The field's: photo after photo, hypothesis after hypothesis, word after word."""
+    """The tutorial baseline: photo after photo, hypothesis after hypothesis, word after word."""
     for photo in regions:
-        field.write_caption(model, photo, beam_size, captioner.max_words)
+        tutorial_baseline.write_caption(model, photo, beam_size, captioner.max_words)
 
 
 def measure(sizes, photos, progress):
     """Captions a second for every beam size and batch size: a list of Figure."""
     captioner, regions = load(sizes, photos, max(*sizes.batches, sizes.captions_alone))
-    model, alone = field.NextWord(captioner.decoder), regions[: sizes.captions_alone]
+    model, alone = tutorial_baseline.NextWord(captioner.decoder), regions[: sizes.captions_alone]
     runs, counts = [], {}
     for beam in sizes.beams:
         for batch in sizes.batches:
             own = regions[: max(batch, sizes.captions_alone)]
             counts[beam, batch] = len(own)
             runs.append(timed((beam, batch), partial(search_all, captioner, own, beam, batch)))
-        runs.append(timed((beam, "field"), partial(predict_all, model, captioner, alone, beam)))
+        runs.append(timed((beam, "baseline"), partial(predict_all, model, captioner, alone, beam)))
     values = take_turns(runs, sizes, progress, "decoding")
     return [
         Figure("decoding", f"beam {beam}, batches of {batch}", "captions/s", rates(count, values[beam, batch]),
-               rates(len(alone), values[beam, "field"]))
+               rates(len(alone), values[beam, "baseline"]))
         for (beam, batch), count in counts.items()
     ]  # fmt: skip

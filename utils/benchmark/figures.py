@@ -19,21 +19,21 @@ class Figure:
         what: is measured.
         unit: of the values.
         ours: values, one a repetition.
-        field: the same of the field's loop; empty if it has none.
+        baseline: the same of the tutorial baseline; empty if it has none.
     """
 
     phase: str
     what: str
     unit: str
     ours: tuple
-    field: tuple = ()
+    baseline: tuple = ()
 
     @property
     def ratio(self):
-        """How many times better ours is than the field's loop, by their medians; None without the latter."""
-        if not self.field:
+        """How many times better ours is than the tutorial baseline, by their medians; None without the latter."""
+        if not self.baseline:
             return None
-        ratio = statistics.median(self.ours) / statistics.median(self.field)
+        ratio = statistics.median(self.ours) / statistics.median(self.baseline)
         return 1 / ratio if self.unit in BETTER_LOW else ratio
 
     def as_json(self):
@@ -43,10 +43,10 @@ class Figure:
             "what": self.what,
             "unit": self.unit,
             "ours": statistics.median(self.ours),
-            "field": statistics.median(self.field) if self.field else None,
+            "baseline": statistics.median(self.baseline) if self.baseline else None,
             "ratio": self.ratio,
             "ours_repetitions": list(self.ours),
-            "field_repetitions": list(self.field),
+            "baseline_repetitions": list(self.baseline),
         }
 
 
@@ -113,7 +113,7 @@ def lines(figures):
         rows = []
         for figure in own:
             numbers = figure.as_json()
-            cells = [Cell(numbers["ours"]), Cell(numbers["field"]), Cell(numbers["ratio"], "×")]
+            cells = [Cell(numbers["ours"]), Cell(numbers["baseline"]), Cell(numbers["ratio"], "×")]
             rows.append((figure.what, figure.unit, *cells))
-        text += [table(rows, (phase, "unit", "ours", "field's loop", "better")), ""]
+        text += [table(rows, (phase, "unit", "ours", "tutorial baseline", "better")), ""]
     return text

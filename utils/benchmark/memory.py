@@ -27,7 +27,7 @@ def train(grid, ours, sizes, photos, weights):
         if ours:
             step = training.our_runs(training.make_trainer(sizes, grid, paths, folder))[-1]
         else:
-            step = training.FieldsTraining(sizes, grid, paths, folder).step
+            step = training.BaselineTraining(sizes, grid, paths, folder).step
         step()
         step()
     return fresh.peak_bytes()
@@ -36,19 +36,19 @@ def train(grid, ours, sizes, photos, weights):
 def decode(setting, ours, sizes, photos, weights):
     """Peak bytes of captioning regions; `setting` is the beam size and the batch size."""
     console.import_keras()
-    from utils.benchmark import decoding, field
+    from utils.benchmark import decoding, tutorial_baseline
 
     beam, batch = setting
     captioner, regions = decoding.load(sizes, photos, batch if ours else 1)
     if ours:
         decoding.search_all(captioner, regions, beam, batch)
     else:
-        decoding.predict_all(field.NextWord(captioner.decoder), captioner, regions, beam)
+        decoding.predict_all(tutorial_baseline.NextWord(captioner.decoder), captioner, regions, beam)
     return fresh.peak_bytes()
 
 
 def measure(sizes, photos, weights, progress):
-    """Peak memory of every phase, ours and the field's: a list of Figure."""
+    """Peak memory of every phase, ours and the tutorial baseline's: a list of Figure."""
     search = sizes.beams[len(sizes.beams) // 2], max(sizes.batches)
     tasks = [("caching", f"caching, {name}", cache, name) for name in sizes.encoders]
     tasks += [("training", f"training, {grid[0]} regions of {grid[1]}", train, grid) for grid in sizes.grids]

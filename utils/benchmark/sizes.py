@@ -18,7 +18,7 @@ class Sizes:
         encoders: names of encoders whose caching is measured.
         image_size: side of the photos as encoders take them, in pixels.
         photos: extracted together in a repetition.
-        photos_alone: of these, by the field's loop.
+        photos_alone: of these, by the tutorial baseline.
         grids: (regions, channels) that are trained on.
         recipe: of the decoder that is trained; its batch is the batch.
         vocabulary: words that it knows, the special ones included.

@@ -38,7 +38,7 @@ def parts(model, started):
         started: `time.time()` when the process was started.
     """
     console.import_keras()
-    from utils import sources  # noqa: F401
+    from utils.data import photo_sources  # noqa: F401
     from utils.ensemble import load_captioner
 
     marks = [started, time.time()]

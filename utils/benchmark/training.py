@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from utils.benchmark import field
+from utils.benchmark import tutorial_baseline
 from utils.benchmark.figures import Figure, rates, take_turns, timed
 from utils.benchmark.samples import DrawnRegions, draw_tokenizer, with_captions
 from utils.features.cache import RegionCache
@@ -34,8 +34,8 @@ def make_trainer(sizes, grid, paths, folder):
     return Trainer(recipe, stage, tokenizer, RegionSource(cache), photos, photos, folder)
 
 
-class FieldsTraining:
-    """The field's loops on the same kind of data: drawn regions in .npy files, drawn captions.
+class BaselineTraining:
+    """The tutorial baseline on the same kind of data: drawn regions in .npy files, drawn captions.
 
     Args:
         sizes, grid, paths, folder: as for `make_trainer`.
@@ -55,7 +55,7 @@ class FieldsTraining:
             len(tokenizer), recipe.units, recipe.attention_units, recipe.embedding_size, recipe.dropout
         )
         decoder.build((None, *grid))
-        self.loop = field.TrainingLoop(decoder, recipe.label_smoothing, recipe.learning_rate)
+        self.loop = tutorial_baseline.TrainingLoop(decoder, recipe.label_smoothing, recipe.learning_rate)
 
     def step(self):
         """One step over all photos, teacher forced: seconds by phase."""
@@ -103,20 +103,20 @@ def measure(sizes, photos, progress):
 def _measure_grid(sizes, grid, paths, progress):
     recipe, title = sizes.recipe, f"{grid[0]} regions of {grid[1]}"
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        trainer, fields = make_trainer(sizes, grid, paths, folder), FieldsTraining(sizes, grid, paths, folder)
+        trainer, baseline = make_trainer(sizes, grid, paths, folder), BaselineTraining(sizes, grid, paths, folder)
         runs = our_runs(trainer)
         cold = runs[-1]()["whole step"]
-        runs.append(lambda: {f"field's {name}": seconds for name, seconds in fields.step().items()})
-        runs.append(lambda: {"expanded": fields.expanded_step()})
+        runs.append(lambda: {f"baseline's {name}": seconds for name, seconds in baseline.step().items()})
+        runs.append(lambda: {"expanded": baseline.expanded_step()})
         values = take_turns(runs, sizes, progress, f"training, {title}")
-    captions = len(fields.photos) * recipe.captions_per_photo
+    captions = len(baseline.photos) * recipe.captions_per_photo
     speed = {name: rates(captions, seconds) for name, seconds in values.items()}
-    expanded = rates(fields.expanded_captions, values["expanded"])
+    expanded = rates(baseline.expanded_captions, values["expanded"])
     compilation = float(cold - np.median(values["whole step"]))
     title += f", {trainer.progress['precision']}"
     rows = [
-        *((name, "captions/s", speed[name], speed[f"field's {name}"]) for name in PHASES),
-        ("whole step, prefix-expanded by the field", "captions/s", speed["whole step"], expanded),
+        *((name, "captions/s", speed[name], speed[f"baseline's {name}"]) for name in PHASES),
+        ("whole step, a sample a word in the tutorial baseline", "captions/s", speed["whole step"], expanded),
         ("compilation of a step, once", "s", (compilation,)),
     ]
     return [Figure("training", f"{title}: {what}", *values) for what, *values in rows]

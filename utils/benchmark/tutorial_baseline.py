@@ -1,4 +1,4 @@
-"""The field's loop: what a user would write instead, as tutorials of image captioning write it.
+"""The tutorial baseline: the same work, written as tutorials of image captioning write it.
 
 It computes the same things with the same layers and weights as the rest of
 `utils`; what differs is how the work is arranged. The tests hold its regions,
