@@ -78,7 +78,8 @@ def _merge(captions, first, other):
     image.split = image.split or gone.split
 
 
-def _folded(name):
+def folded(name):
+    """A name in one Unicode form and without regard to case."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
@@ -90,7 +91,7 @@ def _stem(name):
 
 def _is_same(image, other):
     """Whether names differ in case, Unicode form or a missing suffix alone, and splits do not."""
-    names = _folded(image.file), _folded(other.file)
+    names = folded(image.file), folded(other.file)
     lacking = any(_stem(name) == name for name in names) and _stem(names[0]) == _stem(names[1])
     return (names[0] == names[1] or lacking) and (not image.split or not other.split or image.split == other.split)
 
@@ -101,17 +102,17 @@ class _Index:
     def __init__(self, paths):
         self._by_name, self._by_stem = defaultdict(list), defaultdict(list)
         for path in paths:
-            name = _folded(path).rsplit("/", 1)[-1]
+            name = folded(path).rsplit("/", 1)[-1]
             self._by_name[name].append(path)
             self._by_stem[_stem(name)].append(path)
 
     def find(self, file):
         """The paths that a name nearly is: of several, those whose last folders are also its own."""
-        *folders, name = _folded(file).split("/")
+        *folders, name = folded(file).split("/")
         found = self._by_name.get(name) or self._by_stem.get(_stem(name), ())
         if len(found) < 2:
             return found
-        shared = [_shared(folders, _folded(path).split("/")[:-1]) for path in found]
+        shared = [_shared(folders, folded(path).split("/")[:-1]) for path in found]
         return [path for path, count in zip(found, shared) if count == max(shared)]
 
 
