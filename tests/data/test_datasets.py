@@ -143,13 +143,82 @@ def test_ones_own_photos_in_folders_and_with_some_splits(tmp_path, save_photo):
     for name in ("a/1.jpg", "b/1.jpg", "deep/c/2.png", "c/3.png"):
         save_photo(name)
     (tmp_path / "captions.csv").write_text(
-        "image,caption,split\na/1.jpg,A dog,train\nb\\1.jpg,A cat,val\n2.png,A bird,\nd/3.png,Moved,\n"
+        "image,caption,split\na/1.jpg,A dog,train\nb\\1.jpg,A cat,val\n2.png,A bird,\nd/4.png,Lost,\n"
     )
     dataset = load_dataset("custom", tmp_path)
     found = {photo.id: photo.path.relative_to(tmp_path).as_posix() for photo in dataset.photos}
     assert found == {"a/1.jpg": "a/1.jpg", "b/1.jpg": "b/1.jpg", "2.png": "deep/c/2.png"}
-    assert [photo.id for photo in dataset.missing] == ["d/3.png"]
+    assert [photo.id for photo in dataset.missing] == ["d/4.png"]
     assert "no split of 2 given: photos divided 80/10/10 by a hash of their names" in dataset.notes
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("dog.JPG", "Dog.jpg"),
+        ("dog.jpg", "dog"),
+        ("dog.v2.jpg", "dog.v2"),
+        ("dog.jpg", "dog.HEIC"),
+        ("images/dog.jpg", "D:\\album\\images\\dog.jpg"),
+        ("images/dog.jpg", "/Users/ann/album/Dog.jpg"),
+        ("images/dog.jpg", "photos/dog.jpg"),
+        ("h\u00fcnd.jpg", "Hu\u0308nd.jpg"),
+        ("hu\u0308nd.jpg", "h\u00fcnd.jpg"),
+    ],
+)
+def test_a_name_that_is_nearly_a_photos_is_taken_for_it_and_counted(tmp_path, save_photo, file, name):
+    save_photo(file)
+    save_photo("images/other.jpg")
+    (tmp_path / "captions.csv").write_text(f"image,caption,split\n{name},A dog,train\nother.jpg,Else,train\n", "utf-8")
+    dataset = load_dataset("custom", tmp_path)
+    assert sorted(photo.path.name for photo in dataset.photos) == sorted([file.split("/")[-1], "other.jpg"])
+    assert any(note.startswith("1 names are nearly those of photos") for note in dataset.notes)
+    assert not dataset.uncaptioned
+
+
+def test_a_name_that_could_mean_several_photos_is_taken_for_none(tmp_path, save_photo):
+    for file in ("a/1.JPG", "b/1.JPG", "2.jpg", "c/3.jpg", "5.jpg"):
+        save_photo(file)
+    rows = ["1", "x/2.jpg", "2.jpg", "D:/x/3.jpg", "D:/y/3.jpg", "5.jpg"]  # 2.jpg and 5.jpg are there under that name
+    (tmp_path / "captions.csv").write_text("image,caption,split\n" + "".join(f"{row},Of {row},train\n" for row in rows))
+    dataset = load_dataset("custom", tmp_path)
+    assert {photo.id for photo in dataset.photos} == {"2.jpg", "5.jpg"}
+    assert len(dataset.missing) == 4
+    assert any(note.startswith("3 names could each mean several photos") for note in dataset.notes)
+
+
+def test_of_several_photos_the_one_in_the_same_folder_is_meant(tmp_path, save_photo):
+    save_photo("a/1.jpg")
+    save_photo("b/1.jpg")
+    (tmp_path / "captions.csv").write_text("image,caption,split\nD:\\B\\1.jpg,B,val\nD:\\A\\1.jpg,A,train\n")
+    photos = load_dataset("custom", tmp_path).photos
+    assert [(photo.path.parent.name, photo.references) for photo in photos] == [("a", ("A",)), ("b", ("B",))]
+
+
+def test_names_that_differ_in_case_alone_are_one_photo(tmp_path, save_photo):
+    save_photo("Dog.jpg")
+    (tmp_path / "captions.csv").write_text("image,caption,split\ndog.jpg,A,\nDOG.jpg,B,train\ndog,C,\n")
+    (photo,) = load_dataset("custom", tmp_path).photos
+    assert (photo.split, photo.references) == ("train", ("A", "B", "C"))
+
+
+def test_if_no_name_fits_one_of_either_side_is_shown(tmp_path, save_photo):
+    save_photo("images/IMG_1.jpg")
+    (tmp_path / "captions.csv").write_text("image,caption\nbeach.jpg,A dog\n")
+    with pytest.raises(InputError, match=r"photos like beach.jpg, the folder holds 1 like images/IMG_1.jpg"):
+        load_dataset("custom", tmp_path)
+
+
+@pytest.mark.parametrize("caption", ["一只狗在草地上奔跑", "犬が草の上を走っている", "สุนัขวิ่งบนหญ้า"])
+def test_captions_without_blanks_between_words_are_told(tmp_path, save_photo, caption):
+    for number in range(2):
+        save_photo(f"{number}.jpg")
+    table = tmp_path / "captions.csv"
+    table.write_text(f"image,caption,split\n0.jpg,{caption},train\n1.jpg,{caption},val\n", "utf-8")
+    (note,) = [note for note in load_dataset("custom", tmp_path).notes if note.startswith("warning")]
+    assert "2 of 2 captions have no blanks between words" in note and "jieba" in note
+    table.write_text("image,caption,split\n0.jpg,一 只 狗 在 奔跑,train\n1.jpg,Собака бежит,val\n", "utf-8")
+    assert not any(note.startswith("warning") for note in load_dataset("custom", tmp_path).notes)
 
 
 def test_of_a_few_photos_one_validates(tmp_path, save_photo):

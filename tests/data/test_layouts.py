@@ -74,6 +74,31 @@ def test_tables_as_kaggle_and_spreadsheets_write_them(write, text):
     assert content(tables.read(write("captions.csv", text))) == {"a.jpg": (None, ['A dog, a "big" one .'])}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'image, caption\na.jpg, "A dog, a good one"\n',
+        'image,caption\n"a.jpg" , "A dog, a good one" \n',
+        "sep=;\nimage;caption;;\na.jpg;A dog, a good one;;\n;;;\n",
+        '"sep=;"\nimage;caption\na.jpg;"A dog, a good one";;\n',
+        "sep=|\nfile_name|text\na.jpg|A dog, a good one\n",
+        "File Name;Text;Score\na.jpg;A dog, a good one;3\n",
+        "photo;number;caption;log_probability\na.jpg;1;A dog, a good one;-3.5\n",
+    ],
+)
+def test_tables_with_blanks_before_quotes_and_with_what_spreadsheets_add(write, text):
+    assert content(tables.read(write("captions.csv", text))) == {"a.jpg": (None, ["A dog, a good one"])}
+
+
+def test_a_table_with_several_captions_in_a_row(write):
+    path = write(
+        "captions.csv", "split,image,caption1,caption 2,caption_3\ntrain,a.jpg,A,B,\nval,b.jpg,,C,\n,c.jpg,,,\n"
+    )
+    captions = tables.read(path)
+    assert content(captions) == {"a.jpg": ("train", ["A", "B"]), "b.jpg": ("val", ["C"]), "c.jpg": (None, [])}
+    assert captions.empty == 1
+
+
 def test_ones_own_table_with_splits(write):
     path = write("captions.csv", "image,caption,split\na.jpg,A dog,train\na.jpg,A cat,\nb\\c.jpg,A bird,validation\n")
     assert content(tables.read(path)) == {"a.jpg": ("train", ["A dog", "A cat"]), "b/c.jpg": ("val", ["A bird"])}
@@ -89,6 +114,76 @@ def test_ones_own_table_with_splits(write):
 def test_ones_own_json(write, records):
     captions = own.read(write("captions.json", records))
     assert content(captions) == {"a.jpg": (None, ["A dog", "A cat"]), "b.jpg": (None, ["A bird"])}
+
+
+HUGGING_FACE = '{"file_name": "1.jpg", "text": "A dog."}\n{"file_name": "2.jpg", "text": "A cat."}\n'
+OWN_COCO = {
+    "images": [{"id": "x", "file_name": "1.jpg"}, {"id": 7, "file_name": "2.jpg"}],
+    "annotations": [{"image_id": "x", "caption": "A dog."}, {"image_id": 7, "caption": "A cat."}],
+}
+OWN_KARPATHY = {
+    "dataset": "holidays",
+    "images": [
+        {"filename": "1.jpg", "sentences": [{"raw": "A dog."}]},
+        {"filename": "2.jpg", "sentences": [{"raw": "A cat."}]},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"metadata.jsonl": HUGGING_FACE},
+        {"metadata.csv": "file_name,text\n1.jpg,A dog.\n2.jpg,A cat.\n"},
+        {"captions.jsonl": HUGGING_FACE},
+        {"captions.json": OWN_COCO},
+        {"dataset.json": OWN_KARPATHY},
+        {"dataset_holidays.json": OWN_KARPATHY},
+        {"captions.tsv": "image\tcaption\n1.jpg\tA dog.\n2.jpg\tA cat.\n"},
+        {"1.txt": "A dog.\n", "2.jpg.txt": "A cat.\n", "notes.txt": "About this album"},
+    ],
+    ids=lambda files: next(iter(files)),
+)
+def test_ones_own_photos_in_the_forms_that_other_programs_write(write, save_photo, tmp_path, files):
+    for name, text in files.items():
+        write(name, text)
+    save_photo("1.jpg")
+    save_photo("2.jpg")
+    photos = load_dataset("custom", tmp_path).photos
+    assert {photo.id: photo.references for photo in photos} == {"1.jpg": ("A dog.",), "2.jpg": ("A cat.",)}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {f"captions_{split}2017.json": {"images": [{"id": 1, "file_name": f"{split}.jpg"}], "annotations": [
+            {"image_id": 1, "caption": "A"}]} for split in ("train", "val")},
+        {f"{split}.csv": f"image,caption\n{split}.jpg,A\n" for split in ("train", "val")},
+        {f"{split}/metadata.jsonl": f'{{"file_name": "{split}.jpg", "text": "A"}}\n' for split in ("train", "val")},
+        {f"{split}/metadata.csv": f"file_name,text\n{split}.jpg,A\n" for split in ("train", "val")},
+        {f"{split}/{split}.txt": "A\n" for split in ("train", "val")},
+    ],
+    ids=lambda files: next(iter(files)),
+)  # fmt: skip
+def test_ones_own_captions_with_a_file_or_a_folder_for_each_split(write, save_photo, tmp_path, files):
+    for name, text in files.items():
+        write(name, text)
+    for split in ("train", "val"):
+        save_photo(f"{split}/{split}.jpg")
+    assert sorted((photo.path.name, photo.split) for photo in load_dataset("custom", tmp_path).photos) == [
+        ("train.jpg", "train"),
+        ("val.jpg", "val"),
+    ]
+
+
+def test_a_data_folder_that_is_named_like_a_split_is_no_split(write, save_photo, tmp_path):
+    for number in "12":
+        save_photo(f"train/{number}.jpg")
+    write("train/metadata.jsonl", HUGGING_FACE)
+    write("test/metadata.jsonl", HUGGING_FACE)
+    dataset = load_dataset("custom", tmp_path / "train")
+    assert {photo.split for photo in dataset.photos} == {"train", "test"}  # by their names' hashes
+    assert not dataset.missing
 
 
 def karpathy_image(name, split, *sentences, **more):
@@ -213,7 +308,12 @@ def test_a_file_of_another_dataset_is_told(tmp_path, write, save_photo):
         (flickr.read_token_file, "1.jpg#0\tA dog\n\n1.jpg A dog\n", "line 3: expected image#number"),
         (flickr.read_token_file, " #0\tA dog\n", "line 1: the name of the image is missing"),
         (tables.read, "", "line 1: expected a header"),
-        (tables.read, "picture,words\n", "line 1: expected a header"),
+        (tables.read, "picture,words\n", "line 1: expected a header .* found 'picture,words'"),
+        (tables.read, "sep=;\n", "line 2: expected a header"),
+        (tables.read, "sep=;\nimage,caption\n", "line 2: expected a header"),
+        (tables.read, "image,image,caption\n", "line 1: expected a header"),
+        (tables.read, "image,caption,\na.jpg,A dog, running\n", "line 2: expected 3 fields .* in quotes"),
+        (tables.read, "image,caption,split\na.jpg,A dog\n", "line 2: expected 3 fields .*found 2"),
         (tables.read, "image,caption\na.jpg,A dog, running\n", "line 2: expected 2 fields .*found 3"),
         (tables.read, 'image,caption\na.jpg,"A dog\nb.jpg,"A cat"\n', "line 2: quotes that do not close"),
         (tables.read, "image,caption,split\na.jpg,A dog,holdout\n", "line 2: unknown split 'holdout'"),
@@ -247,8 +347,23 @@ def test_another_encoding_is_told_with_its_line(write):
     path = write("captions.csv", "image,caption\na.jpg,Ein Hund\nb.jpg,Zwei Mädchen\n", "latin-1")
     with pytest.raises(InputError, match=r"captions.csv, line 3: not UTF-8 text; save the file as UTF-8"):
         tables.read(path)
-    with pytest.raises(InputError, match=r"captions.csv, line 1: not UTF-8"):
-        tables.read(write("captions.csv", "image,caption\n", "utf-16"))
+    with pytest.raises(InputError, match=r"captions.csv, line 1: expected a header"):
+        tables.read(write("captions.csv", "image,caption\n", "utf-16-le"))  # without the mark that tells it
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_tables_with_a_byte_order_mark_as_windows_writes_them(write, encoding):
+    path = write("captions.csv", "image\tcaption\na.jpg\tZwei Mädchen\n", encoding)
+    assert content(tables.read(path)) == {"a.jpg": (None, ["Zwei Mädchen"])}
+
+
+def test_the_line_of_a_value_in_json_lines(write):
+    path = write("metadata.jsonl", '{"file_name": "a.jpg", "text": "A"}\n\n{"file_name": "b.jpg", "text": 7}\n')
+    with pytest.raises(InputError, match=r"metadata.jsonl, line 3: \[1\]: captions are text"):
+        own.read(path)
+    path.write_text('{"file_name": "a.jpg", "text": "A"}\n{"file_name": \n')
+    with pytest.raises(InputError, match=r"metadata.jsonl, line 2: not JSON"):
+        own.read(path)
 
 
 def test_the_line_of_a_value_deep_in_json(write):

@@ -1,6 +1,7 @@
 """Whatever a caption file holds: it is read whole, or one line says where it makes no sense."""
 
 import json
+import os
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,7 +11,12 @@ from utils.data.layouts import coco, flickr, karpathy, own, tables
 from utils.errors import InputError
 
 # `tmp_path` is shared by the examples of a test; each writes its file anew.
-sampled = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# FUZZ_EXAMPLES=2000 tries more of them.
+sampled = settings(
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", 60)),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=20)
 names = st.text("abc123_-/.", min_size=1, max_size=8).map(lambda name: f"{name.strip('/.') or 'x'}.jpg")
@@ -64,6 +70,20 @@ def coco_json(pairs):
     return json.dumps({"images": images, "annotations": annotations}, indent=1)
 
 
+def wide_table(pairs):
+    return "sep=;\nfile_name;text1;text2;;\n" + "".join(f"{name};{quoted(text)};;;\n" for name, text in pairs)
+
+
+def own_coco(pairs):
+    images = [{"id": f"a{i}", "file_name": f"{i}{name}"} for i, (name, _) in enumerate(pairs)]
+    annotations = [{"image_id": f"a{i}", "caption": text} for i, (_, text) in enumerate(pairs)]
+    return json.dumps({"images": images, "annotations": annotations}, indent=1)
+
+
+def json_lines(pairs):
+    return "".join(json.dumps({"file_name": name, "text": text}) + "\n" for name, text in pairs)
+
+
 def own_json(pairs):
     return json.dumps([{"image": name, "caption": text} for name, text in pairs], indent=1)
 
@@ -76,14 +96,18 @@ READERS = {
     "karpathy": (karpathy.read, karpathy_json),
     "coco": (coco.read, coco_json),
     "own json": (own.read, own_json),
+    "own karpathy": (own.read, karpathy_json),
+    "own coco": (own.read, own_coco),
+    "json lines": (own.read, json_lines),
+    "wide table": (tables.read, wide_table),
 }
 
 every_layout = pytest.mark.parametrize(("reader", "write"), READERS.values(), ids=READERS)
 
 
-def read(reader, folder, data):
+def read(reader, folder, data, write=None):
     """Captions; or None where the reader has named file and line."""
-    path = folder / "captions_val2017.json"
+    path = folder / ("captions.jsonl" if write is json_lines else "captions_val2017.json")
     path.write_bytes(data)
     try:
         return reader(path)
@@ -105,7 +129,7 @@ def total(captions):
 @given(pairs=pairs)
 @sampled
 def test_every_caption_is_read(tmp_path, reader, write, pairs):
-    captions = read(reader, tmp_path, write(pairs).encode())
+    captions = read(reader, tmp_path, write(pairs).encode(), write)
     assert captions is not None
     assert total(captions) == len(pairs)
     kept = sorted(text for image in captions.images.values() for text in image.captions)
@@ -120,26 +144,29 @@ def damage(text, change):
     return text[:place] + inserted + text[place + removed :]
 
 
-@pytest.mark.parametrize("layout", ["token file", "comma table", "pipe table"])
+@pytest.mark.parametrize("layout", ["token file", "comma table", "pipe table", "wide table", "json lines"])
 @given(pairs=pairs.filter(bool), change=changes)
 @sampled
 def test_a_damaged_line_never_takes_captions_with_it(tmp_path, layout, pairs, change):
     reader, write = READERS[layout]
     text = damage(write(pairs), change)
-    captions = read(reader, tmp_path, text.encode("utf-8", "replace"))
+    captions = read(reader, tmp_path, text.encode("utf-8", "replace"), write)
     if captions is not None:
         lines = text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff").split("\n")
-        full = sum(bool(line.strip()) for line in lines[layout != "token file" :])
+        header = {"token file": 0, "json lines": 0, "wide table": 2}.get(layout, 1)
+        # A row of separators alone is an empty one.
+        blank = " \t" if header == 0 else ' \t",;|'
+        full = sum(bool(line.strip(blank)) for line in lines[header:])
         assert total(captions) == full
 
 
-@pytest.mark.parametrize("layout", ["annotations", "karpathy", "coco", "own json"])
+@pytest.mark.parametrize("layout", ["annotations", "karpathy", "coco", "own json", "own karpathy", "own coco"])
 @given(pairs=pairs.filter(bool), change=changes)
 @sampled
 def test_a_damaged_file_of_json_is_read_whole_or_refused(tmp_path, layout, pairs, change):
     reader, write = READERS[layout]
     text = damage(write(pairs), change)
-    captions = read(reader, tmp_path, text.encode("utf-8", "replace"))
+    captions = read(reader, tmp_path, text.encode("utf-8", "replace"), write)
     if captions is None:
         return
     if layout == "annotations":
@@ -147,7 +174,7 @@ def test_a_damaged_file_of_json_is_read_whole_or_refused(tmp_path, layout, pairs
         assert len(captions.images) == full
     elif layout == "own json":
         assert total(captions) == len(json.loads(text))
-    elif layout == "karpathy":
+    elif layout.endswith("karpathy"):
         assert total(captions) == sum(len(image["sentences"]) for image in json.loads(text)["images"])
     else:
         strays = int(captions.notes[0].split()[0]) if captions.notes else 0
@@ -158,7 +185,7 @@ def test_a_damaged_file_of_json_is_read_whole_or_refused(tmp_path, layout, pairs
 @given(data=st.binary(max_size=60) | words.map(str.encode))
 @sampled
 def test_noise_never_ends_in_a_traceback(tmp_path, reader, write, data):
-    read(reader, tmp_path, data)
+    read(reader, tmp_path, data, write)
 
 
 @pytest.mark.parametrize("reader", [karpathy.read, coco.read, own.read])

@@ -162,6 +162,38 @@ def test_captions_from_a_file(tmp_path):
     assert coco_results.read_results(write(tmp_path / "c.json", {"7": "a dog"})) == {"7": "a dog"}
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"info": {}, "images": [], "annotations": [{"id": 1, "image_id": 7, "caption": "a dog"}]},
+        [{"id": 7, "caption": "a dog"}],
+        {"7": ["a dog"]},
+        '{"image_id": 7, "caption": "a dog"}\n\n{"image_id": 7, "caption": "a dog"}\n',
+        '{"photo": "7", "captions": [{"text": "a dog", "log_probability": -2.5}, {"text": "a cat"}]}\n',
+        '\ufeff[{"image_id": 7, "caption": "a dog"}]',
+    ],
+)
+def test_captions_in_other_forms_than_cocos(tmp_path, content):
+    assert coco_results.read_results(write(tmp_path / "a.json", content)) == {"7": "a dog"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["397133", "397133.0", "000000397133", "000000397133.jpg", "COCO_val2014_000000397133", "D:\\x\\000000397133.JPG"],
+)
+def test_an_image_of_coco_is_known_by_every_form_of_its_number(given):
+    assert coco_results.match({given: "a dog"}, {"397133": ["x"], "39713": ["x"]})["397133"] == "a dog"
+
+
+def test_an_id_that_could_mean_several_images_is_not_scored():
+    references, said = {"1.jpg": ["x"], "01.jpg": ["x"], "a/b.png": ["x"]}, []
+    captions = {"1.jpg": "one", "001": "which?", "B": "b"}
+    assert coco_results.match(captions, references, said.append) == {"1.jpg": "one", "01.jpg": "", "a/b.png": "b"}
+    assert said[1].endswith("are of other images, or of several, and are not scored, such as 001")
+    with pytest.raises(InputError, match=r"a second, different caption for image 1\.jpg"):
+        coco_results.match({"1.jpg": "one", "x/1.jpg": "two"}, references)
+
+
 def test_captions_written_are_read_again(tmp_path):
     captions = {"391895": "a man", "b.jpg": "a dog"}
     rows = coco_results.as_results(captions)
@@ -177,6 +209,13 @@ def test_captions_written_are_read_again(tmp_path):
         ("7", "found none"),
         ([{"image_id": 1}], "entry 1: expected"),
         ([{"image_id": 1, "caption": 5}], "entry 1: expected"),
+        (
+            [{"image_id": 1, "caption": None}],
+            r'entry 1: expected \[{"image_id": 397133, "caption": .* found {"image_id": 1',
+        ),
+        ([{"image_id": None, "caption": "a"}], "entry 1: expected"),
+        ({"1": ["a", "b"]}, "entry 1: a second, different caption"),
+        ('{"image_id": 1, "caption": "a"}\n{"image_id": \n', "no JSON text"),
         ([{"image_id": 1, "caption": "a"}, {"image_id": "1", "caption": "b"}], "entry 2: a second, different caption"),
     ],
 )
@@ -192,7 +231,7 @@ def test_nothing_is_dropped_in_silence():
     assert matched == {"a.jpg": "one", "b.jpg": " ", "c.jpg": ""}
     assert said == [
         "1 of 3 images have no caption: each counts as an empty one, which scores 0",
-        "1 of 3 captions are of other images and are not scored",
+        "1 of 3 captions are of other images, or of several, and are not scored, such as other",
         "1 captions are empty and score 0",
     ]
     with pytest.raises(InputError, match="none of the 1 captions belongs"):

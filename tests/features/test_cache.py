@@ -86,6 +86,52 @@ def test_a_photo_that_was_replaced_is_extracted_again(tmp_path, tiny_encoder, ph
     assert RegionCache(tmp_path / "cache", "test", tiny_encoder).plan(photos).photos == 0
 
 
+def edit_in_place(path):
+    """Change a photo as an editor does that keeps its size and puts its time back."""
+    status, data = path.stat(), bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+
+
+def test_photos_changed_in_place_with_size_and_time_kept_are_extracted_again(tmp_path, tiny_encoder, save_photo):
+    paths = [save_photo(f"photos/{number}.bmp", seed=number) for number in range(3)]
+    photos = [SimpleNamespace(id=path.name, path=path) for path in paths]
+    cache = RegionCache(tmp_path / "cache", "test", tiny_encoder)
+    cache.fill(photos)
+    for path in paths:
+        edit_in_place(path)
+    for again in (cache, RegionCache(tmp_path / "cache", "test", tiny_encoder)):
+        assert again.fill(photos) == {}
+        assert all(photo in again for photo in photos)
+    assert_complete(again, photos, tiny_encoder, tmp_path)
+    assert len(list(cache.folder.glob("*.zip"))) == 2
+
+
+def test_a_cache_of_earlier_versions_is_used_where_the_photo_is_the_same(tmp_path, tiny_encoder, photos, monkeypatch):
+    """Their stamps lack the mark: size, time and checksum."""
+    stamp = cache_module.cache_files.file_stamp
+    monkeypatch.setattr(cache_module.cache_files, "file_stamp", lambda path: b" ".join(stamp(path).split()[:3]))
+    RegionCache(tmp_path / "cache", "test", tiny_encoder).fill(photos)
+    monkeypatch.undo()
+    edit_in_place(photos[2].path)
+    cache = RegionCache(tmp_path / "cache", "test", tiny_encoder)
+    assert [photo.id for photo in photos if photo not in cache] == ["02.png"]
+
+
+def test_where_the_system_keeps_no_time_of_its_own_both_ends_of_a_photo_count(save_photo):
+    photo = save_photo("photo.bmp", size=(100, 100))
+    before = cache_module.cache_files._ends(photo, photo.stat().st_size)
+    for place in (60, -60):
+        data = bytearray(photo.read_bytes())
+        data[place] ^= 1
+        photo.write_bytes(data)
+        after = cache_module.cache_files._ends(photo, len(data))
+        assert after != before
+        before = after
+
+
 def test_bad_photos_are_returned_and_the_others_kept(tmp_path, tiny_encoder, photos):
     photos[3].path.write_text("no photo")
     photos[7].path.unlink()

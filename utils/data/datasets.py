@@ -7,6 +7,7 @@ from pathlib import Path
 
 from utils.data import layouts, shapes
 from utils.data.layouts.captions import SPLITS
+from utils.data.layouts.near_names import match_photos
 from utils.errors import InputError
 
 # Their captions are read from files; see utils/layouts. "custom" is one's own photos.
@@ -146,9 +147,9 @@ def _read_photos(name, root, with_photos):
     source = layouts.read_captions(folder, name)
     captions = source.captions
     table = Dataset(name, [], files=captions.files)
-    table.notes.append(f"captions from {', '.join(map(str, captions.files))} ({source.layout})")
+    table.notes.append(f"captions from {_some(captions.files)} ({source.layout})")
     if source.others:
-        table.notes.append(f"not read, as other captions come before them: {', '.join(map(str, source.others))}")
+        table.notes.append(f"not read, as other captions come before them: {_some(source.others)}")
     if with_photos and not len(folder):
         raise InputError(f"{root}: captions but no photos are here; see data/README.md")
     _fill(table, captions, folder, with_photos)
@@ -156,19 +157,31 @@ def _read_photos(name, root, with_photos):
         raise InputError(f"{captions.files[0]}: holds no captions; see data/README.md")
     table.notes += _count(table, captions, folder)
     if not table.photos:
-        raise InputError(f"{root}: none of the {len(captions.images)} captioned photos is here; see data/README.md")
+        named, here = next(iter(captions.images.values())).file, folder.photos()[0]
+        raise InputError(
+            f"{root}: none of the {len(captions.images)} captioned photos is here: the captions are of photos like "
+            f"{named}, the folder holds {len(folder)} like {Path(here).relative_to(root)}; see data/README.md"
+        )
     return table
+
+
+def _some(paths):
+    """Paths in words, of many the first ones."""
+    more = f" and {len(paths) - 3} more" if len(paths) > 10 else ""
+    return ", ".join(map(str, paths[:3] if more else paths)) + more
 
 
 def _fill(table, captions, folder, with_photos):
     """Make the rows, split after split, in the order of the captions or lists."""
     rows = {split: [] for split in SPLITS}
+    paths, near = match_photos(captions, folder)
+    table.notes += near
     for image_id, image in captions.images.items():
         split = image.split
         if split is None and captions.has_splits:
             table.in_no_split.append(image_id)
             continue
-        path = folder.photo(image)
+        path = paths[image_id]
         if image.captions:
             split = split or _split_by_hash(image_id)
             row = Photo(image_id, path or folder.root / image.file, split, tuple(image.captions))
@@ -178,8 +191,8 @@ def _fill(table, captions, folder, with_photos):
     for split in SPLITS:
         table.photos += [row for row, there in rows[split] if there]
         table.missing += [row for row, there in rows[split] if not there]
-    captioned = {str(path) for path in map(folder.photo, captions.images.values()) if path}
-    table.uncaptioned = sorted(path for path in folder.photos() if path not in captioned)
+    captioned = {path for path in paths.values() if path}
+    table.uncaptioned = sorted(path for path in folder.photos() if Path(path) not in captioned)
 
 
 def _lend_to_val(table, captions, rows):
@@ -194,7 +207,7 @@ def _lend_to_val(table, captions, rows):
 
 def _count(table, captions, folder):
     """What is not as it should be, a line each."""
-    notes = captions.all_notes()
+    notes = captions.all_notes() + _unsegmented(captions)
     hashed = sum(image.split is None for image in captions.images.values())
     if hashed and not captions.has_splits:
         every = "" if hashed == len(captions.images) else f"of {hashed} "
@@ -213,3 +226,23 @@ def _count(table, captions, folder):
     if folder.ambiguous:
         notes.append(f"{folder.ambiguous} photos lie in several folders; the one nearest to the top is taken")
     return notes
+
+
+# Scripts that put no blanks between words: Thai, Lao, Burmese, Khmer; kana, Chinese characters, the rare ones too.
+_UNSEGMENTED = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]{5}"
+)
+
+
+def _unsegmented(captions):
+    """A warning if most captions are written without blanks between words: each would be one word, seen once."""
+    texts = [text for image in captions.images.values() for text in image.captions]
+    found = [text for text in texts if not text.isascii() and _UNSEGMENTED.search(text)]
+    if len(found) <= len(texts) / 2:
+        return []
+    return [
+        f"warning: {len(found)} of {len(texts)} captions have no blanks between words, such as {found[0][:30]}: "
+        "words are told by blanks, so a whole caption counts as one word and nothing can be learned. Put blanks "
+        "between words first (Chinese: pip install jieba, then ' '.join(jieba.cut(caption))), "
+        "or between all characters: ' '.join(caption)"
+    ]

@@ -250,7 +250,7 @@ class RegionCache:
 
     @staticmethod
     def _shard_name(photos, prefix):
-        lines = [f"{photo.id.removeprefix(prefix)} {cache_files.file_time(photo.path)}" for photo in photos]
+        lines = [f"{photo.id.removeprefix(prefix)} {cache_files.file_mark(photo.path)}" for photo in photos]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     def _in_work(self, photos, prefix):

@@ -4,6 +4,7 @@ A shard is written once and never changes. Nothing of it stays open: a large
 dataset has hundreds, more than some systems let a process open.
 """
 
+import os
 import struct
 import zipfile
 import zlib
@@ -91,35 +92,59 @@ def read(member):
     return unpack(data)
 
 
-def file_time(path):
-    """The time of a file's last change in nanoseconds; None if there is no such file."""
+def file_mark(path):
+    """What changes whenever a photo file does: the time of its last change, and that of the last change at all.
+
+    The first can be put back by the program that changes the file, as ExifTool
+    and backups do; the second is the system's own. Windows has none, so there
+    the first and the last 4 KB of the file are looked at.
+
+    Returns:
+        Two numbers; None if there is no such file.
+    """
     try:
-        return path.stat().st_mtime_ns
+        status = path.stat()
+        return status.st_mtime_ns, _ends(path, status.st_size) if os.name == "nt" else status.st_ctime_ns
     except OSError:
         return None
 
 
-def file_stamp(path):
-    """What tells a photo file from another one of the same name: size, time of its last change, checksum."""
+def _ends(path, size):
+    """A checksum of the first and the last 4 KB of a file."""
     with open(path, "rb") as file:
-        data = file.read()
-    return f"{len(data)} {file_time(path)} {zlib.crc32(data):08x}".encode()
+        checksum = zlib.crc32(file.read(4096))
+        file.seek(max(0, size - 4096))
+        return zlib.crc32(file.read(4096), checksum)
+
+
+def file_stamp(path):
+    """What tells a photo file from another one of the same name: size, `file_mark` and, of all its bytes, a checksum.
+
+    Raises:
+        OSError: it cannot be read, or is no longer there.
+    """
+    mark = file_mark(path)  # before the content: a change meanwhile is seen the next time
+    data = path.read_bytes()
+    if mark is None:
+        raise FileNotFoundError(path)
+    return f"{len(data)} {mark[0]} {zlib.crc32(data):08x} {mark[1]}".encode()
 
 
 def if_of(member, path):
     """The Member if it was made from the file that is at `path` now, None if not.
 
-    Copies on other machines may have another time; then the contents decide,
-    and the Member comes with the new time, so that they need be read only once.
+    A file of the same size and mark is the same. One of the same size and another
+    mark, as copies on other machines have, is read whole and known by its
+    checksum; the Member then comes with the new mark, so that it is read once
+    only. So are those of caches that know no mark but the time.
     """
     try:
-        status = path.stat()
-        size, time, *checksum = member.stamp.split()
-        if int(size) != status.st_size:
+        size, time, checksum, *change = member.stamp.split()
+        if int(size) != path.stat().st_size:
             return None
-        if int(time) == status.st_mtime_ns:
+        if (int(time), *map(int, change)) == file_mark(path):
             return member
         stamp = file_stamp(path)
-        return member._replace(stamp=stamp) if stamp.split()[2:] == checksum else None
+        return member._replace(stamp=stamp) if stamp.split()[2] == checksum else None
     except (OSError, ValueError):
         return None

@@ -1,5 +1,6 @@
 """What caption files say, in the one form that every reader of a layout gives it."""
 
+import re
 from dataclasses import dataclass, field
 
 SPLITS = ("train", "val", "test")
@@ -11,6 +12,42 @@ _NAMES = {
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test",
 }  # fmt: skip
+
+
+# What people call the column of the photos' names and that of the captions; the first one that is there counts.
+_IMAGE_COLUMNS = (
+    "image", "image_name", "filename", "file_name", "image_file", "photo", "file", "image_path", "file_path",
+    "filepath", "path", "photo_name", "photo_path", "img", "img_name", "img_path", "name", "image_id",
+)  # fmt: skip
+_CAPTION_COLUMNS = ("caption", "text", "comment", "description", "sentence")
+
+
+def split_of_word(word):
+    """Train, val or test if a word such as a folder's name stands for one of them, else None."""
+    return _NAMES.get(word.lower())
+
+
+def image_column(names):
+    """The column of the photos' names, or None.
+
+    Args:
+        names: of the columns, as `column_name` gives them.
+    """
+    return next((name for name in _IMAGE_COLUMNS if name in names), None)
+
+
+def caption_columns(names):
+    """The columns of captions: `caption`, or `caption1`, `caption2` and so on; empty if there are none."""
+    for word in _CAPTION_COLUMNS:
+        columns = [name for name in names if re.fullmatch(rf"{word}s?[_.]?\d*", name)]
+        if columns:
+            return columns
+    return []
+
+
+def column_name(name):
+    """A column's name in small letters, with underscores for blanks."""
+    return re.sub(r"[\s-]+", "_", name.strip().strip('"').strip().lower())
 
 
 def split_name(name, wrong):

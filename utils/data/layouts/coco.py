@@ -1,6 +1,6 @@
-"""COCO's official `captions_train2017.json`, `captions_val2017.json`, and those of 2014."""
+"""COCO's official `captions_train2017.json`, `captions_val2017.json`, those of 2014, and own photos in this form."""
 
-from utils.data.layouts.captions import Captions, Image
+from utils.data.layouts.captions import Captions, Image, split_name
 from utils.data.layouts.text import Document, caption_text, image_name
 
 
@@ -48,14 +48,45 @@ def _read_file(captions, document, split, year):
             raise document.wrong(f"image {image_id} stands here twice, or in another split too", *keys)
         captions.images[image_id] = Image(file, f"{split}{year}", coco_id, split)
         ids.add(coco_id)
+    _read_annotations(captions, document, {coco_id: str(coco_id) for coco_id in ids}, int)
+
+
+def read_own(captions, document, split=None, folder=""):
+    """Add one's own photos in COCO's form to Captions; an image's id is its file's name.
+
+    Args:
+        captions: a Captions.
+        document: a Document.
+        split: of images that have none themselves.
+        folder: "" or "name/", put before the photos' names.
+    """
+    ids = {}
+    for number, record in enumerate(document.field(document.content, "images", list)):
+        keys = ("images", number)
+
+        def wrong(message, keys=keys):
+            return document.wrong(message, *keys)
+
+        own_id = document.field(record, "id", (int, str), *keys)
+        name = image_name(document.field(record, "file_name", str, *keys), wrong)
+        name = name if name.startswith(folder) else folder + name
+        if own_id in ids or name in captions.images:
+            raise wrong(f"image {own_id if own_id in ids else name} stands here twice, or in another split too")
+        ids[own_id] = name
+        captions.images[name] = Image(name, split=split_name(record.get("split"), wrong) or split)
+    _read_annotations(captions, document, ids, (int, str))
+
+
+def _read_annotations(captions, document, ids, kind):
+    """Add the annotations; `ids` are the images' ids in Captions by their ids here, of type `kind`."""
     strays = 0
     for number, record in enumerate(document.field(document.content, "annotations", list)):
         keys = ("annotations", number)
-        coco_id = document.field(record, "image_id", int, *keys)
+        own_id = document.field(record, "image_id", kind, *keys)
         caption = document.field(record, "caption", str, *keys)
         text = caption_text(caption, lambda message, keys=keys: document.wrong(message, *keys))
-        if coco_id in ids:
-            captions.add(str(coco_id), text)
+        if own_id in ids:
+            captions.add(ids[own_id], text)
         else:
             strays += 1
     if strays:

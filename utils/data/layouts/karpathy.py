@@ -20,21 +20,34 @@ def read(path):
     Raises:
         InputError: another structure; file and line are named.
     """
-    document = Document(path)
     captions = Captions(path)
-    captions.has_splits = True
-    images = document.field(document.content, "images", list)
+    document = Document(path)
+    document.field(document.content, "images", list)
     captions.dataset = document.content.get("dataset")
-    for number, record in enumerate(images):
+    read_own(captions, document)
+    captions.has_splits = True
+    return captions
+
+
+def read_own(captions, document, split=None, folder=""):
+    """Add the images of a file of this form to Captions.
+
+    Args:
+        captions: a Captions.
+        document: a Document.
+        split: of images that have none themselves.
+        folder: "" or "name/", put before the photos' names.
+    """
+    for number, record in enumerate(document.field(document.content, "images", list)):
         keys = ("images", number)
 
         def wrong(message, keys=keys):
             return document.wrong(message, *keys)
 
         name = image_name(document.field(record, "filename", str, *keys), wrong)
-        image = Image(name, folder=record.get("filepath"))
-        image.split = split_name(document.field(record, "split", str, *keys), wrong)
-        image_id = name
+        image = Image(name if name.startswith(folder) else folder + name, folder=record.get("filepath"))
+        image.split = split_name(record.get("split"), wrong) or split
+        image_id = image.file
         if "cocoid" in record:
             image.coco_id = document.field(record, "cocoid", int, *keys)
             image_id = str(image.coco_id)
@@ -45,4 +58,3 @@ def read(path):
             keys_there = (*keys, "sentences", place)
             raw = document.field(sentence, "raw", str, *keys_there)
             captions.add(image_id, caption_text(raw, wrong))
-    return captions

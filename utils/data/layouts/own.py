@@ -1,11 +1,15 @@
-"""One's own `captions.json`: a list of records, or an object of captions by image.
+"""One's own JSON, as `captions.json` or as Hugging Face's `metadata.jsonl`, in any of these forms.
 
 [{"image": "dog.jpg", "caption": "A dog.", "split": "train"}, …]
+[{"file_name": "dog.jpg", "text": "A dog."}, …]; in JSON Lines such an object a line
 [{"image": "dog.jpg", "captions": ["A dog.", "A big dog."]}, …]
 {"dog.jpg": ["A dog.", "A big dog."], "cat.jpg": "A cat."}
+{"images": [{"id": 1, "file_name": "dog.jpg"}, …], "annotations": [{"image_id": 1, "caption": "A dog."}, …]}, COCO's
+{"images": [{"filename": "dog.jpg", "split": "train", "sentences": [{"raw": "A dog."}]}, …]}, Karpathy's
 """
 
-from utils.data.layouts.captions import Captions, split_name
+from utils.data.layouts import coco, karpathy
+from utils.data.layouts.captions import Captions, caption_columns, image_column, split_name
 from utils.data.layouts.text import Document, caption_text, image_name
 
 
@@ -21,29 +25,48 @@ def read(path):
     Raises:
         InputError: another structure; file and line are named.
     """
-    document = Document(path)
-    content = document.content
     captions = Captions(path)
-    if isinstance(content, dict):
-        for key, texts in content.items():
-            _add(captions, document, key, texts, None, (key,))
-    elif isinstance(content, list):
-        for number, record in enumerate(content):
-            name = document.field(record, "image", str, number)
-            if ("caption" in record) == ("captions" in record):
-                raise document.wrong("expected either caption or captions", number)
-            key = "caption" if "caption" in record else "captions"
-            _add(captions, document, name, record[key], record.get("split"), (number,))
-    else:
-        raise document.wrong("expected a list of records, or an object of captions by image")
+    read_into(captions, path)
     return captions
 
 
-def _add(captions, document, name, texts, split, keys):
+def read_into(captions, path, split=None, folder=""):
+    """Add a JSON file to Captions.
+
+    Args:
+        captions: a Captions.
+        path: the file.
+        split: of images that have none themselves.
+        folder: "" or "name/", put before the photos' names.
+    """
+    document = Document(path)
+    content = document.content
+    if isinstance(content, dict) and isinstance(content.get("images"), list):
+        reader = coco if "annotations" in content else karpathy
+        reader.read_own(captions, document, split, folder)
+    elif isinstance(content, dict):
+        for key, texts in content.items():
+            _add(captions, document, folder, key, texts, split, (key,))
+    elif isinstance(content, list):
+        for number, record in enumerate(content):
+            names = list(record) if isinstance(record, dict) else []
+            name = document.field(record, image_column(names) or "image", str, number)
+            columns = caption_columns(names)
+            if not columns or {"caption", "captions"} <= set(columns):
+                raise document.wrong("expected either caption or captions", number)
+            texts = record[columns[0]] if len(columns) == 1 else [record[column] for column in columns]
+            own_split = record.get("split")
+            _add(captions, document, folder, name, texts, split if own_split is None else own_split, (number,))
+    else:
+        raise document.wrong("expected a list of records, or an object of captions by image")
+
+
+def _add(captions, document, folder, name, texts, split, keys):
     def wrong(message):
         return document.wrong(message, *keys)
 
     image_id = image_name(name, wrong)
+    image_id = image_id if image_id.startswith(folder) else folder + image_id
     captions.put_in_split(image_id, split_name(split, wrong), wrong)
     texts = [texts] if isinstance(texts, str) else texts
     if not isinstance(texts, list):

@@ -1,23 +1,22 @@
-"""Tables with a row a caption: Kaggle's copies of Flickr8k and Flickr30k, and one's own `captions.csv`.
+"""Tables with a row a caption or a photo: Kaggle's copies of Flickr8k and Flickr30k, and one's own `captions.csv`.
 
 The header tells the columns and what stands between them: `image,caption` (Flickr8k),
 `image_name| comment_number| comment` (Flickr30k's results.csv),
-`image_name,comment_number,comment` (Flickr30k's captions.txt), `image,caption,split`.
+`image_name,comment_number,comment` (Flickr30k's captions.txt), `image,caption,split`,
+`file_name,text` (Hugging Face's metadata.csv), `image,caption1,caption2`. Excel's
+`sep=;` may stand above it, and its empty columns and rows are left out.
 """
 
 import csv
 import re
+from collections import namedtuple
 
-from utils.data.layouts.captions import Captions, split_name
+from utils.data.layouts.captions import Captions, caption_columns, column_name, image_column, split_name
 from utils.data.layouts.text import caption_text, image_name, lines
 from utils.errors import InputError
 
-_COLUMNS = {
-    "image": ("image", "image_name", "filename", "file_name"),
-    "caption": ("caption", "comment"),
-    "split": ("split",),
-    "number": ("comment_number", "caption_number"),
-}
+# How a table is read: what stands between fields, the name of each column, and those that matter.
+_Header = namedtuple("_Header", "separator columns image captions")
 
 
 def read(path):
@@ -32,49 +31,70 @@ def read(path):
     Raises:
         InputError: a header or a row of another form; file and line are named.
     """
-    captions, columns, repaired = Captions(path), None, []
+    captions = Captions(path)
+    read_into(captions, path)
+    return captions
+
+
+def read_into(captions, path, split=None, folder=""):
+    """Add a table to Captions.
+
+    Args:
+        captions: a Captions.
+        path: the file.
+        split: of rows that give none themselves.
+        folder: "" or "name/", put before the photos' names.
+    """
+    header, separators, repaired = None, ",|;\t", []
     for number, line in lines(path):
 
         def wrong(message, number=number):
             return InputError(f"{path}, line {number}: {message}")
 
-        if columns is None:
-            separator, columns = _header(line, wrong)
-            continue
-        if not line.strip():
-            continue
-        row = _row(line, separator, wrong)
-        if len(row) == 2 and "number" in columns and len(columns) == 3:
-            row = _repair(row, wrong)
-            repaired.append(number)
-        if len(row) != len(columns):
-            raise wrong(f"expected {len(columns)} fields ({', '.join(columns)}), found {len(row)}")
-        _add(captions, dict(zip(columns, row)), wrong)
+        excel = number == 1 and re.fullmatch(r'"?sep=([,;|\t])\1*"? *', line, re.IGNORECASE)
+        if excel:
+            separators = excel[1]
+        elif header is None:
+            header = _header(line, separators, wrong)
+        elif line.strip():
+            row = _row(line, header.separator, wrong)
+            if len(row) == 2 and len(header.columns) == 3 and header.columns[1].endswith("_number"):
+                row = _repair(row, wrong)
+                repaired.append(number)
+            if any(field.strip() for field in row):
+                _add(captions, header, row, split, folder, wrong)
+    if header is None:
+        raise InputError(f"{path}, line {number}: expected a header such as image,caption below the line of Excel")
     if repaired:
         captions.notes.append(f"{len(repaired)} rows without their second separator were repaired (line {repaired[0]})")
-    return captions
 
 
-def _header(line, wrong):
-    """The separator, and what each column is."""
-    known = {name: kind for kind, names in _COLUMNS.items() for name in names}
-    for separator in ",|;\t":
-        names = [name.strip().strip('"').lower() for name in line.split(separator)]
-        columns = [known.get(name, name) for name in names]
-        if columns.count("image") == columns.count("caption") == 1 and len(set(columns)) == len(columns):
-            return separator, columns
-    raise wrong("expected a header such as image,caption or image,caption,split")
+def _header(line, separators, wrong):
+    for separator in separators:
+        names = [column_name(name) for name in line.split(separator)]
+        image, captions = image_column(names), caption_columns(names)
+        if image and captions and names.count(image) == 1 and names.count("split") <= 1:
+            places = [place for place, name in enumerate(names) if name in captions]
+            return _Header(separator, names, names.index(image), places)
+    raise wrong(
+        "expected a header such as image,caption or image,caption,split or file_name,text, "
+        f"found {ascii(line.strip()[:40]) if line.strip() else 'an empty line'}"
+    )
 
 
 def _row(line, separator, wrong):
     """The fields of one line; a quote that is not closed would swallow the lines that follow."""
     if separator == "|":  # without quotes, which stand for themselves
         return line.split("|")
-    try:
-        (row,) = csv.reader([line], delimiter=separator, strict=True)
-    except csv.Error as error:
-        raise wrong(f"quotes that do not close on the line, or stand within a field ({error})") from None
-    return row
+    # A blank before or after quotes; that after them only if the line makes no sense with it.
+    tidy = re.sub(rf'"[ \t]+(?={re.escape(separator)}|$)', '"', line)
+    for text in dict.fromkeys((line, tidy)):
+        try:
+            (row,) = csv.reader([text], delimiter=separator, strict=True, skipinitialspace=True)
+            return row
+        except csv.Error as error:
+            reason = error
+    raise wrong(f"quotes that do not close on the line, or stand within a field ({reason})")
 
 
 def _repair(row, wrong):
@@ -85,7 +105,21 @@ def _repair(row, wrong):
     return [row[0], match[1], match[2]]
 
 
-def _add(captions, row, wrong):
-    image_id = image_name(row["image"], wrong)
-    captions.put_in_split(image_id, split_name(row.get("split"), wrong), wrong)
-    captions.add(image_id, caption_text(row["caption"], wrong))
+def _add(captions, header, row, split, folder, wrong):
+    columns = header.columns
+    # Spreadsheets fill rows up with empty fields, or leave those of columns without a name out.
+    row = row + [""] * sum(not name for name in columns[len(row) :])
+    names = columns + [""] * (len(row) - len(columns))
+    stray = any(field.strip() for name, field in zip(names, row) if not name)
+    if len(row) < len(columns) or stray:
+        raise wrong(
+            f"expected {len(columns)} fields ({', '.join(columns)}), found {len(row)}; "
+            f"a caption that holds {header.separator!r} stands in quotes"
+        )
+    image_id = image_name(row[header.image], wrong)
+    image_id = image_id if image_id.startswith(folder) else folder + image_id
+    own_split = row[columns.index("split")] if "split" in columns else None
+    captions.put_in_split(image_id, split_name(own_split, wrong) or split, wrong)
+    texts = [row[place] for place in header.captions]
+    for text in [text for text in texts if text.strip()] or texts[:1]:
+        captions.add(image_id, caption_text(text, wrong))

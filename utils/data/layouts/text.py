@@ -1,13 +1,30 @@
 """Text and JSON files, read so that whatever makes no sense is named with its file and line."""
 
+import codecs
 import json
 import re
 
 from utils.errors import InputError
 
+# Windows' programs write UTF-16, which begins with one of these; those of UTF-32 begin like UTF-16's.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
+}  # fmt: skip
+
+
+def decode(data):
+    """Bytes as text: UTF-8 with or without a byte order mark, UTF-16 or UTF-32 with one.
+
+    Raises:
+        UnicodeDecodeError: another encoding.
+    """
+    encoding = next((encoding for mark, encoding in _MARKS.items() if data.startswith(mark)), "utf-8-sig")
+    return data.decode(encoding)
+
 
 def read_text(path):
-    """The text of a UTF-8 file, with or without a byte order mark, its lines ended by newlines.
+    """The text of a file in an encoding of `decode`, its lines ended by newlines.
 
     Raises:
         InputError: cannot be read, or another encoding; the line is named.
@@ -17,7 +34,7 @@ def read_text(path):
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     try:
-        text = data.decode("utf-8-sig")
+        text = decode(data)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
@@ -66,7 +83,7 @@ def _kind(value):
 
 
 class Document:
-    """A JSON file.
+    """A JSON file, or one of JSON Lines (`.jsonl`), which is read as a list of the lines' values.
 
     Args:
         path: the file.
@@ -76,23 +93,32 @@ class Document:
     """
 
     def __init__(self, path):
-        self.path = path
-        text = read_text(path)
+        self.path, self._lines = path, None
+        if path.suffix.lower() == ".jsonl":
+            self._lines = [number for number, line in lines(path) if line.strip()]
+            self.content = [self._parse(line, number) for number, line in lines(path) if line.strip()]
+        else:
+            self.content = self._parse(read_text(path), 1)
+
+    def _parse(self, text, first):
         try:
-            self.content = json.loads(text, object_pairs_hook=_object)
+            return json.loads(text, object_pairs_hook=_object)
         except _TwiceError as error:
-            raise InputError(f"{path}, line {_line_of_key(text, error.key)}: {error.key!r} stands here twice") from None
+            line, message = _line_of_key(text, error.key), f"{error.key!r} stands here twice"
         except RecursionError:
-            raise InputError(f"{path}, line 1: lists or objects within each other without end") from None
+            line, message = 1, "lists or objects within each other without end"
         except ValueError as error:
-            line, reason = getattr(error, "lineno", 1), getattr(error, "msg", str(error))
-            raise InputError(f"{path}, line {line}: not JSON ({reason})") from None
+            line, message = getattr(error, "lineno", 1), f"not JSON ({getattr(error, 'msg', error)})"
+        raise InputError(f"{self.path}, line {line + first - 1}: {message}")
 
     def wrong(self, message, *keys):
         """An InputError about the value that is reached by keys and positions from the top."""
         parts = (f"[{key}]" if isinstance(key, int) else f".{_printable(key)}" for key in keys)
         name = "".join(parts).removeprefix(".")
-        line = _line_of(read_text(self.path), keys)
+        if self._lines is not None:
+            line = self._lines[keys[0]] if keys else 1
+        else:
+            line = _line_of(read_text(self.path), keys)
         return InputError(f"{self.path}, line {line}: {name + ': ' if name else ''}{message}")
 
     def field(self, record, name, kind, *keys):
@@ -101,7 +127,7 @@ class Document:
         Args:
             record: the object, at `keys`.
             name: of the field.
-            kind: str, int, list or dict.
+            kind: str, int, list or dict, or a tuple of them.
         """
         if not isinstance(record, dict):
             raise self.wrong(f"must be an object, not {_kind(record)}", *keys)
