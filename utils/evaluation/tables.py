@@ -15,6 +15,8 @@ STATISTICS = (
     ("distinct_1", "distinct-1", "{:.3f}"),
     ("distinct_2", "distinct-2", "{:.3f}"),
     ("self_bleu", "self-BLEU", "{:.3f}"),
+    ("twice", "names a thing twice", "{:.1%}"),
+    ("breaks_off", "breaks off", "{:.1%}"),
     ("clipscore", "CLIPScore", "{:.4f}"),
     ("ref_clipscore", "RefCLIPScore", "{:.4f}"),
 )
