@@ -48,6 +48,13 @@ def parse_arguments(arguments=None):
     parser.add_argument(
         "--clipscore", action="store_true", help="add CLIPScore; needs the photos and the package open_clip_torch"
     )
+    parser.add_argument(
+        "--boxes",
+        type=Path,
+        metavar="FILE",
+        help="score attention on boxes of what words name: JSON (data/README.md), COCO's instances_*.json, or the "
+        "folder of Flickr30k Entities",
+    )
     parser.add_argument("--report", type=Path, metavar="FILE", help="write an HTML page with photos and attention here")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores here")
     parser.add_argument(
@@ -57,6 +64,8 @@ def parse_arguments(arguments=None):
     console.name_datasets(parser, parsed)
     if parsed.model is None:
         parsed.model = [] if parsed.captions else [Path("models") / parsed.dataset]
+    if parsed.boxes and not parsed.model:
+        parser.error("--boxes: captions from a file have no attention; give --model")
     if parsed.ensemble and len(parsed.model) < 2:
         parser.error("--ensemble: give two models or more")
     several = (len(parsed.model) + parsed.ensemble) * len(parsed.beam_size) + len(parsed.captions)
@@ -73,6 +82,9 @@ def parse_arguments(arguments=None):
 
 def measure(arguments):
     """The split, an Evaluation for each model, beam size and file, and baselines' Evaluations."""
+    from utils.evaluation.attention_on_boxes import read_boxes
+
+    boxes = arguments.boxes and read_boxes(arguments.boxes)
     if arguments.model:
         console.import_keras()
     from utils.evaluation import evaluate
@@ -92,6 +104,8 @@ def measure(arguments):
         results += evaluate.evaluate_model(
             split, models, arguments.cache_dir, arguments.beam_size, consensus=not arguments.no_consensus, **common
         )
+    for result in results if boxes else ():
+        evaluate.add_boxes(split, result, boxes)
     results += [evaluate.evaluate_captions(split, path, console.say) for path in arguments.captions]
     if arguments.baselines and arguments.model:
         neighbours = [

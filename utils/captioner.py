@@ -19,6 +19,7 @@ from utils.model.consensus import Consensus
 from utils.model.decoder import AttentionDecoder
 from utils.model.model_folder import DECODER_KEYS, ENCODER_KEYS, FORMAT, read_config
 from utils.model.search import UNREPEATED, Search, sample
+from utils.model.sentences import fault
 
 _DECODER_FILE = "decoder.weights.h5"
 
@@ -159,9 +160,13 @@ class Captioner:
         found = []
         for path, numbers, scores, maps in zip(paths, *hypotheses):
             captions, per_group = {}, len(numbers) // count
+            texts = [tuple(self.tokenizer.decode(each)) for each in numbers]
+            groups = [range(start, start + per_group) for start in range(0, len(texts), per_group)]
+            # Within a group, sentences that break come behind the others.
+            groups = [sorted(group, key=lambda i: fault(texts[i]) is not None) for group in groups]
             # The best of each group first, then the second ones.
-            for index in (group * per_group + rank for rank in range(per_group) for group in range(count)):
-                words = tuple(self.tokenizer.decode(numbers[index]))
+            for index in itertools.chain(*zip(*groups)):
+                words = texts[index]
                 if words not in captions and len(captions) < count:
                     attention = maps[index, : len(words)].reshape(len(words), self.encoder.rows, self.encoder.columns)
                     # A copy: a view would keep the maps of all hypotheses of the batch as long as the caption.

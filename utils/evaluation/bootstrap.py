@@ -75,6 +75,20 @@ def compare(first, second, seed=0):
     return result
 
 
+def mean_interval(values, groups, seed=0):
+    """95 % interval of a mean of values that come in groups, such as the words of a photo: groups are resampled.
+
+    Args:
+        values: float (values,).
+        groups: the group of each, int (values,).
+        seed: of the resampling.
+    """
+    _, index = np.unique(groups, return_inverse=True)
+    sums, counts = np.bincount(index, values), np.bincount(index)
+    weights = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), _SAMPLES)
+    return _middle((weights @ sums) / (weights @ counts))
+
+
 def _middle(values):
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)

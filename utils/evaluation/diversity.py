@@ -7,6 +7,7 @@ import numpy as np
 
 from utils.data.penn_treebank import tokenize
 from utils.evaluation.metrics import bleu_of_counts
+from utils.model.sentences import fault
 
 _ORDERS = 4
 
@@ -23,7 +24,8 @@ def describe(captions, training=None):
         `distinct_captions`, `most_frequent` (share of the caption that is
         written most often), `distinct_1`, `distinct_2` (different words and
         pairs of them, over all; Li et al., 2016), `self_bleu` (BLEU-4 of every
-        caption against all others; Zhu et al., 2018), `new` (share that is no
+        caption against all others; Zhu et al., 2018), `twice` and `breaks_off`
+        (shares with either fault of `sentences.fault`), `new` (share that is no
         training caption, without `training` absent).
     """
     sentences = [tuple(tokenize(text)) for text in captions]
@@ -39,6 +41,8 @@ def describe(captions, training=None):
         "distinct_2": len(set(pairs)) / max(1, len(pairs)),
         "self_bleu": self_bleu(sentences),
     }
+    faults = Counter(fault(sentence) for sentence in sentences)
+    result |= {name: faults[name.replace("_", " ")] / len(sentences) for name in ("twice", "breaks_off")}
     if training is not None:
         seen = {tuple(tokenize(text)) for text in training}
         result["new"] = sum(sentence not in seen for sentence in sentences) / len(sentences)

@@ -8,7 +8,16 @@ import numpy as np
 
 from utils.data import shapes
 from utils.data.datasets import load_dataset
-from utils.evaluation import attention_quality, baselines, bootstrap, clipscore, coco_results, diversity, metrics
+from utils.evaluation import (
+    attention_on_boxes,
+    attention_quality,
+    baselines,
+    bootstrap,
+    clipscore,
+    coco_results,
+    diversity,
+    metrics,
+)
 from utils.progress import silent
 
 # Photos that are decoded together.
@@ -58,6 +67,8 @@ class Evaluation:
         attention: as `attention_quality.spread` gives them.
         scene_scores: for `shapes`, as `shapes.score_captions` gives them.
         word_kinds: for `shapes`, as `attention_quality.by_word_kind` gives them.
+        on_boxes: as `attention_on_boxes.score_captions` gives it.
+        boxes: PhotoBoxes of the split's photos, by photo id.
     """
 
     name: str
@@ -69,6 +80,8 @@ class Evaluation:
     attention: dict = field(default_factory=dict)
     scene_scores: dict = field(default_factory=dict)
     word_kinds: dict = field(default_factory=dict)
+    on_boxes: dict = field(default_factory=dict)
+    boxes: dict = field(default_factory=dict)
 
     @property
     def title(self):
@@ -112,6 +125,7 @@ class Evaluation:
                 "statistics": self.statistics,
                 "attention": self.attention,
                 "word_kinds": self.word_kinds,
+                "attention_on_boxes": self.on_boxes,
             }
         )
 
@@ -235,6 +249,14 @@ def evaluate_neighbours(
     training = cache_regions(cache, {"train": training}, say, progress)["train"]
     captions = baselines.nearest_neighbour_captions(cache, split.photos, training)
     return _evaluate(split, f"nearest neighbours by {captioner.encoder.name}", captions)
+
+
+def add_boxes(split, result, boxes):
+    """Score an Evaluation's attention on boxes of `attention_on_boxes.read_boxes`."""
+    photos = [photo for photo in split.photos if photo.id in result.written]
+    result.on_boxes = attention_on_boxes.score_captions(photos, [result.written[p.id] for p in photos], boxes)
+    found = {photo.id: attention_on_boxes.find(boxes, photo) for photo in photos}
+    result.boxes = {photo_id: own for photo_id, own in found.items() if own}
 
 
 def add_clip_scores(split, result, clip):

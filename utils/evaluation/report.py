@@ -10,7 +10,8 @@ import numpy as np
 
 from utils.data.images import open_photo
 from utils.errors import ImageError, InputError
-from utils.evaluation.tables import ATTENTION, STATISTICS
+from utils.evaluation import attention_on_boxes
+from utils.evaluation.tables import ATTENTION, BOXES_HEADER, STATISTICS, boxes_rows
 
 # Photos in each group, pixels of their longer side.
 _PHOTOS, _SIDE = 12, 360
@@ -36,7 +37,7 @@ def write_report(path, split, evaluation, seed=0):
     names = [name for name in _SHOWN if name in evaluation.scores.images]
     place = {photo_id: n for n, photo_id in enumerate(evaluation.scores.ids)}
     rows = {i: {name: round(float(evaluation.scores.images[name][n]), 4) for name in names} for i, n in place.items()}
-    chosen = _choose(rows, names[0], seed)
+    chosen = _choose(rows, names[0], seed, evaluation.boxes)
     photos = {photo.id: photo for photo in split.photos}
     grid = next((c.attention.shape[1:] for c in evaluation.written.values()), (1, 1))
     content = {
@@ -58,14 +59,20 @@ def write_report(path, split, evaluation, seed=0):
         raise InputError(f"{path}: the report cannot be written ({error.strerror})") from None
 
 
-def _choose(rows, name, seed):
-    """Names of the groups that a photo is in, by photo id."""
+def _choose(rows, name, seed, boxed):
+    """Names of the groups that a photo is in, by photo id.
+
+    Args:
+        boxed: ids of photos with boxes; so many of them are shown, too.
+    """
     ranked = sorted(rows, key=lambda i: -rows[i][name])
     groups = {
         "best": ranked[:_PHOTOS],
         "worst": ranked[-_PHOTOS:],
         "random": random.Random(seed).sample(ranked, min(_PHOTOS, len(ranked))),
     }
+    if boxed:
+        groups["boxes"] = random.Random(seed).sample(sorted(boxed), min(_PHOTOS, len(boxed)))
     chosen = {}
     for group, ids in groups.items():
         for photo_id in ids:
@@ -84,7 +91,11 @@ def _tables(evaluation):
         for key, label, form in fields
         if key in values
     ]
-    return [{"heading": "scores with 95 % intervals", "rows": scores}, {"heading": "captions", "rows": about}]
+    tables = [{"heading": "scores with 95 % intervals", "rows": scores}, {"heading": "captions", "rows": about}]
+    if evaluation.on_boxes:
+        rows = [BOXES_HEADER, *boxes_rows(evaluation)]
+        tables.append({"heading": "attention on boxes (in brackets: mass over area; uniform: 1)", "rows": rows})
+    return tables
 
 
 def _photo(photo, evaluation, scores, groups):
@@ -98,10 +109,19 @@ def _photo(photo, evaluation, scores, groups):
         "caption": evaluation.captions[photo.id],
         "words": list(caption.words) if caption else [],
         "attention": maps,
+        "boxes": _boxes(photo, caption, evaluation.boxes.get(photo.id)),
         "references": list(photo.references),
         "scores": scores,
         "groups": groups,
     }
+
+
+def _boxes(photo, caption, own):
+    """For each word of the caption the boxes of what it names, shares of width and height; empty without boxes."""
+    if not own:
+        return []
+    named = attention_on_boxes.boxes_by_word(attention_on_boxes.fractions(own, photo.path), caption.words)
+    return [named[word][1].round(4).tolist() if word in named else [] for word in caption.words]
 
 
 def _data_uri(path):

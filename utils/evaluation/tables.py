@@ -15,6 +15,8 @@ STATISTICS = (
     ("distinct_1", "distinct-1", "{:.3f}"),
     ("distinct_2", "distinct-2", "{:.3f}"),
     ("self_bleu", "self-BLEU", "{:.3f}"),
+    ("twice", "names a thing twice", "{:.1%}"),
+    ("breaks_off", "breaks off", "{:.1%}"),
     ("clipscore", "CLIPScore", "{:.4f}"),
     ("ref_clipscore", "RefCLIPScore", "{:.4f}"),
 )
@@ -52,6 +54,7 @@ def lines(split, results, neighbours=(), people=(), differences=()):
         text += ["", *_rows(results, (), "attention", ATTENTION, "attention")]
     for result in results:
         text += _scenes(result)
+        text += _on_boxes(result)
     for first, second, by_name in differences:
         rows = [
             (name, f"{d.value:+.4f}", f"[{d.low:+.4f}, {d.high:+.4f}]", f"{d.p:.3f}") for name, d in by_name.items()
@@ -94,6 +97,37 @@ def _scenes(result):
         f"{result.title}, against the scenes themselves:",
         *result.describe_scenes(),
         *(table(rows, ("word", "count", "mass in box", "over uniform", "peak in box")) if rows else ()),
+    ]
+
+
+BOXES_HEADER = ("word", "count", "pointing", "95 %", "mass over area", "95 %", "pointing: uniform", "centre of photo")
+
+
+def boxes_rows(result):
+    """What attention on boxes is, by kind of word, as rows of strings under BOXES_HEADER."""
+    return [
+        (
+            kind,
+            f"{v['words']}",
+            f"{v['pointing']:.3f}",
+            "[{:.3f}, {:.3f}]".format(*v["pointing_interval"]),
+            f"{v['gain']:.2f}",
+            "[{:.2f}, {:.2f}]".format(*v["gain_interval"]),
+            f"{v['uniform_pointing']:.3f}",
+            f"{v['centre_pointing']:.3f} ({v['centre_gain']:.2f})",
+        )
+        for kind, v in result.on_boxes.items()
+    ]
+
+
+def _on_boxes(result):
+    if not result.on_boxes:
+        return []
+    photos = result.on_boxes["all"]["photos"]
+    return [
+        "",
+        f"{result.title}, attention on the boxes of {photos} photos (in brackets: mass over area):",
+        *table(boxes_rows(result), BOXES_HEADER),
     ]
 
 

@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from utils.data.tokenizer import END, PAD
+from utils.model.search import Hypotheses
+from utils.model.sentences import fault
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a woman and a woman", "twice"),
+        ("a black dog is playing with a dog", "twice"),
+        ("a white and white dog is running", "twice"),
+        ("a man in a black hat and hat is standing", "twice"),
+        ("a dog is running on the", "breaks off"),
+        ("a man is wearing a red", "breaks off"),
+        ("a dog chases another dog", None),
+        ("a black dog is playing with a white dog", None),
+        ("a man in a red shirt and a woman in a red hat", None),
+        ("a soccer player kicks a soccer ball", None),
+        ("a woman is dressed in red", None),
+        ("", None),
+    ],
+)
+def test_sentences_that_break_are_told_from_others(text, expected):
+    assert fault(text.split()) == expected
+
+
+def test_a_caption_that_names_a_thing_twice_comes_behind_the_others(tiny_captioner):
+    a, dog, cat = 4, 5, 6
+    broken, whole = [a, dog, a, dog, END, PAD], [a, cat, END, PAD, PAD, PAD]
+    regions = tiny_captioner.encoder.rows * tiny_captioner.encoder.columns
+    hypotheses = Hypotheses(
+        np.array([[broken, whole]]), np.array([[-1.0, -2.0]]), np.zeros((1, 2, 6, regions), "float32")
+    )
+    (found,) = tiny_captioner._captions(["photo.jpg"], hypotheses)
+    assert (found[0].words, found[0].log_probability) == (("a", "cat"), -2.0)

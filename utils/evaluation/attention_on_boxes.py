@@ -1,0 +1,391 @@
+"""How good attention is on photos: is it where people have drawn a box around what the word names?"""
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from utils.errors import ImageError, InputError
+from utils.evaluation.bootstrap import mean_interval
+
+# Words whose boxes cover more of the photo than this are left out: attention anywhere would be right.
+LARGEST_SHARE = 0.5
+
+KINDS = ("people", "animals", "things")
+
+# An entity is of the first kind one of whose words it has; all others are things.
+_KIND_WORDS = {
+    "people": "person people man men woman women boy boys girl girls child children kid kids baby babies toddler "
+    "toddlers infant lady ladies guy guys male female adult crowd team couple player players",
+    "animals": "animal animals dog dogs puppy puppies cat cats bird birds horse horses cow cows sheep goat goats "
+    "elephant elephants bear bears zebra zebras giraffe giraffes monkey fish insect",
+}
+
+# COCO's categories, and the words by which captions name them; plurals with "s" are added.
+_COCO_WORDS = {
+    "person": "person people man men woman women boy girl child children kid baby babies lady ladies guy player rider "
+    "skier surfer skateboarder snowboarder crowd group toddler batter pitcher catcher umpire",
+    "bicycle": "bicycle bike",
+    "car": "car vehicle",
+    "motorcycle": "motorcycle motorbike bike",
+    "airplane": "airplane plane jet aircraft",
+    "bus": "bus buses",
+    "train": "train",
+    "truck": "truck vehicle",
+    "boat": "boat ship sailboat canoe kayak",
+    "traffic light": "light",
+    "fire hydrant": "hydrant",
+    "stop sign": "sign",
+    "parking meter": "meter",
+    "bench": "bench benches",
+    "bird": "bird animal",
+    "cat": "cat kitten animal",
+    "dog": "dog puppy puppies animal",
+    "horse": "horse animal",
+    "sheep": "sheep lamb animal",
+    "cow": "cow cattle bull animal",
+    "elephant": "elephant animal",
+    "bear": "bear animal",
+    "zebra": "zebra animal",
+    "giraffe": "giraffe animal",
+    "backpack": "backpack bag",
+    "umbrella": "umbrella",
+    "handbag": "handbag purse bag",
+    "tie": "tie",
+    "suitcase": "suitcase luggage bag",
+    "frisbee": "frisbee disc",
+    "skis": "skis ski",
+    "snowboard": "snowboard board",
+    "sports ball": "ball",
+    "kite": "kite",
+    "baseball bat": "bat",
+    "baseball glove": "glove mitt",
+    "skateboard": "skateboard board",
+    "surfboard": "surfboard board",
+    "tennis racket": "racket racquet",
+    "bottle": "bottle",
+    "wine glass": "glass glasses wine",
+    "cup": "cup mug",
+    "fork": "fork",
+    "knife": "knife knives",
+    "spoon": "spoon",
+    "bowl": "bowl",
+    "banana": "banana fruit",
+    "apple": "apple fruit",
+    "sandwich": "sandwich sandwiches",
+    "orange": "oranges fruit",  # one "orange" is mostly a colour
+    "broccoli": "broccoli vegetables",
+    "carrot": "carrot vegetables",
+    "hot dog": "hotdog",  # its two words name an animal
+    "pizza": "pizza",
+    "donut": "donut doughnut",
+    "cake": "cake",
+    "chair": "chair seat",
+    "couch": "couch sofa couches",
+    "potted plant": "plant",
+    "bed": "bed",
+    "dining table": "table",
+    "toilet": "toilet",
+    "tv": "tv television screen monitor",
+    "laptop": "laptop computer",
+    "mouse": "mouse",
+    "remote": "remote controller",
+    "keyboard": "keyboard",
+    "cell phone": "phone cellphone",
+    "microwave": "microwave",
+    "oven": "oven stove",
+    "toaster": "toaster",
+    "sink": "sink",
+    "refrigerator": "refrigerator fridge",
+    "book": "book",
+    "clock": "clock",
+    "vase": "vase",
+    "scissors": "scissors",
+    "teddy bear": "teddy toy",
+    "hair drier": "drier dryer",
+    "toothbrush": "toothbrush",
+}
+
+
+@dataclass(frozen=True)
+class Entity:
+    """Something in a photo that captions name.
+
+    Args:
+        words: lower-case words for it.
+        boxes: float (boxes, 4): left, top, right, bottom.
+        kind: one of KINDS.
+    """
+
+    words: frozenset
+    boxes: np.ndarray
+    kind: str
+
+
+@dataclass(frozen=True)
+class PhotoBoxes:
+    """What is boxed in one photo.
+
+    Args:
+        entities: list of Entity, boxes in pixels.
+        size: (width, height) of the photo that the pixels count in; None: of the photo file.
+    """
+
+    entities: list
+    size: tuple | None = None
+
+
+def read_boxes(path):
+    """Read boxes of what captions name; data/README.md describes the three forms.
+
+    Args:
+        path: a JSON file in the plain form, COCO's `instances_*.json`, or the folder of Flickr30k Entities.
+
+    Returns:
+        PhotoBoxes by file name, for COCO by image number as well.
+
+    Raises:
+        InputError: no such file, or it is in none of these forms.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _read_flickr30k_entities(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file of boxes") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({' '.join(str(error).split())[:100]})") from None
+    try:
+        boxes = _read_coco(content) if "annotations" in content else _read_plain(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path}: neither boxes by photo nor COCO's instances ({type(error).__name__}: {error}); see data/README.md"
+        ) from None
+    if not boxes:
+        raise InputError(f"{path}: holds no boxes")
+    return boxes
+
+
+def _entity(words, boxes, kind=None):
+    words, boxes = frozenset(word.lower() for word in words), np.array(boxes, float).reshape(-1, 4)
+    if not len(boxes) or (boxes[:, 2:] <= boxes[:, :2]).any():
+        raise ValueError(f"boxes of {'/'.join(sorted(words))}: expected left < right and top < bottom")
+    if kind is None:
+        kind = next((kind for kind, own in _KIND_WORDS.items() if words & set(own.split())), "things")
+    return Entity(words, boxes, kind)
+
+
+def _read_plain(content):
+    return {
+        Path(name).name: PhotoBoxes([_entity([each["noun"], *each["words"]], each["boxes"]) for each in entities])
+        for name, entities in content.items()
+    }
+
+
+def _read_coco(content):
+    categories, boxes = {}, {}
+    for category in content["categories"]:
+        name = category["name"]
+        words = _COCO_WORDS.get(name, name.split()[-1]).split()
+        # "mans" and "peoples" harm nobody.
+        categories[category["id"]] = words + [word + "s" for word in words]
+    by_image = {}
+    for each in content["annotations"]:
+        left, top, width, height = each["bbox"]
+        if width > 0 and height > 0:
+            own = by_image.setdefault(each["image_id"], {}).setdefault(each["category_id"], [])
+            own.append((left, top, left + width, top + height))
+    for image in content["images"]:
+        own = by_image.get(image["id"], {})
+        entities = [_entity(categories[category], each) for category, each in own.items()]
+        if entities:
+            found = PhotoBoxes(entities, (image["width"], image["height"]))
+            boxes[Path(image["file_name"]).name] = boxes[str(image["id"])] = found
+    return boxes
+
+
+def _read_flickr30k_entities(folder):
+    """`Annotations/ID.xml` with boxes by entity number, `Sentences/ID.txt` with `[/EN#NUMBER/TYPE A PHRASE]`."""
+    boxes, files = {}, sorted((folder / "Annotations").glob("*.xml"))
+    if not files:
+        raise InputError(f"{folder}: no Flickr30k Entities here (Annotations/*.xml and Sentences/*.txt)")
+    for file in files:
+        sentences = folder / "Sentences" / f"{file.stem}.txt"
+        try:
+            root, text = ElementTree.parse(file).getroot(), sentences.read_text(encoding="utf-8")
+            size, drawn, words, kinds = tuple(int(root.find(f"size/{n}").text) for n in ("width", "height")), {}, {}, {}
+            for item in root.iter("object"):
+                if (box := item.find("bndbox")) is not None:
+                    corners = [float(box.find(side).text) for side in ("xmin", "ymin", "xmax", "ymax")]
+                    for name in item.iter("name"):
+                        drawn.setdefault(name.text, []).append(corners)
+            for number, types, phrase in re.findall(r"\[/EN#(\d+)/(\S+) ([^\]]+)\]", text):
+                # The last word of a noun phrase is the one that names: "two young guys".
+                words.setdefault(number, set()).add(phrase.split()[-1])
+                kinds[number] = types.split("/")[0]
+            entities = [
+                _entity(words[number], own, kinds[number] if kinds[number] in KINDS else "things")
+                for number, own in drawn.items()
+                if number in words
+            ]
+        except (OSError, ElementTree.ParseError, AttributeError, ValueError) as error:
+            raise InputError(f"{file}: not in the form of Flickr30k Entities ({error})") from None
+        if entities:
+            boxes[f"{file.stem}.jpg"] = PhotoBoxes(entities, size)
+    return boxes
+
+
+def find(boxes, photo):
+    """The PhotoBoxes of a Photo, by its file's name or its id; None if it has none."""
+    return boxes.get(Path(photo.path).name) or boxes.get(str(getattr(photo, "id", "")))
+
+
+def fractions(own, path):
+    """Entities of PhotoBoxes, with boxes as shares of the photo's width and height.
+
+    Args:
+        own: a PhotoBoxes.
+        path: the photo file, opened only where the boxes do not come with a size.
+
+    Raises:
+        ImageError: the file cannot be read.
+    """
+    width, height = own.size or _size(path)
+    scale = (width, height, width, height)
+    return [Entity(each.words, np.clip(each.boxes / scale, 0, 1), each.kind) for each in own.entities]
+
+
+def _size(path):
+    """Width and height of a photo, upright, without decoding it."""
+    try:
+        with Image.open(path) as image:
+            # 5 to 8 are the EXIF orientations that lie on their side.
+            turned = image.getexif().get(0x0112, 1) >= 5
+            return image.size[::-1] if turned else image.size
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error})") from None
+
+
+def boxes_by_word(entities, words):
+    """For each different word of a caption that some entity has: (place of the word, boxes, kind).
+
+    A word of several entities counts for the boxes of all, and is of the first one's kind. Each word counts once, at
+    its first place in the caption.
+    """
+    found = {}
+    for place, word in enumerate(words):
+        own = [entity for entity in entities if word in entity.words]
+        if own and word not in found:
+            found[word] = place, np.concatenate([entity.boxes for entity in own]), own[0].kind
+    return found
+
+
+def covered(boxes, rows, columns):
+    """The share of every region that boxes cover together: float (rows, columns), each 0 to 1.
+
+    Args:
+        boxes: (boxes, 4), shares of width and height.
+    """
+    # On a raster about as fine as the pixels that the boxes were drawn on.
+    fine = -(-224 // rows), -(-224 // columns)
+    y, x = ((np.arange(n) + 0.5) / n for n in (rows * fine[0], columns * fine[1]))
+    inside = _inside(boxes, x[None, :], y[:, None])
+    return inside.reshape(rows, fine[0], columns, fine[1]).mean(axis=(1, 3))
+
+
+def _inside(boxes, x, y):
+    return np.any([(x >= left) & (x <= right) & (y >= top) & (y <= bottom) for left, top, right, bottom in boxes], 0)
+
+
+def score_captions(photos, captions, boxes):
+    """Attention on boxes, over all words and by kind.
+
+    Pointing is the share of words whose most attended region has its centre in a box of what the word names: Zhang et
+    al., "Top-down neural attention by excitation backprop", 2016. Mass over area is the attention inside the boxes
+    over their share of the photo, mean over words. Words are left out whose boxes cover more than half of the photo.
+
+    Args:
+        photos: objects with a `path`, and an `id` where boxes are found by it.
+        captions: for each photo an object with `words` and `attention` (words, rows, columns).
+        boxes: of `read_boxes`.
+
+    Returns:
+        By "all" and each of KINDS that has words: a dict of `words`, `photos`, `pointing`, `gain` (mass over area),
+        `pointing_interval` and `gain_interval` (95 %, photos resampled), and the same scores of attention that knows
+        nothing: `uniform_pointing` (`uniform_gain` is 1), and of the photo's centre, `centre_pointing`, `centre_gain`.
+
+    Raises:
+        InputError: no photo has boxes, or no word of a caption names what is boxed.
+    """
+    rows = []
+    for index, (photo, caption) in enumerate(zip(photos, captions)):
+        own = find(boxes, photo)
+        if own:
+            entities = fractions(own, photo.path)
+            rows += [(index, kind, *scores) for kind, scores in _score_words(caption, entities)]
+    if not rows:
+        raise InputError(
+            "--boxes: no photo of this split is in the file, or no word of its captions names what is boxed"
+        )
+    names = ("pointing", "gain", "uniform_pointing", "centre_pointing", "centre_gain")
+    result = {}
+    for kind in ("all", *KINDS):
+        chosen = [row for row in rows if kind in ("all", row[1])]
+        if not chosen:
+            continue
+        index, values = np.array([row[0] for row in chosen]), np.array([row[2:] for row in chosen], float)
+        result[kind] = {"words": len(chosen), "photos": len(set(index.tolist()))}
+        result[kind] |= dict(zip(names, values.mean(axis=0).tolist()))
+        for place, name in enumerate(names[:2]):
+            result[kind][f"{name}_interval"] = mean_interval(values[:, place], index)
+    return result
+
+
+def _score_words(caption, entities):
+    """For each word: its kind, and pointing and mass over area of the model, of uniform attention, of the centre."""
+    grid = caption.attention.shape[1:]
+    # The regions at the photo's centre: one, or the two in the middle of an even number.
+    middle = np.outer(*([n // 2 <= i <= n // 2 or i == (n - 1) // 2 for i in range(n)] for n in grid)).astype(float)
+    middle /= max(middle.sum(), 1)
+    found = []
+    for place, own, kind in boxes_by_word(entities, caption.words).values():
+        share = covered(own, *grid)
+        area = share.mean()
+        if not 0 < area <= LARGEST_SHARE:
+            continue
+        y, x = ((np.arange(n) + 0.5) / n for n in grid)
+        centres = _inside(own, x[None, :], y[:, None])
+        attention = caption.attention[place]
+        scores = (
+            centres.flat[attention.argmax()],
+            (attention * share).sum() / area,
+            centres.mean(),
+            _inside(own, 0.5, 0.5),
+            (middle * share).sum() / area,
+        )
+        found.append((kind, scores))
+    return found
+
+
+def score_captioner(captioner, boxes, photos, beam_size=5):
+    """Caption photos and score the attention; `boxes` is what `read_boxes` gives, or its argument.
+
+    Args:
+        captioner: a Captioner.
+        photos: image files; only those that have boxes are captioned.
+        beam_size: hypotheses kept.
+
+    Returns:
+        As `score_captions`.
+
+    Example:
+        `score_captioner(Captioner.from_folder("models/flickr8k"), "boxes.json", find_photos("photos"))`
+    """
+    boxes = boxes if isinstance(boxes, dict) else read_boxes(boxes)
+    captions = captioner.caption([photo for photo in photos if Path(photo).name in boxes], beam_size)
+    return score_captions(captions, captions, boxes)
