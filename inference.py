@@ -1,4 +1,4 @@
-"""Caption photos: `python inference.py --image_path photo.jpg`."""
+"""Caption photos: `python inference.py photo.jpg`."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from utils import console
 
 DESCRIPTION = """Write a caption for one photo or for thousands.
 
-Without --image_path it captions the portrait that comes with matplotlib.
+Without a photo it captions the portrait that comes with matplotlib.
 Nothing that exists is replaced without --overwrite."""
 
 
@@ -18,12 +18,13 @@ def parse_arguments(arguments=None):
     """The command line as a namespace."""
     parser = console.Parser(DESCRIPTION)
     parser.add_argument(
-        "--image_path",
-        nargs="+",
+        "photos",
+        nargs="*",
         metavar="PHOTO",
         help="files, folders, patterns in quotes ('album/**/*.jpg'), http(s) addresses; - reads a photo, "
         "or a list of all these, from standard input",
     )
+    parser.add_argument("--image_path", nargs="+", default=[], metavar="PHOTO", help="the same as PHOTO")
     parser.add_argument(
         "--model",
         type=Path,
@@ -45,7 +46,8 @@ def parse_arguments(arguments=None):
         "--num_captions",
         type=console.number(int, 1, 20),
         default=1,
-        help="different captions of each photo at most, by diverse beam search (default: 1)",
+        help="different captions of each photo at most, best first, with the score that ranks them, "
+        "by diverse beam search (default: 1)",
     )
     search.add_argument(
         "--temperature",
@@ -68,10 +70,15 @@ def parse_arguments(arguments=None):
     output.add_argument(
         "--attention_map",
         metavar="PATH",
-        help="picture of where each word looked; a folder, or of several photos: a picture of each in it",
+        help="picture of where each word of each caption looked; for several photos a folder, a picture of each in it",
     )
     output.add_argument("--overwrite", action="store_true", help="replace files and alternative texts that are there")
-    return parser.parse_args(arguments)
+    parsed = parser.parse_intermixed_args(arguments)
+    # `--model FOLDER photo.jpg`: --model takes several values, but only model folders.
+    others = [path for path in parsed.model[1:] if not (path / "config.json").is_file()]
+    parsed.model = [path for path in parsed.model if path not in others]
+    parsed.photos += parsed.image_path + [str(path) for path in others]
+    return parsed
 
 
 def main(arguments=None):
@@ -86,7 +93,7 @@ def main(arguments=None):
     for model in arguments.model:
         read_config(model)
     check_together(arguments.model)
-    names = arguments.image_path or [str(sample_photo())]
+    names = arguments.photos or [str(sample_photo())]
     with tempfile.TemporaryDirectory(prefix="captions-") as folder:
         sources = find_sources(names, folder, sys.stdin.buffer)
         unread = [photo for name in names for photo in find_unread(name)]
@@ -116,37 +123,45 @@ def main(arguments=None):
             alt_text.check(sources, arguments.alt_text)
         console.import_keras()
         with console.open_output(table) as stream:
-            write_captions(sources, single, pictures, stream, arguments)
+            captioned = write_captions(sources, single, pictures, stream, arguments)
+        if not single:
+            places = ["standard output" if table == "-" else table]
+            places += [f"maps in {target}"] * bool(target)
+            console.note(f"{captioned} of {len(sources)} photos captioned: {', '.join(places)}")
     return 0
 
 
 def write_captions(sources, single, pictures, stream, arguments):
-    """Caption photo by photo, and write at once what was asked for."""
+    """Caption photo by photo, write at once what was asked for, and return how many photos were captioned."""
     from utils.ensemble import load_captioner
     from utils.errors import ImageError, InputError
     from utils.outputs.alt_text import write_alt_text
     from utils.outputs.caption_files import table_writer
 
-    captioner = load_captioner(arguments.model, arguments.encoder_weights)
     form = "csv" if arguments.csv else "json" if arguments.json else "texts" if single else "lines"
-    write = table_writer(form, stream, header=not arguments.shard or arguments.shard[0] == 1)
-    results = captioner.caption_each(
-        sources, arguments.beam_size, arguments.num_captions, arguments.temperature, arguments.seed
-    )
+    header = not arguments.shard or arguments.shard[0] == 1
+    write = table_writer(form, stream, header, with_scores=arguments.num_captions > 1)
     count = Counter()
-    # On a terminal the captions themselves show how far the work is.
-    with console.progress(total=len(sources), unit="photo", disable=single or stream.isatty()) as bar:
+    # A terminal sees at once that something happens; a single photo needs no progress in a log.
+    quiet = single and not sys.stderr.isatty()
+    with console.progress(total=len(sources), unit="photo", disable=quiet, leave=not single) as bar:
+        captioner = load_captioner(arguments.model, arguments.encoder_weights)
+        bar.unpause()  # the rate is that of captioning
+        results = captioner.caption_each(
+            sources, arguments.beam_size, arguments.num_captions, arguments.temperature, arguments.seed
+        )
         for (source, captions), picture in zip(results, pictures):
             bar.update()
             if isinstance(captions, ImageError):
                 (console.fail if single else console.warn)(source.describe(captions))
                 continue
-            write(source.name, captions)
-            stream.flush()
+            with bar.external_write_mode(stream):  # captions and bar may share a terminal
+                write(source.name, captions)
+                stream.flush()
             if picture:
                 from utils.outputs.plots import attention_figure, save_figure  # takes a while, and is seldom needed
 
-                save_figure(attention_figure(captions[0]), picture)
+                save_figure(attention_figure(captions), picture)
             if arguments.alt_text:
                 try:
                     count[write_alt_text(source.path, captions[0].text, arguments.alt_text, arguments.overwrite)] += 1
@@ -159,6 +174,7 @@ def write_captions(sources, single, pictures, stream, arguments):
         console.fail("no photo could be read")
     if count["captioned"] < len(sources):
         console.warn(f"{len(sources) - count['captioned']} of {len(sources)} photos could not be read")
+    return count["captioned"]
 
 
 if __name__ == "__main__":

@@ -47,6 +47,9 @@ class Caption:
         log_probability: of all words and the end, natural logarithm.
         attention: float32 (words, rows, columns); for each word where the model
             looked, summing to 1 over the photo.
+        score: what captions of a photo are ranked by, the higher the better: log-probability
+            a word, and the likeness with what people would say where the model has a consensus.
+            1000 lower for a caption that breaks off.
     """
 
     path: Path
@@ -54,6 +57,7 @@ class Caption:
     words: tuple
     log_probability: float
     attention: np.ndarray
+    score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -119,10 +123,9 @@ class Captioner:
     def caption_each(self, photos, beam_size=3, num_captions=1, temperature=None, seed=0):
         """Write one or more captions for every photo, batch by batch.
 
-        Several captions come from diverse beam search, of which the first is
-        the one that is written otherwise, or are drawn by chance if there is a
-        temperature. They are all different; where the model has fewer to give,
-        there are fewer.
+        Several captions come from diverse beam search, the one that is written
+        alone among them, or are drawn by chance if there is a temperature. They
+        are all different; where the model has fewer to give, there are fewer.
 
         Args:
             photos: image files, or objects with the `path` of one. A `path` may
@@ -133,8 +136,8 @@ class Captioner:
             seed: of the drawing.
 
         Yields:
-            (photo as given, list of Caption, the one written otherwise first), or (photo,
-            ImageError) for one that cannot be read, in order.
+            (photo as given, list of Caption, the highest score first), or (photo, ImageError)
+            for one that cannot be read, in order.
         """
         photos = list(photos)
         files = [_File(Path(photo)) if isinstance(photo, (str, Path)) else photo for photo in photos]
@@ -158,7 +161,7 @@ class Captioner:
     def _captions(self, paths, hypotheses, count=1):
         """For each photo `count` different Captions, from hypotheses of as many groups, or fewer."""
         found = []
-        for path, numbers, scores, maps in zip(paths, *hypotheses):
+        for path, numbers, log_probabilities, maps, scores in zip(paths, *hypotheses):
             captions, per_group = {}, len(numbers) // count
             texts = [tuple(self.tokenizer.decode(each)) for each in numbers]
             groups = [range(start, start + per_group) for start in range(0, len(texts), per_group)]
@@ -171,8 +174,9 @@ class Captioner:
                     attention = maps[index, : len(words)].reshape(len(words), self.encoder.rows, self.encoder.columns)
                     # A copy: a view would keep the maps of all hypotheses of the batch as long as the caption.
                     attention = attention.copy()
-                    captions[words] = Caption(Path(path), join_words(words), words, float(scores[index]), attention)
-            found.append(list(captions.values()))
+                    log_probability, score = float(log_probabilities[index]), float(scores[index])
+                    captions[words] = Caption(Path(path), join_words(words), words, log_probability, attention, score)
+            found.append(sorted(captions.values(), key=lambda caption: -caption.score))
         return found
 
     def save(self, folder):

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import threading
 import traceback
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -209,12 +210,31 @@ class _Lines(tqdm):
         print(str(self), file=sys.stderr, flush=True)
 
 
+class _Clock(tqdm):
+    """A bar whose time moves every second, also while no photo or batch is finished."""
+
+    def __init__(self, *args, **kwargs):
+        self._closed = threading.Event()
+        super().__init__(*args, **kwargs)
+        if not self.disable:
+            threading.Thread(target=self._tick, daemon=True).start()
+
+    def _tick(self):
+        while not self._closed.wait(1):
+            self.refresh()
+
+    def close(self):
+        """Stop the clock and leave, or clear, the bar."""
+        self._closed.set()
+        super().close()
+
+
 def progress(**kwargs):
     """A tqdm bar on a terminal and in a notebook, plain lines elsewhere; takes tqdm's arguments."""
     if type(sys.stdout).__module__.startswith("ipykernel"):
         # Text, since GitHub shows no widgets; standard error would be red.
         return tqdm(file=sys.stdout, ncols=100, mininterval=2, **kwargs)
-    bar = tqdm if sys.stderr.isatty() else _Lines
+    bar = _Clock if sys.stderr.isatty() else _Lines
     return bar(dynamic_ncols=sys.stderr.isatty(), **kwargs)
 
 
@@ -222,6 +242,11 @@ def say(*lines):
     """Print lines at once, so that a log is up to date."""
     for line in lines:
         print(line, flush=True)
+
+
+def note(message):
+    """Print a line on standard error, so that standard output holds results only."""
+    print(message, file=sys.stderr, flush=True)
 
 
 def warn(message):

@@ -1,6 +1,5 @@
 """The three scripts as a person uses them: the whole way on a tiny sample, and everything that goes wrong."""
 
-import csv
 import json
 import shutil
 import subprocess
@@ -15,7 +14,6 @@ import inference
 import train
 from utils.captioner import Captioner
 from utils.data import shapes
-from utils.data.images import sample_photo
 from utils.model.consensus import Consensus
 from utils.training import recipes
 from utils.training.trainer import Trainer
@@ -162,38 +160,6 @@ def test_an_encoder_is_tuned_after_a_decoder_that_learnt_from_cached_regions(tin
     assert [row.split(",")[0] for row in rows] == ["decoder", "finetuning"]
 
 
-def test_a_photo_is_captioned_with_a_picture_of_the_attention(model, command, fails, tmp_path):
-    status, output, error = command(
-        inference, "--model", model, "--image_path", sample_photo(), "--attention_map", tmp_path / "out.png"
-    )
-    assert (status, error) == (0, "")
-    assert output.endswith(".\n")
-    assert len(output.splitlines()) == 1
-    assert (tmp_path / "out.png").stat().st_size > 10_000
-    assert command(inference, "--model", model)[1] == output
-    before = (tmp_path / "out.png").read_bytes()
-    status, _, error = command(inference, "--model", model, "--attention_map", f"{tmp_path / 'maps'}/")
-    assert status == 0, error
-    assert (tmp_path / "maps" / "grace_hopper.png").read_bytes() == before
-    assert "exists" in fails(inference, "--model", model, "--attention_map", tmp_path / "out.png")
-    assert (tmp_path / "out.png").read_bytes() == before
-
-
-def test_bad_photos_are_one_line_each(model, fails, tmp_path):
-    (tmp_path / "letter.jpg").write_text("Dear photo")
-    (tmp_path / "cut.jpg").write_bytes(sample_photo().read_bytes()[:20_000])
-    (tmp_path / "empty").mkdir()
-    for path, message in {
-        "missing.jpg": "no such file or folder",
-        "letter.jpg": "not an image",
-        "cut.jpg": "damaged image",
-        "empty": "no photos in this folder",
-    }.items():
-        assert message in fails(inference, "--model", model, "--image_path", tmp_path / path)
-    (tmp_path / "empty" / "only.jpg").write_text("no photo")
-    assert "no photo could be read" in fails(inference, "--model", model, "--image_path", tmp_path / "empty")
-
-
 @pytest.mark.parametrize(
     ("script", "arguments", "message"),
     [
@@ -226,8 +192,6 @@ def test_bad_photos_are_one_line_each(model, fails, tmp_path):
         (evaluate, ["--ensemble"], "give two models"),
         (evaluate, ["--clipscore", "--captions", __file__], "pip install open_clip_torch"),
         (evaluate, ["--beam_size", "1", "3", "--captions_out", "x.json"], "one model with one beam size"),
-        (inference, ["--model", "nowhere"], "no model in this folder"),
-        (inference, ["--beam_size", "3.5"], "no number"),
     ],
 )
 def test_errors_are_one_line_and_status_2(tiny, fails, script, arguments, message):
@@ -361,62 +325,6 @@ def test_consensus_that_makes_captions_worse_is_left_out(tiny, command, monkeypa
 
 def test_evaluating_a_split_that_does_not_exist(tiny, model, fails):
     assert "no photos in split nonsense" in fails(evaluate, "--model", model, "--split", "nonsense")
-
-
-def test_captions_as_tables(model, command, fails, save_photo, tmp_path):
-    names = [str(save_photo(f"photos/{name}", seed=seed)) for seed, name in enumerate(("a, b.png", "ü.png"))]
-    caption = [inference, "--model", model, "--image_path", tmp_path / "photos", "--num_captions", "2"]
-    status, output, error = command(*caption, "--json")
-    assert status == 0, error
-    rows = [json.loads(line) for line in output.splitlines()]
-    assert [row["photo"] for row in rows] == names
-    texts = [[caption["text"] for caption in row["captions"]] for row in rows]
-    assert [len(set(captions)) for captions in texts] == [2, 2]
-
-    assert command(*caption, "--csv", tmp_path / "out.csv")[0] == 0
-    with open(tmp_path / "out.csv", newline="", encoding="utf-8") as file:
-        table = list(csv.DictReader(file))
-    assert [row["photo"] for row in table] == [name for name in names for _ in range(2)]
-    assert [row["caption"] for row in table] == [text for captions in texts for text in captions]
-    assert "exists" in fails(*caption, "--csv", tmp_path / "out.csv")
-    assert command(*caption, "--csv", tmp_path / "out.csv", "--overwrite")[0] == 0
-
-
-def test_parts_are_captioned_with_what_the_whole_would_be(model, command, save_photo, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for number in range(3):
-        save_photo(f"photos/{number}.png", seed=number)
-    caption = [inference, "--model", model, "--image_path", "photos"]
-    whole = command(*caption)[1]
-    parts = [command(*caption, "--attention_map", "maps", "--shard", f"{number}/2") for number in (1, 2)]
-    assert [status for status, _, _ in parts] == [0, 0]
-    assert "".join(output for _, output, _ in parts) == whole
-    assert len(list(Path("maps").glob("*.png"))) == 3
-    # A machine for which no photo is left has done its work.
-    assert command(*caption, "--shard", "1/4")[:2] == (0, "")
-
-
-def test_alternative_texts_beside_photos(model, command, save_photo, tmp_path):
-    photo = save_photo("photos/a.jpg")
-    caption = [inference, "--model", model, "--image_path", tmp_path / "photos", "--alt_text", "file"]
-    status, output, error = command(*caption)
-    assert status == 0, error
-    text = photo.with_name("a.jpg.txt")
-    assert output == f"{photo}\t{text.read_text()}"
-    text.write_text("mine")
-    assert "1 photos have an alternative text already" in command(*caption)[2]
-    assert text.read_text() == "mine"
-
-
-def test_a_picture_format_that_does_not_exist(model, fails, tmp_path):
-    assert "no format of pictures" in fails(inference, "--model", model, "--attention_map", tmp_path / "out.xyz")
-
-
-def test_of_several_photos_no_folder_is_made_that_is_named_like_a_picture(model, fails, save_photo, tmp_path):
-    save_photo("photos/a.jpg")
-    photos = ("--image_path", tmp_path / "photos", "--attention_map", tmp_path / "out.png")
-    assert "takes a folder" in fails(inference, "--model", model, *photos)
-    assert not (tmp_path / "out.png").exists()
 
 
 def test_imagenet_weights_without_network_end_in_one_line(tiny, fails, monkeypatch):

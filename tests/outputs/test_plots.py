@@ -37,6 +37,14 @@ def test_every_word_has_its_picture(tmp_path, save_photo):
     assert (tmp_path / "deep" / "out.pdf").exists()
 
 
+def test_several_captions_are_drawn_below_one_another(save_photo):
+    photo, maps = save_photo(), np.full((2, 2, 2), 0.25)
+    captions = [Caption(photo, f"A {what}.", ("a", what), -1.0, maps) for what in ("dog", "cat")]
+    figure = attention_figure(captions)
+    assert [part.get_suptitle() for part in figure.subfigs] == ["A dog.", "A cat."]
+    assert [axis.get_title() for axis in figure.axes if axis.get_title()] == ["a", "dog", "a", "cat"]
+
+
 def test_curves_of_a_single_epoch(tmp_path):
     row = {"stage": "decoder", "epoch": 1, "loss": 3.0, "val_CIDEr": 0.1, "val_Bleu_4": 0.05}
     save_figure(training_figure([row]), tmp_path / "curves.png")

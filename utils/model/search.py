@@ -14,8 +14,8 @@ from utils.runtime import backend
 # For each photo `beam_size` captions, best first (group after group, where
 # there are groups): words, int (batch, beam, length), ended by END and filled
 # with PAD; log-probabilities (batch, beam); attention (batch, beam, length,
-# regions), a map a word.
-Hypotheses = namedtuple("Hypotheses", "words log_probabilities attention")
+# regions), a map a word; scores (batch, beam), by which they are ranked.
+Hypotheses = namedtuple("Hypotheses", "words log_probabilities attention scores")
 
 # No three words come twice in a caption: the end of "a white and white and
 # white …", and worth .003 of CIDEr on Flickr8k's val (models/README.md).
@@ -39,6 +39,12 @@ def _take(tensor, parents):
     """For tensor (batch, beam, …) and parents (batch, beam): tensor[b, parents[b, k]]."""
     index = ops.reshape(parents, (*parents.shape, *[1] * (len(tensor.shape) - 2)))
     return ops.take_along_axis(tensor, index, axis=1)
+
+
+def _per_word(log_probabilities, words, length_penalty):
+    """Log-probabilities (batch, beam) divided by (words + 1) to a power."""
+    lengths = ops.sum(ops.cast((words != PAD) & (words != END), "float32"), axis=-1)
+    return log_probabilities / (lengths + 1) ** length_penalty
 
 
 def never_written(vocabulary_size):
@@ -169,14 +175,13 @@ def beam_search(
     _, last, scores, _, words, attention = ops.while_loop(
         unfinished, extend, (ops.convert_to_tensor(0), last, scores, tuple(state), words, attention)
     )
-    lengths = ops.sum(ops.cast((words != PAD) & (words != END), "float32"), axis=-1)
-    ranks = scores / (lengths + 1) ** (1.0 if consensus else length_penalty)
+    ranks = _per_word(scores, words, 1.0 if consensus else length_penalty)
     if consensus:
         ranks += WEIGHT * consensus.likeness(regions, words)
     ranks = ops.where((last == END) | (last == PAD), ranks, ranks - _UNENDED)
     _, order = ops.top_k(ops.reshape(ranks, (batch, groups, group_size)), group_size)
     order = ops.reshape(order + ops.arange(groups)[:, None] * group_size, (batch, beam_size))
-    return Hypotheses(_take(words, order), _take(scores, order), _take(attention, order))
+    return Hypotheses(*(_take(each, order) for each in (words, scores, attention, ranks)))
 
 
 def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated=0):
@@ -193,7 +198,7 @@ def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated
 
     Returns:
         Hypotheses in the order in which they were drawn, with room for `max_words`
-        words and END; their log-probabilities are those at temperature 1.
+        words and END; their log-probabilities and scores are those at temperature 1.
     """
     batch, places, size = regions.shape[0], regions.shape[1], decoder.vocabulary_size
     memory = decoder.remember(regions)
@@ -227,7 +232,7 @@ def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated
     _, _, _, scores, words, attention = ops.while_loop(
         unfinished, extend, (ops.convert_to_tensor(0), last, tuple(state), scores, words, attention)
     )
-    return Hypotheses(words, scores, attention)
+    return Hypotheses(words, scores, attention, _per_word(scores, words, LENGTH_PENALTY))
 
 
 class Search:

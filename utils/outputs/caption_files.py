@@ -4,25 +4,29 @@ import csv
 import json
 
 
-def _write_lines(stream):
+def _write_plain(stream, with_names, with_scores):
     def write(name, captions):
         for caption in captions:
-            stream.write(f"{name}\t{caption.text}\n")
+            cells = [name] * with_names + [caption.text] + [f"{caption.score:.4f}"] * with_scores
+            stream.write("\t".join(cells) + "\n")
 
     return write
 
 
-def _write_texts(stream):
-    def write(name, captions):
-        for caption in captions:
-            stream.write(f"{caption.text}\n")
+def _round(number):
+    return None if number is None else round(number, 4)
 
-    return write
+
+def caption_record(caption):
+    """A caption as an object of JSON: its text, log-probability and score, and its confidence if the model has one."""
+    record = {"text": caption.text, "log_probability": _round(caption.log_probability), "score": _round(caption.score)}
+    confidence = getattr(caption, "confidence", None)
+    return record if confidence is None else record | {"confidence": _round(confidence)}
 
 
 def _write_json(stream):
     def write(name, captions):
-        rows = [{"text": c.text, "log_probability": round(c.log_probability, 4)} for c in captions]
+        rows = [caption_record(caption) for caption in captions]
         stream.write(json.dumps({"photo": name, "captions": rows}, ensure_ascii=False) + "\n")
 
     return write
@@ -31,27 +35,28 @@ def _write_json(stream):
 def _write_csv(stream, header):
     writer = csv.writer(stream, lineterminator="\n")
     if header:
-        writer.writerow(("photo", "number", "caption", "log_probability"))
+        writer.writerow(("photo", "number", "caption", "log_probability", "score", "confidence"))
 
     def write(name, captions):
         for number, caption in enumerate(captions, 1):
-            writer.writerow((name, number, caption.text, f"{caption.log_probability:.4f}"))
+            numbers = caption.log_probability, caption.score, getattr(caption, "confidence", None)
+            writer.writerow((name, number, caption.text, *("" if n is None else f"{n:.4f}" for n in numbers)))
 
     return write
 
 
-_FORMATS = {"texts": _write_texts, "lines": _write_lines, "json": _write_json}
-
-
-def table_writer(form, stream, header=True):
+def table_writer(form, stream, header=True, with_scores=False):
     """A function that writes the captions of one photo, called as `write(name, captions)`.
 
     Args:
         form: "texts" (captions alone, a line each), "lines" (photo, tab, caption), "json"
             (JSON Lines: an object a photo) or "csv" (a row a caption, under a header).
         stream: a text stream.
-        header: False for a CSV table that goes on where another one ends.
+        header: False for a CSV table that continues another one.
+        with_scores: whether the plain forms, too, have each caption's score, behind another tab.
     """
     if form == "csv":
         return _write_csv(stream, header)
-    return _FORMATS[form](stream)
+    if form == "json":
+        return _write_json(stream)
+    return _write_plain(stream, form == "lines", with_scores)

@@ -9,31 +9,41 @@ from utils.data.images import open_photo
 from utils.errors import InputError
 
 
-def attention_figure(caption, columns=5, photo=None):
+def attention_figure(captions, columns=5, photo=None):
     """The photo, and beside it the photo again for every word with what the model looked at.
 
     The map is stretched over the whole photo, as the photo was squeezed into
     the encoder's square; between the centres of the regions it is interpolated.
 
     Args:
-        caption: a Caption.
+        captions: a Caption, or several of one photo, which are drawn one below another.
         columns: pictures in a row.
-        photo: a PIL image; read from the caption's path if None.
+        photo: a PIL image; read from the captions' path if None.
 
     Returns:
         A matplotlib Figure.
     """
-    photo = photo or open_photo(caption.path)
+    captions = captions if isinstance(captions, (list, tuple)) else [captions]
+    photo = photo or open_photo(captions[0].path)
     photo.thumbnail((480, 480))
     width, height = photo.size
-    rows = math.ceil((len(caption.words) + 1) / columns)
     side = 2.2
-    figure = Figure(figsize=(side * columns, (side * height / width + 0.3) * rows + 0.4), layout="constrained")
+    rows = [math.ceil((len(caption.words) + 1) / columns) for caption in captions]
+    heights = [(side * height / width + 0.3) * each + 0.4 for each in rows]
+    figure = Figure(figsize=(side * columns, sum(heights)), layout="constrained")
+    parts = figure.subfigures(len(captions), squeeze=False, height_ratios=heights).flat
+    for part, caption, each in zip(parts, captions, rows):
+        _draw_caption(part, caption, part.subplots(each, columns, squeeze=False).flat, photo)
+    return figure
+
+
+def _draw_caption(figure, caption, axes, photo):
+    """A caption over its maps, in the order of its words, after the photo itself."""
+    width, height = photo.size
     figure.suptitle(caption.text)
-    axes = figure.subplots(rows, columns, squeeze=False).flat
+    axes = list(axes)
     for axis in axes:
         axis.axis("off")
-    axes = figure.axes
     axes[0].imshow(photo, extent=(0, width, height, 0))
     grey = photo.convert("L")
     for axis, word, attention in zip(axes[1:], caption.words, caption.attention):
@@ -50,7 +60,6 @@ def attention_figure(caption, columns=5, photo=None):
         )
         axis.set_xlim(0, width)
         axis.set_ylim(height, 0)
-    return figure
 
 
 def training_figure(history):
