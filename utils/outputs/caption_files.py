@@ -3,11 +3,13 @@
 import csv
 import json
 
+from utils.errors import one_line
+
 
 def _write_lines(stream):
     def write(name, captions):
         for caption in captions:
-            stream.write(f"{name}\t{caption.text}\n")
+            stream.write(f"{one_line(name)}\t{caption.text}\n")
 
     return write
 
