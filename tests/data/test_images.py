@@ -168,14 +168,13 @@ def test_an_orientation_of_an_odd_type_is_read(tmp_path, kind, count, value):
     assert corner_colours(load_pixels(tmp_path / "photo.jpg", 32)) == RGBW
 
 
-@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
 @pytest.mark.parametrize("offset", [-5, 8, 2**31 - 1])
-def test_a_tiff_with_odd_exif_data_is_turned_and_read(tmp_path, compression, offset):
+def test_a_tiff_with_odd_exif_data_is_turned_and_read(tmp_path, offset):
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[0x0112], tags[0x8825] = 6, offset  # turned, and with positions of the photo where none are
     tags.tagtype[0x8825] = 9
     turned = quadrants().transpose(Image.Transpose.ROTATE_90)
-    turned.save(tmp_path / "scan.tif", tiffinfo=tags, compression=compression)
+    turned.save(tmp_path / "scan.tif", tiffinfo=tags)
     assert open_photo(tmp_path / "scan.tif").size == (64, 48)
     assert corner_colours(load_pixels(tmp_path / "scan.tif", 32)) == RGBW
 
