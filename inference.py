@@ -2,11 +2,10 @@
 
 import os
 import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
 
-from utils import console
+from utils import console, files
 
 DESCRIPTION = """Write a caption for one photo or for thousands.
 
@@ -84,7 +83,7 @@ def parse_arguments(arguments=None):
 def main(arguments=None):
     """Caption, from the arguments (those of the command line if None) to the sentences."""
     arguments = parse_arguments(arguments)
-    from utils.data.images import SUFFIXES, find_unread, open_photo, sample_photo
+    from utils.data.images import is_photo, open_photo, sample_photo
     from utils.data.photo_sources import find_sources, is_single, part_of, result_paths
     from utils.errors import InputError
     from utils.model.model_folder import check_together, read_config
@@ -94,16 +93,13 @@ def main(arguments=None):
         read_config(model)
     check_together(arguments.model)
     names = arguments.photos or [str(sample_photo())]
-    with tempfile.TemporaryDirectory(prefix="captions-") as folder:
-        sources = find_sources(names, folder, sys.stdin.buffer)
-        unread = [photo for name in names for photo in find_unread(name)]
-        if unread:
-            console.warn(f"left out, as the format is not read: {unread[0]} ({len(unread)} in all); save them as JPEG")
+    with files.temporary_folder("captions-") as folder:
+        sources = find_sources(names, folder, sys.stdin.buffer, console.warn)
         single = is_single(names, sources) and not arguments.shard
         if single and sources[0].local:
             open_photo(sources[0].path)  # a bad photo is told at once, not after the model is loaded
         target = arguments.attention_map and Path(arguments.attention_map)
-        into_folder = target and (not single or target.is_dir() or arguments.attention_map.endswith(("/", os.sep)))
+        into_folder = target and (not single or files.is_dir(target) or arguments.attention_map.endswith(("/", os.sep)))
         pictures = result_paths(sources, target, ".png") if into_folder else [target] * len(sources)
         if arguments.shard:
             sources, pictures = part_of(sources, *arguments.shard), part_of(pictures, *arguments.shard)
@@ -111,10 +107,10 @@ def main(arguments=None):
             from utils.outputs.plots import check_format
 
             check_format(target)
-        elif target and target.suffix.lower() in SUFFIXES and not target.is_dir():
+        elif target and is_photo(target) and not files.is_dir(target):
             raise InputError(f"{target}: named like a picture; of several photos, --attention_map takes a folder")
         table = arguments.json or arguments.csv or "-"
-        if Path(table).suffix.lower() in SUFFIXES:
+        if is_photo(table):
             raise InputError(
                 f"{table}: named like a photo; --json and --csv take the file to write, photos come before"
             )
@@ -153,7 +149,7 @@ def write_captions(sources, single, pictures, stream, arguments):
         for (source, captions), picture in zip(results, pictures):
             bar.update()
             if isinstance(captions, ImageError):
-                (console.fail if single else console.warn)(source.describe(captions))
+                (console.fail if single else console.warn)(captions)
                 continue
             with bar.external_write_mode(stream):  # captions and bar may share a terminal
                 write(source.name, captions)

@@ -1,6 +1,7 @@
 """What a person at the terminal meets: arguments, one-line errors, progress. The only file here that prints."""
 
 import argparse
+import codecs
 import importlib.util
 import json
 import os
@@ -8,18 +9,66 @@ import re
 import sys
 import threading
 import traceback
-from contextlib import contextmanager, nullcontext
+import warnings
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tqdm import tqdm
 
-from utils.errors import InputError
+from utils import files
+from utils.errors import ImageWarning, InputError, one_line, reason, shorten
+
+
+def _escape(error):
+    # As JSON and Python write them, so that JSON stays valid: \u00e9, two of them beyond \uffff.
+    text = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{text[i : i + 4]}" for i in range(0, len(text), 4)), error.end
+
+
+# What a stream cannot write, such as the name of a file that is not UTF-8, is written as escapes.
+codecs.register_error("escaped", _escape)
+
+
+def _prepare_streams():
+    """Give a process all three streams, open, and none that cannot write a name."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed, as by `<&-`; what is opened next takes its number
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="escaped")
+    show = warnings.showwarning
+
+    def show_warning(message, category, *rest, **more):
+        if issubclass(category, ImageWarning):
+            warn(message)
+        else:
+            show(message, category, *rest, **more)
+
+    warnings.showwarning = show_warning
+
+
+def _flush_output():
+    """Whether standard output took all that was printed; if not, Python's own last try must not fail once more."""
+    try:
+        sys.stdout.flush()
+        return True
+    except (OSError, ValueError):
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
 
 
 def run(main):
-    """Run a script's `main` and end the process: status 0, 2 after an error a person can mend, 130 after Ctrl-C."""
+    """Run a script's `main` and end the process: status 0, 2 after an error a person can fix, 130 after Ctrl-C.
+
+    Errors of the system that nobody foresaw end in one line too; those of the program show where they come from.
+    """
+    _prepare_streams()
     try:
-        sys.exit(main())
+        status = main()
+        sys.stdout.flush()  # a full disk is an error, too, if it is the last line that it does not take
+        sys.exit(status)
     except InputError as error:
         fail(error)
     except KeyboardInterrupt:
@@ -27,8 +76,15 @@ def run(main):
         sys.exit(130)
     except BrokenPipeError:
         # The reader of our output has gone, as `| head` does.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _flush_output()
         sys.exit(1)
+    except OSError as error:
+        where = f"{shorten(error.filename)}: " if isinstance(error.filename, (str, bytes, os.PathLike)) else ""
+        fail(f"{where if _flush_output() else 'standard output: '}{reason(error)}")
+    except UnicodeError as error:
+        fail(reason(error))
+    finally:
+        _flush_output()
 
 
 @contextmanager
@@ -55,7 +111,8 @@ def ending_at_once():
 
 def fail(message):
     """Print `error: …` and end with status 2."""
-    print(f"error: {message}", file=sys.stderr)
+    with suppress(OSError):  # of a full disk
+        print(f"error: {one_line(message)}", file=sys.stderr, flush=True)
     sys.exit(2)
 
 
@@ -169,34 +226,72 @@ def check_outputs(paths, overwrite=True):
     for path in paths:
         if path is None:
             continue
-        if path.is_dir():
+        if files.is_dir(path):
             raise InputError(f"{path}: is a folder; name a file")
-        if path.exists() and not overwrite:
+        if files.is_file(path) and not overwrite:
             raise InputError(f"{path}: exists; name another file, or replace it with --overwrite")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{path.parent}: cannot be made ({error.strerror})") from None
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
+        files.make_folder(path.parent)
+        if not os.access(path if files.exists(path) else path.parent, os.W_OK):
             raise InputError(f"{path}: may not be written")
 
 
+class _Output:
+    """A text stream whose errors are InputErrors that name it."""
+
+    def __init__(self, name, stream):
+        self._name, self._stream = name, stream
+        self.isatty = stream.isatty
+
+    def write(self, text):
+        with self._named():
+            self._stream.write(text)
+
+    def flush(self):
+        with self._named():
+            self._stream.flush()
+
+    @contextmanager
+    def _named(self):
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise InputError(f"{self._name}: cannot be written ({reason(error)})") from None
+
+
+@contextmanager
 def open_output(name):
-    """A text stream, to be used in a `with`: the file of that name, or standard output for "-"."""
+    """A text stream, to be used in a `with`: the file of that name, or standard output for "-".
+
+    Raises:
+        InputError: it cannot be opened or, as it is used, written.
+    """
     if name == "-":
-        return nullcontext(sys.stdout)
+        yield _Output("standard output", sys.stdout)
+        return
     try:
-        return open(name, "w", encoding="utf-8", newline="")
+        stream = open(name, "w", encoding="utf-8", newline="", errors="escaped")  # noqa: SIM115
     except OSError as error:
-        raise InputError(f"{name}: cannot be written ({error.strerror})") from None
+        raise InputError(f"{shorten(name)}: cannot be written ({reason(error)})") from None
+    output = _Output(name, stream)
+    try:
+        yield output
+        output.flush()
+    finally:
+        with suppress(OSError):  # was told by `flush`
+            stream.close()
 
 
 def write_json(path, content):
-    """Write an object as a JSON file."""
-    try:
-        path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+    """Write an object as a JSON file.
+
+    Raises:
+        InputError: it cannot be written; the former file is as it was.
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    with files.replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="escaped")
 
 
 class _Lines(tqdm):
@@ -251,7 +346,8 @@ def note(message):
 
 def warn(message):
     """Print `warning: …` on standard error."""
-    print(f"warning: {message}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # of a full disk
+        print(f"warning: {one_line(message)}", file=sys.stderr, flush=True)
 
 
 def table(rows, header):

@@ -1,3 +1,4 @@
+import base64
 import functools
 import http.server
 import io
@@ -17,7 +18,7 @@ def find(tmp_path):
     (tmp_path / "fetched").mkdir()
 
     def call(*names, piped=b""):
-        return find_sources([str(name) for name in names], tmp_path / "fetched", io.BytesIO(piped))
+        return find_sources([str(name) for name in names], lambda: tmp_path / "fetched", io.BytesIO(piped))
 
     return call
 
@@ -101,9 +102,33 @@ def test_what_goes_wrong_with_a_download_is_told_with_its_address(find, address,
         (source,) = find(name)
         with pytest.raises(ImageError) as raised:
             open_photo(source.path)
-        line = source.describe(raised.value)
-        assert line.startswith(f"{name}: ")
-        assert message in line
+        assert str(raised.value).startswith(f"{name}: ")
+        assert message in str(raised.value)
+
+
+def test_a_photo_within_an_address_is_read_and_its_address_never_repeated_whole(find, save_photo):
+    photo = save_photo()
+    (source,) = find(name := f"data:image/png;base64,{base64.b64encode(photo.read_bytes()).decode()}")
+    assert open_photo(source.path).tobytes() == open_photo(photo).tobytes()
+    assert is_single([name], [source])
+    (damaged,) = find(name[:2000])
+    with pytest.raises(ImageError) as raised:
+        open_photo(damaged.path)
+    assert len(str(raised.value)) < 300
+    assert "\n" not in str(raised.value)
+
+
+def test_patterns_leave_out_what_folders_leave_out(find, save_photo, tmp_path):
+    photo, thumbnail = save_photo("album/a.jpg"), save_photo("album/@eaDir/a.jpg/t.jpg")
+    (tmp_path / "album" / "loop").symlink_to(tmp_path / "album", target_is_directory=True)
+    assert [source.path for source in find(tmp_path / "album" / "**" / "*.jpg")] == [photo]
+    assert [source.path for source in find(tmp_path / "album" / "@eaDir" / "**" / "t*.jpg")] == [thumbnail]
+
+
+def test_a_piped_photo_whose_metadata_are_odd_is_a_photo(find, shared):
+    odd = shared / "field_cases" / "bigtext" / "generated.png"
+    (piped,) = find("-", piped=odd.read_bytes())
+    assert open_photo(piped.path).size == (224, 224)
 
 
 def test_no_two_photos_share_a_result(find, save_photo, tmp_path):

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from utils import files
 from utils.data import layouts, shapes
 from utils.data.layouts.captions import SPLITS
 from utils.data.layouts.near_names import match_photos
@@ -141,7 +142,7 @@ def _split_by_hash(image_id):
 
 def _read_photos(name, root, with_photos):
     """A dataset whose captions and photos lie in a folder, in any layout."""
-    if not root.is_dir():
+    if not files.is_dir(root):
         raise InputError(f"{root}: no such folder; see data/README.md for how to get {name}")
     folder = layouts.Folder(root)
     source = layouts.read_captions(folder, name)
@@ -150,8 +151,11 @@ def _read_photos(name, root, with_photos):
     table.notes.append(f"captions from {_some(captions.files)} ({source.layout})")
     if source.others:
         table.notes.append(f"not read, as other captions come before them: {_some(source.others)}")
+    if folder.left_out:
+        table.notes.append(str(folder.left_out))
     if with_photos and not len(folder):
-        raise InputError(f"{root}: captions but no photos are here; see data/README.md")
+        left_out = f" ({folder.left_out})" if folder.left_out else ""
+        raise InputError(f"{root}: captions but no photos are here{left_out}; see data/README.md")
     _fill(table, captions, folder, with_photos)
     if not captions.images:
         raise InputError(f"{captions.files[0]}: holds no captions; see data/README.md")

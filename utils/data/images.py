@@ -1,37 +1,85 @@
 """The one way from an image file to pixels, for training and inference alike."""
 
 import importlib.util
+import io
+import os
+import struct
 import threading
+import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+import pillow_heif
+from PIL import Image, UnidentifiedImageError
 
-from utils.errors import ImageError, InputError
+from utils import files
+from utils.data.walk import LeftOut, walk
+from utils.errors import ImageError, ImageWarning, InputError, one_line, reason, shorten
 from utils.progress import silent
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"})
+pillow_heif.register_heif_opener()
+Image.init()
 
-# Photos that Pillow does not read by itself: telephones' and cameras' own.
-_UNREAD_SUFFIXES = frozenset({".heic", ".heif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw"})
+# What Pillow takes for images, though it has no pixels of it, or asks Ghostscript, which runs programs.
+_NO_IMAGES = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"})
+_FORMATS = [form for form in Image.OPEN if form not in _NO_IMAGES]
+
+# Names of photos. Some that Pillow would read are more often something else: tracks of sports watches, installers, …
+SUFFIXES = {suffix for suffix, form in Image.registered_extensions().items() if form in _FORMATS}
+SUFFIXES = frozenset(SUFFIXES | {".mpo", ".pjp", ".pjpeg"}) - {".fit", ".gbr", ".im", ".msp", ".vst"}
+
+# Photos that Pillow does not read: cameras' own, and JPEG XL.
+_UNREAD_SUFFIXES = frozenset(
+    {".jxl", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srw", ".raf", ".orf", ".rw2", ".pef"}
+)
 
 # Pixels that are decoded at most: 800 MB as RGB. JPEGs are decoded smaller
 # when they are larger, so in practice this concerns scans in other formats.
 MAX_PIXELS = 2**28
 
-_pillow_limit = threading.Lock()
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"  # how their files begin
+
+_ORIENTATION = 0x0112  # the EXIF tag
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# Pillow warns of odd metadata, in several lines, and of sizes that are judged here.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+_unlimited = threading.Lock()
+_unlimited_readers = 0
+_pillow_limit = None
+_warned = set()
+_names = {}
 
 
-def _open(path):
-    # Pillow judges a file by its full size, although a JPEG can be decoded at
-    # an eighth of it; MAX_PIXELS is checked once the decoded size is known.
-    with _pillow_limit:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            return Image.open(path)
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+@contextmanager
+def _without_pillow_limit():
+    # Pillow judges a file by its full size, some formats again as they decode, although a JPEG can be decoded
+    # at an eighth of it; MAX_PIXELS is checked once the decoded size is known. The limit belongs to the
+    # process: the first of several threads takes it away, the last puts it back.
+    global _unlimited_readers, _pillow_limit
+    with _unlimited:
+        if not _unlimited_readers:
+            _pillow_limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        _unlimited_readers += 1
+    try:
+        yield
+    finally:
+        with _unlimited:
+            _unlimited_readers -= 1
+            if not _unlimited_readers:
+                Image.MAX_IMAGE_PIXELS = _pillow_limit
 
 
 def _to_rgb(image):
@@ -49,8 +97,106 @@ def _to_rgb(image):
     return image.convert("RGB")
 
 
+def _orientation(image):
+    """The EXIF orientation, 1 to 8; 1 where it cannot be read. Nothing else of the EXIF data is looked at."""
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+        value = value[0] if isinstance(value, (tuple, bytes)) else value
+        return int(value.strip("\0 ") if isinstance(value, str) else value)
+    except Exception:  # cameras and programs write anything there
+        return 1
+
+
+def _decode(file, at_least, check=lambda image: None):
+    """A path or a binary stream as an RGB image, upright; `check` sees it before."""
+    with Image.open(file, formats=_FORMATS) as image:
+        image.draft("RGB", (at_least, at_least))
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise ImageError(f"{width} × {height} pixels are too many to decode; make the image smaller")
+        if image.format == "TIFF":
+            # Pillow's own reads all metadata, to turn the image.
+            image.load_end = lambda: None
+        orientation, mode = _orientation(image), image.mode
+        image.load()
+        if image.format == "TIFF":
+            image._size = image.im.size
+        check(image)
+        # Turned first: converting the mode may lose transparency.
+        if orientation in _UPRIGHT:
+            image = image.transpose(_UPRIGHT[orientation])
+        image = _to_rgb(image)
+        image.info = {"mode": mode}
+        return image
+
+
+def _pixels_of_png(data):
+    """The bytes of a PNG without what is not needed for its pixels: checksums there may be wrong, texts too long."""
+    parts, position = [data[:8]], 8
+    while position + 8 <= len(data):
+        length, kind = struct.unpack(">I4s", data[position : position + 8])
+        chunk = data[position : position + 12 + length]
+        whole = len(chunk) == 12 + length and zlib.crc32(chunk[4:-4]) == struct.unpack(">I", chunk[-4:])[0]
+        if kind[:1].isupper() or (kind in (b"tRNS", b"eXIf") and whole):
+            parts.append(chunk)
+        position += 12 + length
+    return b"".join(parts)
+
+
+def _pixels_of_jpeg(data):
+    """The bytes of a JPEG without metadata but EXIF and what its colours are, and with an end, which may be missing."""
+    parts, position = [data[:2]], 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4])
+        segment = data[position : position + 2 + length]
+        if marker == 0xDA:  # pixels
+            break
+        application = 0xE0 <= marker <= 0xEF and marker not in (0xE0, 0xEE)
+        if not (application or marker == 0xFE) or segment[4:10] == b"Exif\0\0":
+            parts.append(segment)
+        position += 2 + length
+    return b"".join([*parts, data[position:], b"\xff\xd9"])
+
+
+def _check_half_is_there(image):
+    # Where its data end, libjpeg gives grey.
+    missing = (abs(np.asarray(image.convert("L"), "int16") - 128) <= 1).all(axis=1)[::-1]
+    if missing[: len(missing) // 2 + 1].all():
+        raise OSError("most of it is missing")
+
+
+def _decode_despite(error, path, at_least):
+    """A photo whose pixels are fine and whose file is not; raises `error` if it is none."""
+    with open(path, "rb") as file:
+        start = file.read(8)
+        if start == _PNG:
+            return _decode(io.BytesIO(_pixels_of_png(start + file.read())), at_least)
+        if not start.startswith(_JPEG):
+            raise error
+        image = _decode(io.BytesIO(_pixels_of_jpeg(start + file.read())), at_least, _check_half_is_there)
+    if "truncated" in str(error) and path not in _warned:
+        _warned.add(path)
+        message = f"{_shown(path)}: the end of the file is missing; read as far as it goes"
+        warnings.warn(ImageWarning(message), stacklevel=2)
+    return image
+
+
+def name_photo(path, name):
+    """Let errors and warnings call the file of a photo, such as one that was fetched, by another name."""
+    _names[Path(path)] = name
+
+
+def _shown(path):
+    return one_line(shorten(_names.get(path, path)))
+
+
 def open_photo(path, at_least=1024):
     """A photo as a person sees it: upright, RGB, first frame of an animation.
+
+    Metadata cost no photo: of odd EXIF data the orientation is read if it can
+    be, and what else is wrong beside the pixels is passed over. A JPEG whose end
+    is missing is read as far as it goes if that is half of it, and an
+    ImageWarning is issued, once for each file.
 
     Args:
         path: the file.
@@ -58,33 +204,36 @@ def open_photo(path, at_least=1024):
             decoded smaller, which is several times faster.
 
     Returns:
-        A PIL image.
+        A PIL image; `info["mode"]` is the mode that the file has.
 
     Raises:
         ImageError: not a photo, damaged, or too large; the line says which.
     """
     path = Path(path)
+    name = _shown(path)
     try:
-        with _open(path) as image:
-            image.draft("RGB", (at_least, at_least))
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ImageError(f"{path}: {width} × {height} pixels are too many to decode; make the image smaller")
-            # Orientation first: converting the mode may lose the EXIF block.
-            return _to_rgb(ImageOps.exif_transpose(image))
-    except InputError:
-        raise
+        with _without_pillow_limit():
+            try:
+                return _decode(path, at_least)
+            except (InputError, FileNotFoundError, IsADirectoryError, PermissionError):
+                raise
+            except Exception as error:
+                return _decode_despite(error, path, at_least)
+    except InputError as error:
+        raise ImageError(f"{name}: {error}") from None
     except FileNotFoundError:
-        raise ImageError(f"{path}: no such file") from None
+        raise ImageError(f"{name}: no such file") from None
     except IsADirectoryError:
-        raise ImageError(f"{path}: a folder, not a photo") from None
+        raise ImageError(f"{name}: a folder, not a photo") from None
     except PermissionError:
-        raise ImageError(f"{path}: may not be read; check its permissions") from None
+        raise ImageError(f"{name}: may not be read; check its permissions") from None
     except UnidentifiedImageError:
-        raise ImageError(f"{path}: not an image that can be read (JPEG, PNG, GIF, BMP, WebP or TIFF)") from None
-    # Pillow's decoders raise whatever they meet in a damaged file.
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, MemoryError) as error:
-        raise ImageError(f"{path}: damaged image ({' '.join(str(error).split()) or type(error).__name__})") from None
+        raise ImageError(
+            f"{name}: not an image that can be read (JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF, BMP and others can)"
+        ) from None
+    # Decoders raise whatever they meet in a damaged file: struct.error, RuntimeError, ZeroDivisionError, …
+    except Exception as error:
+        raise ImageError(f"{name}: damaged image ({reason(error)})") from None
 
 
 def find_unreadable(paths, progress=silent):
@@ -127,27 +276,48 @@ def load_pixels(path, size):
     return to_pixels(open_photo(path, at_least=2 * size), size)
 
 
-def find_photos(path):
+def is_image(data):
+    """Whether bytes begin as an image does, however damaged it may be."""
+    if data.startswith((_PNG, _JPEG)):
+        return True
+    try:
+        with _without_pillow_limit():
+            Image.open(io.BytesIO(data), formats=_FORMATS).close()
+        return True
+    except Exception:
+        return False
+
+
+def is_photo(name):
+    """Whether a file of this name is taken for a photo that can be read."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES
+
+
+def find_photos(path, note=lambda line: None):
     """The photo files that a path names: itself, or those in a folder and its subfolders, sorted.
+
+    Args:
+        path: a file or a folder, of which `walk` tells what is left out.
+        note: called with a line on what was left out, if anything was.
 
     Raises:
         InputError: nothing there, or a folder without photos.
     """
-    path = Path(path)
-    if not path.is_dir():
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder")
+    path, photos, left_out = Path(path), [], LeftOut()
+    if not files.is_dir(path):
+        if not files.exists(path):
+            raise InputError(f"{shorten(path)}: no such file or folder")
         return [path]
-    photos = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    for found, name in walk(path, is_photo, left_out):
+        if is_photo(name):
+            photos.append(Path(found))
+        elif os.path.splitext(name)[1].lower() in _UNREAD_SUFFIXES:
+            left_out.add("photos of formats that are not read; save them as JPEG", found)
     if not photos:
-        raise InputError(f"{path}: no photos in this folder ({', '.join(sorted(SUFFIXES))})")
-    return photos
-
-
-def find_unread(path):
-    """Photos in a folder and its subfolders that `find_photos` leaves out, as their format is not read, sorted."""
-    path = Path(path)
-    return sorted(p for p in path.rglob("*") if p.suffix.lower() in _UNREAD_SUFFIXES) if path.is_dir() else []
+        raise InputError(f"{path}: no photos in this folder" + (f"; {left_out}" if left_out else ""))
+    if left_out:
+        note(f"{path}: {left_out}")
+    return sorted(photos)
 
 
 def sample_photo():

@@ -2,17 +2,17 @@
 
 import glob
 import http.client
-import io
+import os
 import shutil
 import urllib.error
 import urllib.request
 from functools import cached_property
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
-from utils.data.images import find_photos
-from utils.errors import ImageError, InputError
+from utils import files
+from utils.data.images import find_photos, is_image, name_photo
+from utils.data.walk import is_system
+from utils.errors import ImageError, InputError, reason, shorten
 
 # Stands for standard input.
 STANDARD_INPUT = "-"
@@ -41,10 +41,6 @@ class Source:
     def __init__(self, name, path, relative):
         self.name, self.path, self.relative = str(name), Path(path), Path(relative)
 
-    def describe(self, error):
-        """An ImageError of this photo in the person's terms."""
-        return str(error)
-
 
 class _Fetched(Source):
     """A photo without a file of its own: `path` makes one, in a folder of the program's, when it is first needed."""
@@ -53,26 +49,32 @@ class _Fetched(Source):
 
     def __init__(self, name, folder, relative):
         self.name, self.relative = name, Path(relative)
-        self._file = Path(folder) / f"{id(self)}"
+        self._folder = folder
 
     @cached_property
     def path(self):
-        self._fetch()
-        return self._file
-
-    def describe(self, error):
-        return str(error).replace(str(self._file), self.name)
+        file = self._folder() / f"{id(self)}"
+        name_photo(file, self.name)
+        try:
+            self._fetch(file)
+        except OSError as error:  # a full disk
+            raise ImageError(f"{self.name}: cannot be put into {file.parent} ({reason(error)})") from None
+        return file
 
 
 class _Download(_Fetched):
-    def _fetch(self):
+    def __init__(self, address, folder, relative):
+        super().__init__(shorten(address), folder, relative)
+        self._address = address
+
+    def _fetch(self, path):
         headers = {"User-Agent": "image-captioning", "Accept": "image/*"}
         try:
             # An opener of its own: urlopen keeps the proxies of the first call for ever.
-            request = urllib.request.Request(self.name, headers=headers)
+            request = urllib.request.Request(self._address, headers=headers)
             with (
                 urllib.request.build_opener().open(request, timeout=_TIMEOUT) as answer,
-                open(self._file, "wb") as file,
+                open(path, "wb") as file,
             ):
                 shutil.copyfileobj(_Limited(answer, self.name), file)
         except ImageError:
@@ -81,8 +83,9 @@ class _Download(_Fetched):
             raise ImageError(f"{self.name}: the server answers {error.code} {error.reason}") from None
         # A cut answer, a bad address or certificate, no network, a timeout, a full disk.
         except (OSError, ValueError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", error)
-            raise ImageError(f"{self.name}: cannot be fetched ({' '.join(str(reason).split())[:150]})") from None
+            cause = getattr(error, "reason", error)
+            said = reason(cause if isinstance(cause, Exception) else Exception(cause))
+            raise ImageError(f"{self.name}: cannot be fetched ({said})") from None
 
 
 class _Limited:
@@ -104,19 +107,21 @@ class _Given(_Fetched):
         super().__init__(_STANDARD_INPUT_PHOTO, folder, "standard_input")
         self._data = data
 
-    def _fetch(self):
-        self._file.write_bytes(self._data)
+    def _fetch(self, path):
+        path.write_bytes(self._data)
 
 
-def find_sources(names, folder, standard_input):
+def find_sources(names, folder, standard_input, note=lambda line: None):
     """The photos that are named, in order, folders and patterns sorted.
 
     Args:
         names: files, folders (with their subfolders), patterns such as
-            `album/**/*.jpg`, http(s) addresses, or "-" for standard input, which
-            holds one photo or a list of such names, one a line.
-        folder: where photos that are no files yet may be put.
+            `album/**/*.jpg`, http(s) and data: addresses, or "-" for standard input,
+            which holds one photo or a list of such names, one a line.
+        folder: a function that gives the folder where photos that are no files yet are put;
+            it is called when the first of them is needed.
         standard_input: a binary stream.
+        note: called with a line on what is left out of a folder.
 
     Returns:
         A list of Source. Only what can be known without reading photos is
@@ -128,34 +133,42 @@ def find_sources(names, folder, standard_input):
     sources = []
     for name in names:
         if str(name) == STANDARD_INPUT:
-            sources += _read_standard_input(folder, standard_input)
+            sources += _read_standard_input(folder, standard_input, note)
         else:
-            sources += _named(str(name), folder)
+            sources += _named(str(name), folder, note)
     return sources
 
 
-def _named(name, folder):
+def _named(name, folder, note):
     if name.lower().startswith(("http://", "https://")):
         last = name.split("?")[0].split("#")[0].rstrip("/").rsplit("/", 1)[-1]
         return [_Download(name, folder, last or "photo")]
+    if name.lower().startswith("data:"):
+        return [_Download(name, folder, "photo")]
     path = Path(name)
-    if not path.exists() and glob.has_magic(name):
-        found = [Path(match) for match in sorted(glob.glob(name, recursive=True)) if Path(match).is_file()]
+    if glob.has_magic(name) and not files.exists(path):
+        found = [Path(match) for match in _matches(name)]
         if not found:
-            raise InputError(f"{name}: no file matches this pattern")
+            raise InputError(f"{shorten(name)}: no file matches this pattern")
         return [Source(match, match, match.name) for match in found]
-    if path.is_dir():
-        return [Source(photo, photo, photo.relative_to(path)) for photo in find_photos(path)]
+    if files.is_dir(path):
+        return [Source(photo, photo, photo.relative_to(path)) for photo in find_photos(path, note)]
     return [Source(name, photo, photo.name) for photo in find_photos(path)]
 
 
-def _read_standard_input(folder, stream):
+def _matches(pattern):
+    """The files that match a pattern, sorted, each once, and none in the system's own folders that it does not name."""
+    named, found = Path(pattern).parts, {}
+    for match in sorted(glob.glob(pattern, recursive=True), key=lambda match: (match.count(os.sep), match)):
+        if os.path.isfile(match) and not any(is_system(part) for part in Path(match).parts if part not in named):
+            found.setdefault(os.path.realpath(match), match)  # links to folders may lead back
+    return sorted(found.values())
+
+
+def _read_standard_input(folder, stream, note):
     data = stream.read()
-    try:
-        Image.open(io.BytesIO(data)).close()
+    if is_image(data):
         return [_Given(data, folder)]
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        pass
     try:
         lines = [line.strip() for line in data.decode().splitlines()]
     except UnicodeDecodeError:
@@ -163,12 +176,12 @@ def _read_standard_input(folder, stream):
     names = [line for line in lines if line and line != STANDARD_INPUT]
     if not names:
         raise InputError("standard input: is empty; pipe in a photo, or a list of photos, one a line")
-    return [source for name in names for source in _named(name, folder)]
+    return [source for name in names for source in _named(name, folder, note)]
 
 
 def is_single(names, sources):
     """Whether `names` name one photo itself, rather than a folder, a pattern or a list that may hold more."""
-    return len(names) == len(sources) == 1 and sources[0].name in (names[0], _STANDARD_INPUT_PHOTO)
+    return len(names) == len(sources) == 1 and sources[0].name in (shorten(names[0]), names[0], _STANDARD_INPUT_PHOTO)
 
 
 def result_paths(sources, folder, suffix):

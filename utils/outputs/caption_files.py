@@ -3,11 +3,13 @@
 import csv
 import json
 
+from utils.errors import one_line
+
 
 def _write_plain(stream, with_names, with_scores):
     def write(name, captions):
         for caption in captions:
-            cells = [name] * with_names + [caption.text] + [f"{caption.score:.4f}"] * with_scores
+            cells = [one_line(name)] * with_names + [caption.text] + [f"{caption.score:.4f}"] * with_scores
             stream.write("\t".join(cells) + "\n")
 
     return write

@@ -5,10 +5,8 @@ import os
 from collections import Counter, defaultdict, namedtuple
 from concurrent.futures import ThreadPoolExecutor
 
-from PIL import Image
-
 from utils.data.datasets import SPLITS
-from utils.data.images import SUFFIXES, open_photo
+from utils.data.images import is_photo, open_photo
 from utils.data.tokenizer import split_words
 from utils.errors import ImageError
 from utils.progress import silent
@@ -26,9 +24,7 @@ _Check = namedtuple("_Check", "error grey digest")
 def _check(photo):
     """Decode a photo: its ImageError if it is damaged, whether it is grey, and a hash of its content."""
     try:
-        open_photo(photo.path, at_least=64)
-        with Image.open(photo.path) as image:
-            grey = image.mode in ("1", "L", "LA", "I;16")
+        grey = open_photo(photo.path, at_least=64).info["mode"] in ("1", "L", "LA", "I;16")
         return _Check(None, grey, hashlib.sha256(photo.path.read_bytes()).digest())
     except (ImageError, OSError) as error:
         return _Check(str(error), False, None)
@@ -72,7 +68,7 @@ def verify(table, min_word_count=5, progress=silent):
         "grey": [name for name, check in checks.items() if check.grey],
         "duplicates": _duplicates(table.photos, checks),
         "in_no_split": table.in_no_split,
-        "no_photo_names": [name for name in table.in_no_split if os.path.splitext(name)[1].lower() not in SUFFIXES],
+        "no_photo_names": [name for name in table.in_no_split if not is_photo(name)],
         "without_caption": table.uncaptioned,
     }
 

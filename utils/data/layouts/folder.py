@@ -4,23 +4,29 @@ import os
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from utils.data.images import SUFFIXES
+from utils.data.images import is_photo
 from utils.data.layouts.coco import file_names
+from utils.data.walk import LeftOut, walk
 
 
 class Folder:
-    """A dataset's folder, walked once; links are followed, hidden files and macOS's leftovers are not.
+    """A dataset's folder, walked once.
 
     Args:
         root: the folder.
+
+    Attributes:
+        left_out: what `walk` left out; a LeftOut.
+        ambiguous: photos of which several files were found.
     """
 
     def __init__(self, root):
         self.root = Path(root)
         self.ambiguous = 0
+        self.left_out = LeftOut()
         self._photos, self._others = {}, []
-        for path, name in _walk(str(root)):
-            if os.path.splitext(name)[1].lower() in SUFFIXES:
+        for path, name in walk(self.root, is_photo, self.left_out):
+            if is_photo(name):
                 self._photos.setdefault(name, []).append(path)
             else:
                 self._others.append((path, name))
@@ -60,27 +66,3 @@ class Folder:
         """A file that is named from the top of the system, or out of the folder, as one's own table may do."""
         path = os.path.join(self.root, file)
         return [path] if (os.path.isabs(file) or ".." in file.split("/")) and os.path.isfile(path) else []
-
-
-def _walk(root):
-    """(path, name) of all files, those nearest to the top first, then by name; paths with slashes."""
-    level, seen = [root], set()
-    while level:
-        below = []
-        for folder in level:
-            real = os.path.realpath(folder)
-            if real in seen:  # a link back to where we were
-                continue
-            seen.add(real)
-            try:
-                entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-            except OSError:  # its photos are missed, counted and told
-                continue
-            for entry in entries:
-                if entry.name.startswith(".") or entry.name == "__MACOSX":
-                    continue
-                if entry.is_dir():
-                    below.append(entry.path)
-                elif entry.is_file():
-                    yield entry.path.replace(os.sep, "/"), entry.name
-        level = below

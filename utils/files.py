@@ -1,0 +1,114 @@
+"""What every part of the program does with files: look, write whole or not at all. Errors are of one line."""
+
+import os
+import stat
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from utils.errors import InputError, reason, shorten
+
+
+def exists(path):
+    """Whether anything is there.
+
+    Raises:
+        InputError: that cannot be found out: a folder may not be entered, or the path is too long for the system.
+    """
+    return _mode(path) is not None
+
+
+def is_dir(path):
+    """Whether a folder is there; raises as `exists`."""
+    return stat.S_ISDIR(_mode(path) or 0)
+
+
+def is_file(path):
+    """Whether a file is there; raises as `exists`."""
+    return stat.S_ISREG(_mode(path) or 0)
+
+
+def _mode(path):
+    # pathlib's questions raise PermissionError and, of long names, OSError; os.path's answer False to both.
+    try:
+        return os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte
+        raise InputError(f"{shorten(path)}: cannot be looked at ({reason(error)})") from None
+
+
+def make_folder(path):
+    """Make a folder and those above it, unless they are there.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{shorten(path)}: the folder cannot be made ({reason(error)})") from None
+
+
+@contextmanager
+def replacing(path):
+    """Write a file whole or not at all: under a temporary name, then to the disk, then renamed.
+
+    Whoever reads meanwhile sees the former file; nothing is left behind when the
+    `with` ends by an exception.
+
+    Args:
+        path: the file to write; one that is there is replaced. A device, such as
+            /dev/stdout, is written to itself.
+
+    Yields:
+        The temporary path, of the same suffix, as some libraries go by it.
+
+    Raises:
+        InputError: the file cannot be written; a full disk, for one.
+
+    Example:
+        with replacing("config.json") as temporary:
+            temporary.write_text("{}")
+    """
+    device = exists(path) and not is_file(path)
+    path = Path(os.path.realpath(path))  # a link stays one
+    temporary = path.with_name(f"partial.{os.getpid()}.{path.name}")
+    try:
+        if device:
+            yield path
+            return
+        try:
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{shorten(path)}: cannot be written ({reason(error)})") from None
+
+
+@contextmanager
+def temporary_folder(prefix):
+    """A folder that is gone after the `with`, made in it when its `path()` is first asked for.
+
+    So nothing needs a place for temporary files that has none to write.
+    """
+    made = []
+
+    def path():
+        if not made:
+            try:
+                made.append(tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True))
+            except OSError as error:
+                raise InputError(
+                    f"no folder for temporary files can be written ({reason(error)[:60]}); name one by TMPDIR"
+                ) from None
+        return Path(made[0].name)
+
+    try:
+        yield path
+    finally:
+        for folder in made:
+            folder.cleanup()
