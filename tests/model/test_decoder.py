@@ -80,9 +80,29 @@ def test_weights_survive_a_file(tmp_path, decoder, options, batch):
     assert np.array_equal(other(batch), decoder(batch))
 
 
-def test_configuration_round_trip(decoder):
-    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(decoder))
-    assert copy.get_config() == decoder.get_config()
+@pytest.mark.parametrize(
+    "options", [{}, {"grounded": True}, {"value_size": 3}, {"dtype": "mixed_bfloat16"}],
+    ids=["", "grounded", "values projected", "half precision"],
+)  # fmt: skip
+def test_anyone_fits_it_unbuilt_and_it_comes_back_from_a_keras_file(tmp_path, options, batch):
+    regions, words = batch[0], batch[1][:, :, :4]
+    decoder = AttentionDecoder(9, units=8, attention_units=5, embedding_size=4, dropout=0.0, **options)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=PAD)
+    decoder.compile(keras.optimizers.Adam(0.03), loss)
+    losses = decoder.fit((regions, words[:, :, :-1]), words[:, :, 1:], epochs=10, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    decoder.standardise(regions.mean((0, 1)), regions.std((0, 1)))
+    decoder.save(tmp_path / "decoder.keras")
+    loaded = keras.saving.load_model(tmp_path / "decoder.keras")
+    assert loaded.get_config() == decoder.get_config()
+    assert np.array_equal(loaded(batch), decoder(batch))
+
+
+def test_it_is_a_layer_of_a_functional_model(batch):
+    inputs = [keras.Input((4, 6)), keras.Input((3, 5), dtype="int32")]
+    decoder = AttentionDecoder(9, units=8, attention_units=5, embedding_size=4)
+    model = keras.Model(inputs, decoder(inputs))
+    np.testing.assert_allclose(model(batch), decoder(batch), atol=1e-6)
 
 
 def test_projected_values_are_narrower_and_cost_less_at_every_word(batch):

@@ -58,7 +58,7 @@ class StepByStep:
         decoder = self.decoder
         embedded = decoder.embedding(words) * decoder.embedding_size**0.5
         embedded = decoder.word_dropout(embedded, training=training)
-        context, _ = decoder.attention(state[0][:, None], keys, values)
+        context = decoder.attention(state[0][:, None], values, keys)
         context = context[:, 0] * decoder.gate(state[0])
         _, state = decoder.cell(tf.concat([embedded, context], axis=-1), list(state))
         return tf.concat([state[0], context, embedded], axis=-1), state

@@ -7,6 +7,8 @@ from keras import ops
 
 from utils.data.tokenizer import PAD
 from utils.model.attention import BahdanauAttention
+from utils.runtime import backend
+from utils.runtime.backend import Tensor
 
 # What is computed once per photo: attention keys (batch, regions, attention
 # units) and values (batch, regions, channels): the normalised regions, or a
@@ -50,19 +52,43 @@ class AttentionDecoder(keras.Model):
             from words, may be the worse for it.
         value_size: width that regions are projected to for the LSTM and the
             output, for less work at every word; None leaves them as they are.
+        kwargs: those of every Keras model: `name`, `dtype`, `trainable`.
+
+    Example: 4 photos with 2 captions each, of up to 6 words.
+        >>> import keras, numpy as np
+        >>> from utils.model.decoder import AttentionDecoder
+        >>> regions = np.random.normal(size=(4, 49, 768)).astype("float32")  # of an encoder
+        >>> captions = np.random.randint(4, 100, (4, 2, 7))  # numbers of words; 0 to 3 are the special ones
+        >>> captions[:, :, 0] = 1  # <start>
+        >>> words, next_words = captions[:, :, :-1], captions[:, :, 1:]
+        >>> decoder = AttentionDecoder(vocabulary_size=100, units=32, attention_units=32)
+        >>> logits = decoder((regions, words))
+        >>> tuple(logits.shape)
+        (4, 2, 6, 100)
+        >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=0)  # 0 is <pad>
+        >>> decoder.compile("adam", loss)
+        >>> history = decoder.fit((regions, words), next_words, epochs=2, verbose=0)
+
+        Word by word, as search does, from an untrained or trained decoder:
+
+        >>> memory = decoder.remember(regions)
+        >>> state = decoder.initial_state(memory, captions=1)
+        >>> logits, state, attention = decoder.step(np.full((4, 1), 1), state, memory)
+        >>> tuple(attention.shape)
+        (4, 1, 49)
     """
 
     def __init__(
         self,
-        vocabulary_size,
-        units=512,
-        attention_units=512,
-        embedding_size=256,
-        dropout=0.5,
-        grounded=False,
-        value_size=None,
+        vocabulary_size: int,
+        units: int = 512,
+        attention_units: int = 512,
+        embedding_size: int = 256,
+        dropout: float = 0.5,
+        grounded: bool = False,
+        value_size: int | None = None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         self.vocabulary_size = vocabulary_size
         self.units = units
@@ -71,6 +97,7 @@ class AttentionDecoder(keras.Model):
         self.dropout = dropout
         self.grounded = grounded
         self.value_size = value_size
+        self.supports_jit = backend.compiles()
         policy = self.dtype_policy
         # Where only projections read the regions, they do what its gain and offset would.
         self.region_norm = keras.layers.LayerNormalization(
@@ -97,14 +124,20 @@ class AttentionDecoder(keras.Model):
         self.output_dropout = keras.layers.Dropout(dropout, name="output_dropout", dtype=policy)
         self.output_projection = keras.layers.Dense(embedding_size, name="output_projection", dtype=policy)
 
-    def build(self, regions_shape):
-        """Create the weights for regions of shape (batch, regions, channels)."""
+    def build(self, input_shape: tuple) -> None:
+        """Create the weights.
+
+        Args:
+            input_shape: of what `call` takes, ((batch, regions, channels), (batch, captions, length)), or of the
+                regions alone.
+        """
+        regions_shape = input_shape[0] if isinstance(input_shape[0], (tuple, list)) else input_shape
         channels = regions_shape[-1]
         self.region_mean = self.add_weight(name="region_mean", shape=(channels,), initializer="zeros", trainable=False)
         self.region_scale = self.add_weight(name="region_scale", shape=(channels,), initializer="ones", trainable=False)
         self.region_norm.build(regions_shape)
         self.embedding.build((None,))
-        self.attention.build((None, None, self.units), channels)
+        self.attention.build((None, None, self.units), regions_shape)
         if self.value_size:
             self.value_projection.build(regions_shape)
             channels = self.value_size
@@ -120,7 +153,7 @@ class AttentionDecoder(keras.Model):
         self.output_bias = self.add_weight(name="output_bias", shape=(self.vocabulary_size,), initializer="zeros")
         self.built = True
 
-    def standardise(self, mean, deviation):
+    def standardise(self, mean: Tensor, deviation: Tensor) -> None:
         """Set the channels' mean and standard deviation over the training regions, (channels,) each.
 
         Rectified channels have means far from zero and very different sizes;
@@ -130,7 +163,7 @@ class AttentionDecoder(keras.Model):
         # A channel that hardly ever fires would be blown up to noise.
         self.region_scale.assign(1 / ops.maximum(deviation, 0.1 * ops.mean(deviation)))
 
-    def remember(self, regions, training=False):
+    def remember(self, regions: Tensor, training: bool = False) -> Memory:
         """What every step needs of the photos, computed once.
 
         Args:
@@ -140,7 +173,7 @@ class AttentionDecoder(keras.Model):
         regions = self.region_dropout(self.region_norm(regions), training=training)
         return Memory(self.attention.keys(regions), self.value_projection(regions) if self.value_size else regions)
 
-    def initial_state(self, memory, captions):
+    def initial_state(self, memory: Memory, captions: int) -> State:
         """The state before the first word for `captions` captions a photo: from its mean region, unless grounded."""
         if self.grounded:
             initial = ops.tanh(ops.cast(self.start, memory.values.dtype))
@@ -156,7 +189,7 @@ class AttentionDecoder(keras.Model):
 
     def _advance(self, embedded, state, memory):
         """Look and take in one word: returns the output features, the new state and the attention."""
-        context, attention = self.attention(state.hidden, memory.keys, memory.values)
+        context, attention = self.attention(state.hidden, memory.values, memory.keys, return_attention_scores=True)
         context = context * self.gate(state.hidden)
         # LSTMCell knows one batch axis only.
         batch, captions = ops.shape(state.hidden)[:2]
@@ -174,7 +207,7 @@ class AttentionDecoder(keras.Model):
         logits = ops.matmul(hidden, ops.transpose(ops.cast(self.embedding.embeddings, hidden.dtype)))
         return ops.cast(logits, "float32") + ops.cast(self.output_bias, "float32")
 
-    def step(self, words, state, memory):
+    def step(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, State, Tensor]:
         """One word on, for training, search and export alike.
 
         Args:
@@ -190,7 +223,7 @@ class AttentionDecoder(keras.Model):
         features, state, attention = self._advance(embedded, state, memory)
         return self._logits(features, embedded), state, attention
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tuple[Tensor, Tensor], training: bool = False) -> Tensor:
         """Logits after every word of given captions (teacher forcing).
 
         The same as `step` word by word, but words are embedded and logits
@@ -218,7 +251,8 @@ class AttentionDecoder(keras.Model):
             self.add_loss(_ENTROPY_WEIGHT * _mean_entropy(ops.stack(maps, axis=2), words != PAD))
         return self._logits(ops.stack(features, axis=2), embedded, training=training)
 
-    def get_config(self):
+    def get_config(self) -> dict:
+        """The arguments of the constructor, as Keras stores them in a `.keras` file."""
         names = ("vocabulary_size", "units", "attention_units", "embedding_size", "dropout", "grounded", "value_size")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 

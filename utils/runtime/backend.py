@@ -1,12 +1,16 @@
 """What Keras leaves to its backend, TensorFlow or JAX: compiled functions, streams of batches, names of devices."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from utils.errors import InputError
+
+# In type hints: a tensor of Keras's backend, or an array that Keras makes one of.
+Tensor = Any
 
 
 def name():
