@@ -12,14 +12,12 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from utils.captioner import Captioner
 from utils.data.images import MAX_PIXELS, load_pixels, sample_photo
 from utils.data.tokenizer import END, PAD, START, UNKNOWN
 from utils.errors import InputError
@@ -130,7 +128,7 @@ def _fetch_runtime(folder):
     """Fetch onnxruntime-web from npm, or npm's own cache, into a folder; return its package folder."""
     package = f"onnxruntime-web@{runtime_version()}"
     done = subprocess.run(
-        ["npm", "pack", package, "--ignore-scripts", "--prefer-offline", "--loglevel=error", f"--pack-destination={folder}"],
+        ["npm", "pack", package, "--ignore-scripts", "--prefer-offline", "--loglevel=error"],
         capture_output=True, text=True, cwd=folder,
     )  # fmt: skip
     archives = list(folder.glob("*.tgz"))
