@@ -18,9 +18,10 @@ def parse_arguments(arguments=None):
     )
     parser.add_argument(
         "--format",
-        choices=("onnx", "tf_saved_model", "litert"),
+        choices=("onnx", "tf_saved_model", "litert", "web"),
         default="onnx",
-        help="onnx (the default) for ONNX Runtime, tf_saved_model for TensorFlow and its servers, litert for phones",
+        help="onnx (the default) for ONNX Runtime, tf_saved_model for TensorFlow and its servers, litert for phones, "
+        "web for a page that captions photos in the browser",
     )
     parser.add_argument("--output_dir", type=Path, help="a folder for it (default: exports/MODEL-FORMAT)")
     parser.add_argument("--encoder_weights", help="where the encoder's weights are, if not where they were in training")
@@ -28,6 +29,23 @@ def parse_arguments(arguments=None):
     parsed = parser.parse_args(arguments)
     parsed.output_dir = parsed.output_dir or Path("exports") / f"{parsed.model.resolve().name}-{parsed.format}"
     return parsed
+
+
+def export_page(arguments):
+    """Export a page for the browser."""
+    from utils.captioner import Captioner
+    from utils.outputs.web_export import check_web_export, export_web
+
+    check_web_export(arguments.output_dir, arguments.overwrite)
+    captioner = Captioner.from_folder(arguments.model, arguments.encoder_weights)
+    console.say(f"converting {arguments.model} to a web page: up to a minute")
+    folder = export_web(captioner, arguments.output_dir, arguments.model, arguments.overwrite)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    console.say(
+        f"page     {folder} ({size / 1e6:.0f} MB)",
+        f"open     python -m http.server --directory {folder}, then http://localhost:8000",
+    )
+    return 0
 
 
 def main():
@@ -43,6 +61,8 @@ def main():
     from utils.captioner import Captioner
     from utils.outputs.export import check_export, export
 
+    if arguments.format == "web":
+        return export_page(arguments)
     check_export(arguments.format, arguments.output_dir, arguments.overwrite)
     captioner = Captioner.from_folder(arguments.model, arguments.encoder_weights)
     console.say(f"converting {arguments.model} to {arguments.format}: up to a minute")

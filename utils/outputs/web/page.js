@@ -1,0 +1,223 @@
+// The page: photos in, captions and maps out. The model works in worker.js.
+import { altAttribute, megabytes, toCsv, toJson } from "./text.js";
+
+const find = (id) => document.getElementById(id);
+const status = find("status");
+const photos = new Map(); // by number: file, item of the list, caption once it is there
+let worker;
+let count = 0;
+let firstAsked;
+
+function say(text) {
+  status.textContent = text;
+}
+
+// An element with attributes, in which are texts and elements.
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+function addButton(row, label, action) {
+  const button = make("button", { type: "button" }, label);
+  button.addEventListener("click", () => action(button));
+  row.append(button);
+  return button;
+}
+
+function add(files) {
+  if (!worker) return;
+  for (const file of files) {
+    const number = count++;
+    const item = make("li", {}, make("p", { class: "name" }, file.name), make("p", {}, "Waiting …"));
+    find("photos").append(item);
+    photos.set(number, { file, item });
+    firstAsked ??= performance.now();
+    worker.postMessage({ id: number, file });
+  }
+  find("all").hidden = photos.size === 0;
+}
+
+// How far the photos are, in words; `note` is said before it.
+function report(note = "") {
+  const done = [...photos.values()].filter((photo) => photo.done).length;
+  say(`${note}${done} of ${photos.size} ${photos.size === 1 ? "photo" : "photos"} done.`);
+}
+
+// Darkens what was not looked at, a pixel a region, as utils/outputs/attention_html.py.
+function draw(map, values, rows, columns) {
+  map.width = columns;
+  map.height = rows;
+  const most = Math.max(...values, 2 / values.length);
+  const pixels = new ImageData(columns, rows);
+  values.forEach((value, at) => { pixels.data[at * 4 + 3] = Math.round(225 * (1 - value / most)); });
+  map.getContext("2d").putImageData(pixels, 0, 0);
+}
+
+async function copy(text, button) {
+  const label = button.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+    say(`Copied: ${text}`);
+  } catch {
+    say("This browser does not let the page copy. Select the sentence instead.");
+  }
+  setTimeout(() => { button.textContent = label; }, 1500);
+}
+
+function show(photo, { text, words, maps, rows, columns, score, preview }) {
+  Object.assign(photo, { done: true, caption: { name: photo.file.name, text, score } });
+  const picture = make("canvas", { role: "img", "aria-label": text });
+  picture.width = preview.width;
+  picture.height = preview.height;
+  picture.getContext("2d").drawImage(preview, 0, 0);
+  preview.close();
+  const map = make("canvas", { class: "map", "aria-hidden": "true" });
+  map.hidden = true;
+
+  const row = make("div", { class: "row words", role: "group", "aria-label": "Words: show where the model looked" });
+  const light = (button, place) => {
+    for (const other of row.children) other.classList.toggle("lit", other === button);
+    map.hidden = !button;
+    if (button) draw(map, maps[place], rows, columns);
+  };
+  words.forEach((word, place) => {
+    const button = addButton(row, word, () => light(button, place));
+    for (const event of ["pointerenter", "focus"]) button.addEventListener(event, () => light(button, place));
+    button.addEventListener("blur", () => light());
+    button.addEventListener("pointerleave", ({ pointerType }) => {
+      // A finger that is lifted leaves the map in sight.
+      if (pointerType !== "touch") light();
+    });
+  });
+
+  const actions = make("div", { class: "row" });
+  addButton(actions, "Copy sentence", (button) => copy(text, button));
+  addButton(actions, "Copy as alt attribute", (button) => copy(altAttribute(text), button));
+  photo.item.lastChild.replaceWith(
+    make("div", { class: "photo" }, picture, map), make("p", { class: "sentence" }, text), row, actions,
+  );
+}
+
+function fail(photo, message) {
+  photo.done = true;
+  photo.item.lastChild.replaceWith(make("p", { class: "failed" }, message));
+}
+
+function download(name, type, text) {
+  const address = URL.createObjectURL(new Blob([text], { type }));
+  make("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10000);
+}
+
+const captions = () => [...photos.values()].flatMap(({ caption }) => caption ?? []);
+
+const answers = {
+  progress({ received, total }) {
+    const bar = find("progress");
+    Object.assign(bar, { hidden: false, max: total, value: received });
+    // Not a word more than every tenth of it, for those who hear it.
+    const tenths = Math.floor((received / total) * 10);
+    if (bar.dataset.tenths === String(tenths)) return;
+    bar.dataset.tenths = tenths;
+    say(`Loading the model: ${megabytes(received)} of ${megabytes(total)}.`);
+  },
+  preparing() {
+    say("Preparing the model …");
+  },
+  ready({ model, device, threads, seconds }) {
+    find("progress").hidden = true;
+    say(`Ready after ${seconds.toFixed(1)} seconds. Add a photo.`);
+    find("about").textContent = `Model ${model.model}, trained on ${model.dataset}. It runs on ${device}`
+      + `${device === "WebAssembly" ? ` with ${threads} ${threads === 1 ? "thread" : "threads"}` : ""}.`;
+  },
+  caption({ id, seconds, ...result }) {
+    const photo = photos.get(id);
+    if (!photo) return;
+    show(photo, result);
+    const first = captions().length === 1
+      ? `First caption after ${((performance.now() - firstAsked) / 1000).toFixed(1)} seconds. ` : "";
+    report(`${result.text} ${first}`);
+  },
+  failed({ id, message }) {
+    const photo = photos.get(id);
+    if (!photo) return;
+    fail(photo, message);
+    report(`${message} `);
+  },
+  dead({ message }) {
+    worker = undefined;
+    find("progress").hidden = true;
+    say(`The model cannot be loaded: ${message}. Reload the page to try again.`);
+    photos.forEach((photo) => fail(photo, "Not captioned: the model is not loaded."));
+  },
+};
+
+// Through service.js the page also works offline, and with several threads. It takes effect by loading again, once.
+async function settle() {
+  if (!navigator.serviceWorker) return;
+  try {
+    await navigator.serviceWorker.register("service.js");
+    await navigator.serviceWorker.ready;
+  } catch {
+    return; // a private window, for instance
+  }
+  if (self.crossOriginIsolated || sessionStorage.getItem("settled")) return;
+  sessionStorage.setItem("settled", "yes");
+  location.reload();
+  await new Promise(() => {});
+}
+
+function listen() {
+  const drop = find("drop");
+  for (const [button, input] of [["choose", "files"], ["camera", "shot"]]) {
+    find(button).addEventListener("click", () => find(input).click());
+    find(input).addEventListener("change", ({ target }) => {
+      add(target.files);
+      target.value = "";
+    });
+  }
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    drop.classList.add("over");
+  });
+  document.addEventListener("dragleave", ({ relatedTarget }) => {
+    if (!relatedTarget) drop.classList.remove("over");
+  });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    add(event.dataTransfer.files);
+    if (!event.dataTransfer.files.length) say("That is no file. Save the photo first, then drop it.");
+  });
+  document.addEventListener("paste", ({ clipboardData }) => {
+    add(clipboardData.files);
+    if (!clipboardData.files.length) say("There is no photo in the clipboard.");
+  });
+  find("csv").addEventListener("click", () => download("captions.csv", "text/csv", toCsv(captions())));
+  find("json").addEventListener("click", () => download("captions.json", "application/json", toJson(captions())));
+  find("clear").addEventListener("click", () => {
+    photos.clear();
+    find("photos").replaceChildren();
+    find("all").hidden = true;
+    say("All photos are removed.");
+    find("choose").focus();
+  });
+}
+
+async function start() {
+  if (typeof WebAssembly !== "object" || typeof OffscreenCanvas !== "function" || typeof DecompressionStream !== "function") {
+    return say("This browser has no WebAssembly, or is too old for this page. Try a current Chrome, Firefox or Safari.");
+  }
+  say("Loading …");
+  await settle();
+  worker = new Worker("worker.js", { type: "module" });
+  worker.addEventListener("message", ({ data: { type, ...answer } }) => answers[type](answer));
+  worker.addEventListener("error", ({ message }) => answers.dead({ message: message || "the worker does not start" }));
+  listen();
+}
+
+start();

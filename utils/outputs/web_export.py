@@ -1,0 +1,326 @@
+"""A captioner as a folder that any static web host serves: the page captions photos in the visitor's browser.
+
+The page runs two ONNX graphs by onnxruntime-web: `encoder` once a photo, `step` once a word. The search of the words
+is written in JavaScript (`web/search.js`), so the page writes what `inference.py` writes, with the same beam.
+"""
+
+import gzip
+import hashlib
+import inspect
+import json
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from utils.data.images import MAX_PIXELS, load_pixels, sample_photo
+from utils.data.tokenizer import END, PAD, START, UNKNOWN
+from utils.errors import InputError
+from utils.model.consensus import WEIGHT, Consensus
+from utils.model.decoder import Memory, State
+from utils.model.search import LENGTH_PENALTY, UNREPEATED
+from utils.outputs.export import check_export
+
+TEMPLATE = Path(__file__).with_name("web")
+
+# Hypotheses kept in the page, as by default in inference.py.
+_BEAM_SIZE = 3
+
+# The parts of onnxruntime-web that the page loads: with WebGPU where the browser has it, and without.
+_RUNTIME = (
+    "ort.jspi.min.mjs", "ort-wasm-simd-threaded.jspi.mjs", "ort-wasm-simd-threaded.jspi.wasm",
+    "ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm",
+)  # fmt: skip
+
+# Not ".gz": some hosts declare that as an encoding, and the browser would unpack it too.
+_PACKED = ".gzip"
+
+# Values of a tensor below which half precision saves nothing worth a node of the graph.
+_LARGE = 1024
+
+# Relative error below which 8 bits hold a tensor exactly, but for rounding in float32.
+_EXACT = 1e-6
+
+_OPSET = 17
+
+
+def export_web(captioner, folder, model="a model folder", overwrite=False):
+    """Write a page, the runtime and a captioner into a folder.
+
+    Args:
+        captioner: a Captioner.
+        folder: where to; what an earlier export wrote there is replaced.
+        model: where the captioner came from, for the page.
+        overwrite: write into a folder that holds something.
+
+    Returns:
+        The folder's path.
+
+    Raises:
+        InputError: packages or npm are missing, the folder exists or cannot be written, or the graphs differ from
+            the captioner.
+    """
+    folder = Path(folder)
+    check_web_export(folder, overwrite)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("runtime", "model"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        _copy_template(folder)
+        _copy_runtime(folder / "runtime")
+        _write_model(captioner, folder / "model", model)
+        _write_list(folder)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    return folder
+
+
+def check_web_export(folder, overwrite):
+    """Raise InputError for what would make `export_web` fail, before anything is loaded."""
+    check_export("onnx", folder, overwrite)
+    if not _installed_runtime() and not shutil.which("npm"):
+        raise InputError(
+            f"npm, which fetches onnxruntime-web {runtime_version()}, is not installed: "
+            "apt install npm, brew install node, or https://nodejs.org"
+        )
+
+
+def runtime_version():
+    """The version of onnxruntime-web that the page is written for."""
+    return json.loads((TEMPLATE / "package.json").read_text(encoding="utf-8"))["dependencies"]["onnxruntime-web"]
+
+
+def _installed_runtime():
+    """The folder of onnxruntime-web that `npm install` put beside the template; None if there is none that fits."""
+    folder = TEMPLATE / "node_modules" / "onnxruntime-web"
+    description = folder / "package.json"
+    if description.is_file() and json.loads(description.read_text(encoding="utf-8"))["version"] == runtime_version():
+        return folder
+    return None
+
+
+def _copy_template(folder):
+    for file in TEMPLATE.iterdir():
+        if file.is_file() and file.name not in ("package.json", "package-lock.json"):
+            shutil.copyfile(file, folder / file.name)
+
+
+def _copy_runtime(target):
+    """Copy the runtime into the folder `target`, its WebAssembly packed."""
+    with tempfile.TemporaryDirectory(prefix="export-") as temporary:
+        source = _installed_runtime() or _fetch_runtime(Path(temporary))
+        target.mkdir()
+        for name in _RUNTIME:
+            if name.endswith(".wasm"):
+                _write_packed(target / f"{name}{_PACKED}", (source / "dist" / name).read_bytes())
+            else:
+                shutil.copyfile(source / "dist" / name, target / name)
+    shutil.copyfile(TEMPLATE / "LICENSE-onnxruntime-web.txt", target / "LICENSE.txt")
+    (target.parent / "LICENSE-onnxruntime-web.txt").unlink()
+
+
+def _fetch_runtime(folder):
+    """Fetch onnxruntime-web from npm, or npm's own cache, into a folder; return its package folder."""
+    package = f"onnxruntime-web@{runtime_version()}"
+    done = subprocess.run(
+        ["npm", "pack", package, "--ignore-scripts", "--prefer-offline", "--loglevel=error"],
+        capture_output=True, text=True, cwd=folder,
+    )  # fmt: skip
+    archives = list(folder.glob("*.tgz"))
+    if done.returncode or not archives:
+        reason = " ".join(done.stderr.split())[:200] or f"status {done.returncode}"
+        raise InputError(
+            f"npm cannot fetch {package} ({reason}): check the connection, or run `npm install` in {TEMPLATE} elsewhere"
+        )
+    with tarfile.open(archives[0]) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "package"
+
+
+def _write_packed(path, content):
+    # Without a time, so that equal content gives an equal file.
+    path.write_bytes(gzip.compress(content, 9, mtime=0))
+
+
+def _write_model(captioner, folder, model):
+    """Write the two graphs and what the page must know about them into a folder."""
+    folder.mkdir()
+    encoder = captioner.encoder.copy(precision="float32")
+    functions = {
+        "encoder": encoder_function(encoder, captioner.decoder, captioner.consensus),
+        "step": step_function(captioner.decoder, encoder.rows * encoder.columns),
+    }
+    for name, function in functions.items():
+        graph = _convert(function)
+        # Captions of val stay equal in 199 of 200 with 8 bits in `step`; with 8 bits in MobileNet they do not, nor in
+        # the words' embeddings. VGG16's weights have 8 bits already.
+        _shrink(graph, wide=captioner.decoder.vocabulary_size if name == "step" else None)
+        _write_packed(folder / f"{name}.onnx{_PACKED}", graph.SerializeToString())
+    consensus = captioner.consensus
+    description = {
+        "model": str(model),
+        "dataset": captioner.dataset,
+        "image_size": encoder.image_size,
+        "rows": encoder.rows,
+        "columns": encoder.columns,
+        "max_pixels": MAX_PIXELS,
+        "beam_size": _BEAM_SIZE,
+        "max_words": captioner.max_words,
+        "unrepeated": UNREPEATED,
+        "length_penalty": 1.0 if consensus else LENGTH_PENALTY,
+        "consensus_weight": WEIGHT if consensus else 0.0,
+        "rarity": [round(float(value), 6) for value in consensus.rarity] if consensus else [],
+        "special": {"pad": PAD, "start": START, "end": END, "unknown": UNKNOWN},
+        "vocabulary": captioner.tokenizer.words,
+    }
+    text = json.dumps(description, ensure_ascii=False, separators=(",", ":"))
+    (folder / "model.json").write_text(text, encoding="utf-8")
+    _check_graphs(captioner, encoder, folder)
+
+
+def encoder_function(encoder, decoder, consensus=None):
+    """All that is computed once a photo, as a tf.function for a converter.
+
+    It takes `pixels`, uint8 (1, size, size, 3), and returns a dict of `keys` and `values` (1, regions, …), the first
+    `hidden` and `cell` (1, 1, units) and, where there is a consensus, `worth` (1, vocabulary): what each word adds to
+    a caption's likeness, before the division by the length of the caption's own vector.
+    """
+    size = encoder.image_size
+
+    def encode(pixels):
+        regions = encoder.regions(pixels)
+        memory = decoder.remember(regions)
+        state = decoder.initial_state(memory, 1)
+        outputs = memory._asdict() | state._asdict()
+        if consensus:
+            # Its tensors would be further inputs of the graph; those of a copy that is made here are constants.
+            copy = Consensus(*(getattr(consensus, name) for name in inspect.signature(Consensus).parameters))
+            expected = ops.pad(copy.expectations(regions), ((0, 0), (0, 1)))
+            places = np.full(len(consensus.rarity), len(consensus.expected_words), "int32")
+            places[consensus.expected_words] = np.arange(len(consensus.expected_words))
+            outputs["worth"] = ops.take(expected, places, axis=1) * consensus.rarity
+        return {name: ops.cast(each, "float32") for name, each in outputs.items()}
+
+    return tf.function(encode, [tf.TensorSpec((1, size, size, 3), "uint8", name="pixels")], autograph=False)
+
+
+def step_function(decoder, places):
+    """One word on for all hypotheses of a photo, as a tf.function for a converter.
+
+    It takes the last `words`, int32 (1, beam), `hidden` and `cell` (1, beam, units), and `keys` and `values` of
+    `encoder_function`. It returns a dict of `log_probabilities` (1, beam, vocabulary), `attention` (1, beam, places),
+    and the new state as `next_hidden` and `next_cell`.
+    """
+    units, values = decoder.units, decoder.value_size or decoder.region_mean.shape[0]
+    shapes = {
+        "hidden": (1, None, units), "cell": (1, None, units),
+        "keys": (1, places, decoder.attention_units), "values": (1, places, values),
+    }  # fmt: skip
+
+    def step(words, hidden, cell, keys, values):
+        logits, state, attention = decoder.step(words, State(hidden, cell), Memory(keys, values))
+        return {
+            "log_probabilities": ops.log_softmax(logits, axis=-1),
+            "attention": attention,
+            "next_hidden": state.hidden,
+            "next_cell": state.cell,
+        }
+
+    floats = [tf.TensorSpec(shape, "float32", name=name) for name, shape in shapes.items()]
+    return tf.function(step, [tf.TensorSpec((1, None), "int32", name="words"), *floats], autograph=False)
+
+
+def _convert(function):
+    import tf2onnx
+
+    return tf2onnx.convert.from_function(function, function.input_signature, opset=_OPSET)[0]
+
+
+def _shrink(graph, wide=None):
+    """Store a graph's weights in 8 or 16 bits, from which the runtime makes float32 again as it loads.
+
+    Args:
+        graph: an ONNX model, changed in place.
+        wide: None keeps in half precision what 8 bits do not hold exactly; otherwise everything has 8 bits but
+            tensors with an axis of this length.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes, stored, tables = [], [], {}
+    for tensor in graph.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _LARGE:
+            stored.append(tensor)
+            continue
+        values, name = numpy_helper.to_array(tensor), tensor.name
+        # The words' embeddings are the output layer's weights, too.
+        if values.ndim == 2 and values.T.tobytes() in tables:
+            nodes.append(helper.make_node("Transpose", [tables[values.T.tobytes()]], [name]))
+            continue
+        tables[values.tobytes()] = name
+        levels, steps, error = _in_8_bits(values)
+        if error < _EXACT or (wide and values.ndim > 1 and wide not in values.shape):
+            stored += [
+                numpy_helper.from_array(levels, f"{name}/levels"),
+                numpy_helper.from_array(steps, f"{name}/steps"),
+            ]
+            nodes.append(helper.make_node("Cast", [f"{name}/levels"], [f"{name}/float"], to=TensorProto.FLOAT))
+            nodes.append(helper.make_node("Mul", [f"{name}/float", f"{name}/steps"], [name]))
+        else:
+            stored.append(numpy_helper.from_array(values.astype("float16"), f"{name}/half"))
+            nodes.append(helper.make_node("Cast", [f"{name}/half"], [name], to=TensorProto.FLOAT))
+    del graph.graph.initializer[:]
+    graph.graph.initializer.extend(stored)
+    computed = list(graph.graph.node)
+    del graph.graph.node[:]
+    graph.graph.node.extend([*nodes, *computed])
+
+
+def _in_8_bits(values):
+    """Weights as int8 levels and float32 steps along the axis that loses least, and the relative error."""
+    best, size = None, np.sqrt(np.mean(values**2)) + np.finfo("float32").tiny
+    for axis in range(values.ndim):
+        others = tuple(each for each in range(values.ndim) if each != axis)
+        steps = np.maximum(np.abs(values).max(axis=others, keepdims=True) / 127, np.finfo("float32").tiny)
+        levels, steps = np.rint(values / steps).astype("int8"), steps.astype("float32")
+        error = np.sqrt(np.mean((levels * steps - values) ** 2)) / size
+        if best is None or error < best[2]:
+            best = levels, steps, error
+    return best
+
+
+def _check_graphs(captioner, encoder, folder):
+    """Raise InputError unless the graphs, run by ONNX Runtime, nearly give the captioner's own probabilities."""
+    import onnxruntime
+
+    sessions = {
+        name: onnxruntime.InferenceSession(gzip.decompress((folder / f"{name}.onnx{_PACKED}").read_bytes()))
+        for name in ("encoder", "step")
+    }
+    pixels = load_pixels(sample_photo(), encoder.image_size)[None]
+    names = [each.name for each in sessions["encoder"].get_outputs()]
+    outputs = dict(zip(names, sessions["encoder"].run(names, {"pixels": pixels})))
+    outputs.pop("worth", None)
+    words = np.full((1, 1), START, "int32")
+    (written,) = sessions["step"].run(["log_probabilities"], {"words": words, **outputs})
+    memory = captioner.decoder.remember(encoder.regions(pixels))
+    logits, _, _ = captioner.decoder.step(words, captioner.decoder.initial_state(memory, 1), memory)
+    difference = np.abs(np.exp(written) - ops.convert_to_numpy(ops.softmax(logits, axis=-1))).max()
+    if not difference < 0.05:
+        raise InputError(f"{folder}: the graphs differ from the model by {difference:.2f} in a word's probability")
+
+
+def _write_list(folder):
+    """Write `files.json`: the version of the folder, and the bytes of each file that the page loads."""
+    names = [f"{wing}/{path.name}" for wing in ("model", "runtime") for path in sorted((folder / wing).iterdir())]
+    digest, sizes = hashlib.sha256(), {}
+    for name in names:
+        content = (folder / name).read_bytes()
+        sizes[name] = len(content)
+        digest.update(name.encode() + b"\0" + content)
+    text = json.dumps({"version": digest.hexdigest()[:16], "bytes": sizes}, indent=1)
+    (folder / "files.json").write_text(text + "\n", encoding="utf-8")
