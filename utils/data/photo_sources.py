@@ -3,8 +3,10 @@
 import glob
 import http.client
 import io
+import re
 import shutil
 import urllib.error
+import urllib.parse
 import urllib.request
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from utils.data.images import find_photos
+from utils.data.layouts.text import decode
 from utils.errors import ImageError, InputError
 
 # Stands for standard input.
@@ -69,7 +72,7 @@ class _Download(_Fetched):
         headers = {"User-Agent": "image-captioning", "Accept": "image/*"}
         try:
             # An opener of its own: urlopen keeps the proxies of the first call for ever.
-            request = urllib.request.Request(self.name, headers=headers)
+            request = urllib.request.Request(_ascii_address(self.name), headers=headers)
             with (
                 urllib.request.build_opener().open(request, timeout=_TIMEOUT) as answer,
                 open(self._file, "wb") as file,
@@ -83,6 +86,23 @@ class _Download(_Fetched):
         except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise ImageError(f"{self.name}: cannot be fetched ({' '.join(str(reason).split())[:150]})") from None
+
+
+def _ascii_address(address):
+    """An address with letters beyond ASCII and blanks as servers take it: the host by IDNA, the rest by percent signs.
+
+    Raises:
+        ValueError: no such host can be.
+    """
+    parts = urllib.parse.urlsplit(address)
+    user, at, host = parts.netloc.rpartition("@")
+    if not host.isascii():
+        host = host.encode("idna").decode()
+    # Percent signs are there already, or stand for themselves.
+    quoted = [
+        re.sub("%(?![0-9A-Fa-f]{2})", "%25", urllib.parse.quote(part, safe="%/:;=&?@!$'()*+,~[]")) for part in parts[2:]
+    ]
+    return urllib.parse.urlunsplit([parts.scheme, user + at + host, *quoted])
 
 
 class _Limited:
@@ -113,8 +133,9 @@ def find_sources(names, folder, standard_input):
 
     Args:
         names: files, folders (with their subfolders), patterns such as
-            `album/**/*.jpg`, http(s) addresses, or "-" for standard input, which
-            holds one photo or a list of such names, one a line.
+            `album/**/*.jpg`, http(s) and file addresses, or "-" for standard input,
+            which holds one photo or a list of such names, one a line, or with a
+            zero byte after each, as `find -print0` writes them.
         folder: where photos that are no files yet may be put.
         standard_input: a binary stream.
 
@@ -138,6 +159,8 @@ def _named(name, folder):
     if name.lower().startswith(("http://", "https://")):
         last = name.split("?")[0].split("#")[0].rstrip("/").rsplit("/", 1)[-1]
         return [_Download(name, folder, last or "photo")]
+    if name.lower().startswith("file:"):
+        return _named_by_address(name, folder)
     path = Path(name)
     if not path.exists() and glob.has_magic(name):
         found = [Path(match) for match in sorted(glob.glob(name, recursive=True)) if Path(match).is_file()]
@@ -149,6 +172,21 @@ def _named(name, folder):
     return [Source(name, photo, photo.name) for photo in find_photos(path)]
 
 
+def _named_by_address(address, folder):
+    """The photos of `file:///folder/photo.jpg`; a photo keeps the name that was given."""
+    try:
+        parts = urllib.parse.urlsplit(address)
+    except ValueError:
+        parts = None
+    if not parts or parts.netloc not in ("", "localhost") or not parts.path:
+        raise InputError(f"{address}: no file on this machine; write file:///folder/photo.jpg, or the path alone")
+    path = urllib.request.url2pathname(parts.path)
+    sources = _named(path, folder)
+    if [source.name for source in sources] == [path]:  # a photo, not a folder of one
+        return [Source(address, path, sources[0].relative)]
+    return sources
+
+
 def _read_standard_input(folder, stream):
     data = stream.read()
     try:
@@ -157,7 +195,8 @@ def _read_standard_input(folder, stream):
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         pass
     try:
-        lines = [line.strip() for line in data.decode().splitlines()]
+        text = decode(data)
+        lines = text.split("\0") if "\0" in text else [line.strip() for line in text.splitlines()]
     except UnicodeDecodeError:
         raise InputError("standard input: neither a photo nor a list of photos, one a line") from None
     names = [line for line in lines if line and line != STANDARD_INPUT]
