@@ -64,14 +64,18 @@ def parse_arguments(arguments=None):
         "--alt_text",
         choices=("file", "metadata"),
         help="write each first caption as alternative text: file, into photo.jpg.txt beside photo.jpg; "
-        "metadata, into the photo's EXIF and XMP data, by ExifTool",
+        "metadata, into the photo's EXIF and XMP data, by ExifTool, which keeps photo.jpg_original",
     )
     output.add_argument(
         "--attention_map",
         metavar="PATH",
         help="picture of where each word of each caption looked; for several photos a folder, a picture of each in it",
     )
-    output.add_argument("--overwrite", action="store_true", help="replace files and alternative texts that are there")
+    output.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files and alternative texts that are there; ExifTool then keeps no backup",
+    )
     parsed = parser.parse_intermixed_args(arguments)
     # `--model FOLDER photo.jpg`: --model takes several values, but only model folders.
     others = [path for path in parsed.model[1:] if not (path / "config.json").is_file()]
@@ -117,6 +121,10 @@ def main(arguments=None):
         console.check_outputs([None if table == "-" else Path(table), *pictures], arguments.overwrite)
         if arguments.alt_text:
             alt_text.check(sources, arguments.alt_text)
+            if not arguments.overwrite:
+                sources, pictures = leave_out_described(sources, pictures, arguments)
+                if not sources:
+                    return 0
         console.import_keras()
         with console.open_output(table) as stream:
             captioned = write_captions(sources, single, pictures, stream, arguments)
@@ -125,6 +133,25 @@ def main(arguments=None):
             places += [f"maps in {target}"] * bool(target)
             console.note(f"{captioned} of {len(sources)} photos captioned: {', '.join(places)}")
     return 0
+
+
+def leave_out_described(sources, pictures, arguments):
+    """The photos to caption, and their pictures: without those that have an alternative text, which is said first.
+
+    Whoever asks for a table or pictures too gets all photos in them.
+    """
+    from utils.outputs.alt_text import find_described
+
+    described = find_described(sources, arguments.alt_text)
+    if not described:
+        return sources, pictures
+    have = f"{len(described)} of {len(sources)} photos have an alternative text already"
+    if arguments.json or arguments.csv or arguments.attention_map:
+        console.warn(f"{have}, which stays as it is; --overwrite replaces it")
+        return sources, pictures
+    console.warn(f"{have} and are not captioned again; --overwrite replaces it")
+    kept = [pair for pair in zip(sources, pictures) if pair[0].path not in described]
+    return [source for source, _ in kept], [picture for _, picture in kept]
 
 
 def write_captions(sources, single, pictures, stream, arguments):
@@ -165,7 +192,7 @@ def write_captions(sources, single, pictures, stream, arguments):
                     console.warn(error)
             count["captioned"] += 1
     if count[False]:
-        console.warn(f"{count[False]} photos have an alternative text already; --overwrite replaces it")
+        console.warn(f"{count[False]} photos keep the alternative text that they have; --overwrite replaces it")
     if not count["captioned"] and not arguments.shard:  # a part may be small, or have no photo at all
         console.fail("no photo could be read")
     if count["captioned"] < len(sources):

@@ -17,7 +17,7 @@ from utils.features.encoders import ARCHITECTURES, Encoder
 from utils.features.quantised_weights import save_compact
 from utils.model.consensus import Consensus
 from utils.model.decoder import AttentionDecoder
-from utils.model.model_folder import DECODER_KEYS, ENCODER_KEYS, FORMAT, read_config
+from utils.model.model_folder import DECODER_KEYS, ENCODER_KEYS, FORMAT, find_model, read_config
 from utils.model.search import UNREPEATED, Search, sample
 from utils.model.sentences import fault
 
@@ -84,8 +84,8 @@ class Captioner:
         self._searches = {}
 
     def search(self, beam_size=3, batch_size=_BATCH_PHOTOS, num_captions=1, temperature=None, seed=0):
-        """The Search with this decoder, compiled once for every combination of arguments."""
-        key = beam_size, batch_size, num_captions, temperature, seed
+        """The Search with this decoder, compiled once for every combination of arguments; `seed` begins it anew."""
+        key = beam_size, batch_size, num_captions, temperature
         if key not in self._searches:
             if temperature is None:
                 size, options = beam_size, {"groups": num_captions}
@@ -96,6 +96,7 @@ class Captioner:
                 size, options = _DRAWS * num_captions, {"method": sample, "temperature": temperature}
                 options |= {"unrepeated": UNREPEATED, "seed": keras.random.SeedGenerator(seed)}
             self._searches[key] = Search(self.decoder, size, self.max_words, batch_size=batch_size, **options)
+        self._searches[key].reseed(seed)
         return self._searches[key]
 
     def caption(self, paths, beam_size=3, on_error=None):
@@ -247,7 +248,7 @@ class Captioner:
             InputError: no model there, damaged, of another version, or an
                 encoder with other weights than in training.
         """
-        folder = Path(folder)
+        folder = find_model(folder)
         config = read_config(folder)
         settings = dict(config["encoder"])
         fingerprint = settings.pop("fingerprint")

@@ -93,7 +93,12 @@ def test_alternative_texts_beside_photos(model, command, save_photo, tmp_path):
     text = photo.with_name("a.jpg.txt")
     assert output == f"{photo}\t{text.read_text()}"
     text.write_text("mine")
-    assert "1 photos have an alternative text already" in command(*caption)[2]
+    status, output, error = command(*caption)
+    assert (status, output) == (0, "")
+    assert "1 of 1 photos have an alternative text already and are not captioned again" in error
+    assert text.read_text() == "mine"
+    # Whoever asks for a table gets all photos in it.
+    assert command(*caption, "--csv")[1].count("\n") == 2
     assert text.read_text() == "mine"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from utils.data.images import open_photo
-from utils.data.photo_sources import find_sources, is_single, result_paths
+from utils.data.photo_sources import _ascii_address, find_sources, is_single, result_paths
 from utils.errors import ImageError, InputError
 
 
@@ -50,6 +50,40 @@ def test_files_folders_and_patterns(find, save_photo, tmp_path):
         find(tmp_path / "*.gif")
     with pytest.raises(InputError, match="no such file"):
         find(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda names: "\n".join(names).encode("utf-8-sig"),
+        lambda names: "\r\n".join(names).encode("utf-16"),
+        lambda names: "".join(f"{name}\0" for name in names).encode(),
+    ],
+    ids=["byte order mark", "UTF-16", "find -print0"],
+)
+def test_lists_as_other_programs_write_them(find, save_photo, encode):
+    photos = [save_photo(f"ü {number}.png") for number in (1, 2)]
+    assert [source.path for source in find("-", piped=encode([str(photo) for photo in photos]))] == photos
+
+
+def test_addresses_of_files(find, save_photo, tmp_path):
+    photo = save_photo("a b/ü.png")
+    (source,) = find(photo.as_uri())
+    assert (source.name, source.path, source.local) == (photo.as_uri(), photo, True)
+    assert is_single([photo.as_uri()], [source])
+    assert [source.path for source in find((tmp_path / "a b").as_uri())] == [photo]
+    for wrong in ("file://server/photo.jpg", "file://[/photo.jpg", "file:"):
+        with pytest.raises(InputError, match="no file on this machine; write file:///folder"):
+            find(wrong)
+
+
+def test_addresses_with_letters_beyond_ascii_and_blanks(find, address, save_photo):
+    host, _ = address
+    photo = save_photo("served/a ü/photo 100%.png")
+    for name in ("a ü/photo 100%.png", "a ü/photo 100%25.png", "a%20%C3%BC/photo%20100%25.png"):
+        (source,) = find(f"{host}/{name}?größe=1")
+        assert source.path.read_bytes() == photo.read_bytes()
+    assert _ascii_address("https://Bücher.example:8080/ä") == "https://xn--bcher-kva.example:8080/%C3%A4"
 
 
 def test_one_photo_is_told_from_a_collection_of_one(find, save_photo, tmp_path):

@@ -136,12 +136,14 @@ def test_several_captions_are_different_and_each_has_its_maps(tiny_captioner, pa
 
 
 def test_drawn_captions_depend_on_the_seed_alone(tiny_captioner, paths):
+    tiny_captioner._searches.clear()
+
     def draw(seed):
-        tiny_captioner._searches.clear()
         return [c.text for c in next(tiny_captioner.caption_each(paths[:1], 3, 5, temperature=2.0, seed=seed))[1]]
 
     assert draw(0) == draw(0)
     assert draw(0) != draw(1)
+    assert len(tiny_captioner._searches) == 1  # so nothing is compiled for another seed
 
 
 def test_bad_photos_keep_their_place_among_good_ones(tiny_captioner, paths):
@@ -150,3 +152,17 @@ def test_bad_photos_keep_their_place_among_good_ones(tiny_captioner, paths):
     results = list(tiny_captioner.caption_each(paths))
     assert [path for path, _ in results] == paths
     assert [path for path, result in results if isinstance(result, ImageError)] == [paths[0], paths[16]]
+
+
+def test_a_model_is_found_beside_the_scripts_from_any_folder(tiny_captioner, tmp_path, monkeypatch):
+    root, elsewhere = tmp_path / "program", tmp_path / "elsewhere"
+    tiny_captioner.save(root / "models" / "mine")
+    elsewhere.mkdir()
+    monkeypatch.setattr("utils.model.model_folder._ROOT", root)
+    monkeypatch.chdir(elsewhere)
+    assert Captioner.from_folder("models/mine").max_words == tiny_captioner.max_words
+    with pytest.raises(InputError, match=r"^models/nothing: no model in this folder"):
+        Captioner.from_folder("models/nothing")
+    (elsewhere / "models" / "mine").mkdir(parents=True)  # what is in the working folder comes first
+    with pytest.raises(InputError, match=r"^models/mine: no model in this folder"):
+        Captioner.from_folder("models/mine")

@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 
@@ -7,7 +8,7 @@ from PIL import Image
 
 from utils.data.photo_sources import find_sources
 from utils.errors import InputError
-from utils.outputs.alt_text import check, write_alt_text
+from utils.outputs.alt_text import check, find_described, write_alt_text
 
 needs_exiftool = pytest.mark.skipif(not shutil.which("exiftool"), reason="needs ExifTool")
 
@@ -58,6 +59,34 @@ def test_a_description_that_a_person_wrote_is_kept(save_photo, tmp_path):
     Image.open(save_photo()).save(photo, exif=exif)
     assert write_alt_text(photo, "A dog.", "metadata")
     assert read_tags(photo)[:3] == ["A dog.", "A dog.", "Our dog Rex"]
+
+
+@needs_exiftool
+def test_a_photo_keeps_its_time_and_a_backup_unless_it_is_to_be_replaced(save_photo, tmp_path):
+    photo, backup = tmp_path / "photo.jpg", tmp_path / "photo.jpg_original"
+    Image.open(save_photo()).save(photo)
+    os.utime(photo, (10**9, 10**9))
+    before = photo.read_bytes()
+    write_alt_text(photo, "A dog.", "metadata")
+    assert backup.read_bytes() == before
+    assert photo.stat().st_mtime == 10**9
+    backup.unlink()
+    write_alt_text(photo, "A cat.", "metadata", overwrite=True)
+    assert not backup.exists()
+    assert photo.stat().st_mtime == 10**9
+
+
+@pytest.mark.parametrize("where", ["file", pytest.param("metadata", marks=needs_exiftool)])
+def test_photos_that_have_a_text_are_found_beforehand(save_photo, tmp_path, where):
+    names = ["with.jpg", "without.jpg", "with ü.png", "broken.jpg"]
+    for name in names:
+        Image.open(save_photo("x.png")).save(tmp_path / name)
+    (tmp_path / "broken.jpg").write_text("no photo")
+    sources = find_sources([str(tmp_path / name) for name in names], tmp_path, None)
+    assert find_described(sources, where) == set()
+    for name in ("with.jpg", "with ü.png"):
+        write_alt_text(tmp_path / name, "A dog.", where)
+    assert {path.name for path in find_described(sources, where)} == {"with.jpg", "with ü.png"}
 
 
 @needs_exiftool

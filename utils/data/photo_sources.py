@@ -3,14 +3,17 @@
 import glob
 import http.client
 import os
+import re
 import shutil
 import urllib.error
+import urllib.parse
 import urllib.request
 from functools import cached_property
 from pathlib import Path
 
 from utils import files
 from utils.data.images import find_photos, is_image, name_photo
+from utils.data.layouts.text import decode
 from utils.data.walk import is_system
 from utils.errors import ImageError, InputError, reason, shorten
 
@@ -71,7 +74,7 @@ class _Download(_Fetched):
         headers = {"User-Agent": "image-captioning", "Accept": "image/*"}
         try:
             # An opener of its own: urlopen keeps the proxies of the first call for ever.
-            request = urllib.request.Request(self._address, headers=headers)
+            request = urllib.request.Request(_ascii_address(self._address), headers=headers)
             with (
                 urllib.request.build_opener().open(request, timeout=_TIMEOUT) as answer,
                 open(path, "wb") as file,
@@ -86,6 +89,23 @@ class _Download(_Fetched):
             cause = getattr(error, "reason", error)
             said = reason(cause if isinstance(cause, Exception) else Exception(cause))
             raise ImageError(f"{self.name}: cannot be fetched ({said})") from None
+
+
+def _ascii_address(address):
+    """An address with letters beyond ASCII and blanks as servers take it: the host by IDNA, the rest by percent signs.
+
+    Raises:
+        ValueError: no such host can be.
+    """
+    parts = urllib.parse.urlsplit(address)
+    user, at, host = parts.netloc.rpartition("@")
+    if not host.isascii():
+        host = host.encode("idna").decode()
+    # Percent signs are there already, or stand for themselves.
+    quoted = [
+        re.sub("%(?![0-9A-Fa-f]{2})", "%25", urllib.parse.quote(part, safe="%/:;=&?@!$'()*+,~[]")) for part in parts[2:]
+    ]
+    return urllib.parse.urlunsplit([parts.scheme, user + at + host, *quoted])
 
 
 class _Limited:
@@ -116,8 +136,9 @@ def find_sources(names, folder, standard_input, note=lambda line: None):
 
     Args:
         names: files, folders (with their subfolders), patterns such as
-            `album/**/*.jpg`, http(s) and data: addresses, or "-" for standard input,
-            which holds one photo or a list of such names, one a line.
+            `album/**/*.jpg`, http(s), file and data: addresses, or "-" for standard input,
+            which holds one photo or a list of such names, one a line, or with a
+            zero byte after each, as `find -print0` writes them.
         folder: a function that gives the folder where photos that are no files yet are put;
             it is called when the first of them is needed.
         standard_input: a binary stream.
@@ -145,6 +166,8 @@ def _named(name, folder, note):
         return [_Download(name, folder, last or "photo")]
     if name.lower().startswith("data:"):
         return [_Download(name, folder, "photo")]
+    if name.lower().startswith("file:"):
+        return _named_by_address(name, folder, note)
     path = Path(name)
     if glob.has_magic(name) and not files.exists(path):
         found = [Path(match) for match in _matches(name)]
@@ -165,12 +188,28 @@ def _matches(pattern):
     return sorted(found.values())
 
 
+def _named_by_address(address, folder, note):
+    """The photos of `file:///folder/photo.jpg`; a photo keeps the name that was given."""
+    try:
+        parts = urllib.parse.urlsplit(address)
+    except ValueError:
+        parts = None
+    if not parts or parts.netloc not in ("", "localhost") or not parts.path:
+        raise InputError(f"{address}: no file on this machine; write file:///folder/photo.jpg, or the path alone")
+    path = urllib.request.url2pathname(parts.path)
+    sources = _named(path, folder, note)
+    if [source.name for source in sources] == [path]:  # a photo, not a folder of one
+        return [Source(address, path, sources[0].relative)]
+    return sources
+
+
 def _read_standard_input(folder, stream, note):
     data = stream.read()
     if is_image(data):
         return [_Given(data, folder)]
     try:
-        lines = [line.strip() for line in data.decode().splitlines()]
+        text = decode(data)
+        lines = text.split("\0") if "\0" in text else [line.strip() for line in text.splitlines()]
     except UnicodeDecodeError:
         raise InputError("standard input: neither a photo nor a list of photos, one a line") from None
     names = [line for line in lines if line and line != STANDARD_INPUT]

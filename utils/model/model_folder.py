@@ -1,6 +1,7 @@
 """The configuration of a model folder; readable without TensorFlow, so that errors come at once."""
 
 import json
+import os
 from pathlib import Path
 
 from utils.errors import InputError
@@ -13,18 +14,30 @@ DECODER_KEYS = {"units", "attention_units", "embedding_size", "dropout", "ground
 CONFIG_KEYS = {"format", "dataset", "encoder", "decoder", "max_words", "consensus", "training"}
 
 
+# Where the scripts are, and `models/` beside them.
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def find_model(folder):
+    """A model folder as a Path; `models/flickr8k` is the one beside the scripts if the working folder has none."""
+    beside = _ROOT / folder
+    # os.path raises nothing, whatever the name is.
+    return beside if not os.path.lexists(folder) and os.path.isfile(beside / "config.json") else Path(folder)
+
+
 def read_config(folder):
-    """The checked content of a model folder's config.json.
+    """The checked content of a model folder's config.json; the folder as `find_model` finds it.
 
     Raises:
         InputError: missing, damaged, or of another version.
     """
-    path = Path(folder) / "config.json"
+    folder = find_model(folder)
+    path = folder / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         version = config["format"]
     except FileNotFoundError:
-        weights = Path(folder) / "encoder.h5"
+        weights = folder / "encoder.h5"
         if weights.is_file():
             raise InputError(
                 f"{folder}: an encoder, no model; train.py --encoder_weights {weights} makes one of it"
@@ -72,6 +85,6 @@ def check_together(folders):
 
 def _words(folder):
     try:
-        return (Path(folder) / "vocabulary.txt").read_bytes()
+        return (find_model(folder) / "vocabulary.txt").read_bytes()
     except OSError:
         raise InputError(f"{folder}: damaged model folder, vocabulary.txt is missing") from None

@@ -247,12 +247,17 @@ class Search:
     """
 
     def __init__(self, decoder, beam_size, max_words, batch_size=64, method=beam_search, **options):
-        self.batch_size = batch_size
+        self.batch_size, self._generator = batch_size, options.get("seed")
         self._search = backend.compiled(
             lambda regions: method(decoder, regions, beam_size, max_words, **options),
             decoder.variables,
             [options["seed"].state] if "seed" in options else [],
         )
+
+    def reseed(self, seed):
+        """Draw from here on what a new generator of that seed would give; of no effect where nothing is drawn."""
+        if self._generator is not None:
+            self._generator.state.assign(keras.random.SeedGenerator(seed).state)
 
     def __call__(self, regions):
         """Hypotheses, as arrays, for regions (photos ≤ batch_size, regions, channels)."""

@@ -1,5 +1,6 @@
 """Captions as alternative text: in a text file beside each photo, or inside it, in its EXIF and XMP data."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -35,17 +36,50 @@ def check(sources, where):
         )
 
 
+def find_described(sources, where):
+    """The photos that have an alternative text already, so that no other one is written for them unasked.
+
+    Args:
+        sources: list of utils.data.photo_sources.Source on this machine.
+        where: "file" or "metadata".
+
+    Returns:
+        A set of paths, of those sources.
+    """
+    paths = [source.path for source in sources]
+    if where == "file":
+        return {path for path in paths if os.path.lexists(_beside(path))}
+    # In one call, as ExifTool takes longer to start than to read; a name with a newline would be two names.
+    by_name = {str(path.resolve()): path for path in paths if path.is_file() and "\n" not in str(path.resolve())}
+    done = _exiftool([f"-{_TAGS[0]}", "-json", "-@", "-"], "\n".join(by_name)) if by_name else None
+    try:
+        found = json.loads(done.stdout) if done else []
+    except ValueError:  # nothing could be read; captioning says why
+        found = []
+    return {by_name[row["SourceFile"]] for row in found if len(row) > 1 and row.get("SourceFile") in by_name}
+
+
+def _beside(path):
+    return path.with_name(path.name + ".txt")
+
+
+def _exiftool(arguments, given=None):
+    command = ["exiftool", "-quiet", "-quiet", "-charset", "filename=utf8", *arguments]
+    return subprocess.run(command, input=given, capture_output=True, encoding="utf-8", errors="replace")
+
+
 def write_alt_text(path, text, where, overwrite=False):
     """Write alternative text for one photo.
 
-    The picture itself is never changed: ExifTool leaves its compressed data as
-    they are, and puts the new file in place by a rename.
+    The picture itself is never changed: ExifTool leaves its compressed data and
+    the file's time as they are, and puts the new file in place by a rename.
+    The file as it was stays beside it, as `photo.jpg_original`, unless `overwrite`.
 
     Args:
         path: the photo.
         text: a sentence.
         where: "file", for `photo.jpg.txt` beside `photo.jpg`, or "metadata".
-        overwrite: replace what is there.
+        overwrite: replace what is there, and keep no backup.
 
     Returns:
         Whether anything was written; False if there was a text already.
@@ -57,7 +91,7 @@ def write_alt_text(path, text, where, overwrite=False):
 
 
 def _write_file(path, text, overwrite):
-    target = path.with_name(path.name + ".txt")
+    target = _beside(path)
     try:
         with open(target, "w" if overwrite else "x", encoding="utf-8") as file:
             file.write(text + "\n")
@@ -69,13 +103,9 @@ def _write_file(path, text, overwrite):
 
 
 def _write_metadata(path, text, overwrite):
-    command = ["exiftool", "-quiet", "-quiet", "-overwrite_original", "-charset", "filename=utf8"]
-    if not overwrite:
-        command += ["-wm", "cg", "-if", f"not defined ${_TAGS[0]}"]
+    unasked = ["-overwrite_original"] if overwrite else ["-wm", "cg", "-if", f"not defined ${_TAGS[0]}"]
     # An absolute path, so that none is taken for an option.
-    done = subprocess.run(
-        [*command, *(f"-{tag}={text}" for tag in _TAGS), str(path.resolve())], capture_output=True, text=True
-    )
+    done = _exiftool(["-preserve", *unasked, *(f"-{tag}={text}" for tag in _TAGS), str(path.resolve())])
     if done.returncode == 2:  # the condition failed: there is a text
         return False
     if done.returncode:
