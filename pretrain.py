@@ -114,10 +114,11 @@ def open_teacher(name):
     from utils.captioner import Captioner
     from utils.errors import InputError
     from utils.features.encoders import ARCHITECTURES, Encoder
+    from utils.files import is_dir
 
     if name in ARCHITECTURES:
         return Encoder(name)
-    if not Path(name).is_dir():
+    if not is_dir(name):
         raise InputError(f"--teacher {name}: neither a model folder nor one of {', '.join(ARCHITECTURES)}")
     return Captioner.from_folder(name).encoder
 
