@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from utils import console
+from utils import console, files
 from utils.errors import InputError
 from utils.model.model_folder import check_together, read_config
 from utils.training.recipes import RECIPES
@@ -128,7 +128,7 @@ def main(arguments=None):
     if arguments.ensemble:
         check_together(arguments.model)
     for path in arguments.captions:
-        if not path.is_file():
+        if not files.is_file(path):
             raise InputError(f"{path}: no such file of captions")
     split, results, neighbours = measure(arguments)
     from utils.evaluation import baselines, coco_results, tables

@@ -51,7 +51,7 @@ def make_folder(path):
 
 
 @contextmanager
-def replacing(path):
+def replacing(path, hint=None):
     """Write a file whole or not at all: under a temporary name, then to the disk, then renamed.
 
     Whoever reads meanwhile sees the former file; nothing is left behind when the
@@ -60,6 +60,7 @@ def replacing(path):
     Args:
         path: the file to write; one that is there is replaced. A device, such as
             /dev/stdout, is written to itself.
+        hint: what to do if it cannot be, for the error's line.
 
     Yields:
         The temporary path, of the same suffix, as some libraries go by it.
@@ -73,7 +74,7 @@ def replacing(path):
     """
     device = exists(path) and not is_file(path)
     path = Path(os.path.realpath(path))  # a link stays one
-    temporary = path.with_name(f"partial.{os.getpid()}.{path.name}")
+    temporary = path.with_name(f"partial.{path.name}")
     try:
         if device:
             yield path
@@ -86,7 +87,8 @@ def replacing(path):
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"{shorten(path)}: cannot be written ({reason(error)})") from None
+        said = f"{shorten(path)}: cannot be written ({reason(error)})"
+        raise InputError(f"{said}; {hint}" if hint else said) from None
 
 
 @contextmanager

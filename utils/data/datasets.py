@@ -9,7 +9,7 @@ from utils import files
 from utils.data import layouts, shapes
 from utils.data.layouts.captions import SPLITS
 from utils.data.layouts.near_names import match_photos
-from utils.errors import InputError
+from utils.errors import InputError, shorten
 
 # Their captions are read from files; see utils/layouts. "custom" is one's own photos.
 PHOTO_DATASETS = ("flickr8k", "flickr30k", "coco", "custom")
@@ -131,7 +131,7 @@ def _flickr_number(photo):
 
 
 def _hash(image_id):
-    return int(hashlib.sha256(image_id.encode()).hexdigest(), 16)
+    return int(hashlib.sha256(image_id.encode(errors="surrogateescape")).hexdigest(), 16)
 
 
 def _split_by_hash(image_id):
@@ -143,7 +143,7 @@ def _split_by_hash(image_id):
 def _read_photos(name, root, with_photos):
     """A dataset whose captions and photos lie in a folder, in any layout."""
     if not files.is_dir(root):
-        raise InputError(f"{root}: no such folder; see data/README.md for how to get {name}")
+        raise InputError(f"{shorten(root)}: no such folder; see data/README.md for how to get {name}")
     folder = layouts.Folder(root)
     source = layouts.read_captions(folder, name)
     captions = source.captions

@@ -25,7 +25,8 @@ Image.init()
 
 # What Pillow takes for images, though it has no pixels of it, or asks Ghostscript, which runs programs.
 _NO_IMAGES = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"})
-_FORMATS = [form for form in Image.OPEN if form not in _NO_IMAGES]
+# Each is asked in turn whether a file is its own.
+_FORMATS = ["JPEG", "PNG", *(form for form in Image.OPEN if form not in _NO_IMAGES | {"JPEG", "PNG"})]
 
 # Names of photos. Some that Pillow would read are more often something else: tracks of sports watches, installers, …
 SUFFIXES = {suffix for suffix, form in Image.registered_extensions().items() if form in _FORMATS}
@@ -85,12 +86,14 @@ def _without_pillow_limit():
 def _to_rgb(image):
     """Any mode as RGB: transparency over white, 16 bits and floats scaled to 8."""
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype="float32")
+        values = np.array(image, dtype="float32")
         if image.mode == "F":
             top = 1 if values.max(initial=0) <= 1 else 255
         else:
             top = 255 if values.max(initial=0) <= 255 else 65535
-        return Image.fromarray((np.clip(values / top, 0, 1) * 255).astype("uint8")).convert("RGB")
+        # In place, as scans in floats take gigabytes.
+        values = np.clip(np.multiply(values, 255 / top, out=values), 0, 255, out=values)
+        return Image.fromarray(values.astype("uint8")).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

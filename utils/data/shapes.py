@@ -6,7 +6,6 @@ whether captions and attention are right.
 
 import json
 import math
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from utils.errors import InputError
+from utils.files import exists, replacing
 
 COLOURS = {
     "red": (214, 40, 40),
@@ -163,9 +163,8 @@ def draw_scenes(folder, seed, counts):
                 )
         content = {"version": VERSION, "seed": seed, "counts": counts, "scenes": table}
         # Last, and by a rename: a folder with scenes.json is complete.
-        temporary = folder / "scenes.json.partial"
-        temporary.write_text(json.dumps(content))
-        os.replace(temporary, folder / "scenes.json")
+        with replacing(folder / "scenes.json") as temporary:
+            temporary.write_text(json.dumps(content))
     except OSError as error:
         raise InputError(
             f"{folder}: the scenes cannot be drawn here ({error.strerror}); choose another --data_dir"
@@ -185,7 +184,7 @@ def load_scenes(folder, seed=0, counts=None):
     """
     counts = COUNTS if counts is None else counts
     path = Path(folder) / f"seed-{seed}" / "scenes.json"
-    content = json.loads(path.read_text()) if path.exists() else {}
+    content = json.loads(path.read_text()) if exists(path) else {}
     if (content.get("version"), content.get("counts")) != (VERSION, dict(counts)):
         draw_scenes(path.parent, seed, counts)
         content = json.loads(path.read_text())

@@ -22,6 +22,7 @@ import numpy as np
 from utils.data.images import load_pixels
 from utils.errors import ImageError, InputError
 from utils.features import cache_files
+from utils.files import exists
 from utils.progress import silent
 
 # Photos in one shard: few files for a large dataset, little to lose by a kill.
@@ -180,7 +181,7 @@ class RegionCache:
             seconds = time.perf_counter() - start
         size = np.mean(sizes) if sizes else 0
         work = Work(len(missing), int(len(missing) * size), seconds * len(missing) / max(1, len(sample)))
-        existing = next(parent for parent in (self.folder, *self.folder.absolute().parents) if parent.exists())
+        existing = next(parent for parent in (self.folder, *self.folder.absolute().parents) if exists(parent))
         free = shutil.disk_usage(existing).free
         if work.bytes > free:
             raise InputError(
@@ -251,7 +252,7 @@ class RegionCache:
     @staticmethod
     def _shard_name(photos, prefix):
         lines = [f"{photo.id.removeprefix(prefix)} {cache_files.file_mark(photo.path)}" for photo in photos]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+        return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]
 
     def _in_work(self, photos, prefix):
         partials = self._folders[prefix].glob(f"{self._shard_name(photos, prefix)}.*.partial")

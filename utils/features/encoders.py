@@ -12,8 +12,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from utils.errors import InputError
+from utils.errors import InputError, shorten
 from utils.features import quantised_weights
+from utils.files import exists, is_file
 from utils.runtime import backend
 from utils.runtime.hardware import bfloat16_is_faster
 
@@ -106,7 +107,7 @@ def _imagenet_path(name):
 def imagenet_is_here(name):
     """Whether Keras's ImageNet weights of an encoder are on this machine, whole."""
     path = _imagenet_path(name)
-    if not path.is_file():
+    if not is_file(path):
         return False
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest() == ARCHITECTURES[name].weights_md5
@@ -133,7 +134,7 @@ def _imagenet_file(name):
         )
         os.replace(whole, path)
     except Exception as error:  # Keras raises bare Exception for URL failures
-        state = "are not the published file" if path.exists() else "are not on this machine"
+        state = "are not the published file" if exists(path) else "are not on this machine"
         raise InputError(
             f"the ImageNet weights of {name} {state} and cannot be fetched ({_one_line(error)}): "
             f"download {architecture.weights_url}/{path.name} into {folder}, or name a file with --encoder_weights PATH"
@@ -181,9 +182,9 @@ def _randomise(network, seed):
 
 def _load_file(network, path):
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(
-            f"{path}: no such file; --encoder_weights takes imagenet, scenes, random or an .h5 file of weights"
+            f"{shorten(path)}: no such file; --encoder_weights takes imagenet, scenes, random or an .h5 file of weights"
         )
     try:
         if quantised_weights.is_compact(path):

@@ -4,12 +4,11 @@ Krishnamoorthi, "Quantizing deep convolutional networks for efficient
 inference", 2018, section 3: per-channel weights of 8 bits cost no accuracy.
 """
 
-import os
-from pathlib import Path
-
 import h5py
 import keras
 import numpy as np
+
+from utils.files import is_file, replacing
 
 # An attribute of the file, by which it is known.
 _FORMAT = "captioning 8-bit kernels 1"
@@ -37,9 +36,7 @@ def save_compact(network, path):
         network: a Keras model.
         path: an .h5 file, replaced by a rename.
     """
-    path = Path(path)
-    temporary = path.with_name(f"partial.{path.name}")
-    with h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = _FORMAT
         file.attrs["image_size"] = network.input_shape[1]
         for layer in network.layers:
@@ -50,12 +47,11 @@ def save_compact(network, path):
                     continue
                 levels, scale = quantise(variable, _input_axes(layer, variable))
                 file.create_dataset(name, data=levels, compression="gzip").attrs["scale"] = scale
-    os.replace(temporary, path)
 
 
 def is_compact(path):
     """Whether a file was written by `save_compact`."""
-    if not (Path(path).is_file() and h5py.is_hdf5(path)):
+    if not (is_file(path) and h5py.is_hdf5(path)):
         return False
     with h5py.File(path, "r") as file:
         return file.attrs.get("format") == _FORMAT

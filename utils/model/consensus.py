@@ -1,14 +1,12 @@
 """Consensus: of the captions that a search has found, the one whose words people would use of the photo comes first."""
 
-import os
-from pathlib import Path
-
 import h5py
 import numpy as np
 from keras import ops
 
 from utils.data.tokenizer import SPECIAL_WORDS
 from utils.features.quantised_weights import quantise
+from utils.files import replacing
 
 # Captions are ranked by their log-probability a word plus so many times their likeness, a cosine (models/README.md).
 WEIGHT = 6.0
@@ -123,9 +121,7 @@ class Consensus:
 
     def save(self, path):
         """Write an .h5 file, replaced by a rename: eight bits a weight of landmarks and regression."""
-        path = Path(path)
-        temporary = path.with_name(f"partial.{path.name}")
-        with h5py.File(temporary, "w") as file:
+        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
             for name in _ARRAYS:
                 array = getattr(self, name)
                 if name in _STEP_AXES:
@@ -133,7 +129,6 @@ class Consensus:
                     file.create_dataset(name, data=levels, compression="gzip").attrs["step"] = step
                 else:
                     file.create_dataset(name, data=array)
-        os.replace(temporary, path)
 
     @classmethod
     def load(cls, path):

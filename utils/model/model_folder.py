@@ -4,7 +4,8 @@ import json
 import os
 from pathlib import Path
 
-from utils.errors import InputError
+from utils.errors import InputError, reason, shorten
+from utils.files import is_file
 
 # Of config.json; raised when old folders can no longer be read.
 FORMAT = 1
@@ -38,14 +39,16 @@ def read_config(folder):
         version = config["format"]
     except FileNotFoundError:
         weights = folder / "encoder.h5"
-        if weights.is_file():
+        if is_file(weights):
             raise InputError(
                 f"{folder}: an encoder, no model; train.py --encoder_weights {weights} makes one of it"
             ) from None
         raise InputError(
             f"{folder}: no model in this folder (config.json is missing); train one with train.py"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise InputError(f"{shorten(path)}: cannot be read ({reason(error)})") from None
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged ({' '.join(str(error).split())[:100]})") from None
     if version != FORMAT:
         raise InputError(f"{path}: a model of format {version}, but this version reads format {FORMAT}")

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import zipfile
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from utils.errors import InputError
+from utils.files import exists, replacing
 
 
 class Checkpoint:
@@ -26,15 +26,8 @@ class Checkpoint:
     def save(self, progress):
         """Write variables and `progress`, a JSON object."""
         arrays = {f"variable_{n}": np.asarray(ops.convert_to_numpy(v)) for n, v in enumerate(self._variables)}
-        temporary = self.path.with_suffix(".partial")
-        try:
-            with open(temporary, "wb") as file:
-                np.savez(file, progress=np.array(json.dumps(progress)), **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self.path)
-        except OSError as error:
-            raise InputError(f"{temporary}: cannot be written ({error.strerror}); make room and --resume") from None
+        with replacing(self.path, "make room and --resume") as temporary, open(temporary, "wb") as file:
+            np.savez(file, progress=np.array(json.dumps(progress)), **arrays)
 
     def load(self):
         """Restore the variables and return what was saved as `progress`."""
@@ -47,7 +40,7 @@ class Checkpoint:
 
 def read_progress(path):
     """What was saved as `progress` in a checkpoint, or None where there is no checkpoint."""
-    if not Path(path).exists():
+    if not exists(path):
         return None
     with _opened(path) as file:
         return json.loads(str(file["progress"]))

@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import os
 import zlib
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from utils.evaluation import metrics
 from utils.features.cache import RegionCache, shard_of
 from utils.features.encoders import Encoder
 from utils.features.extraction import cache_regions, leave_out_unreadable
+from utils.files import exists, replacing
 from utils.model.consensus import Consensus
 from utils.outputs import plots
 from utils.progress import silent
@@ -167,7 +167,7 @@ def add_consensus(
         InputError: no model there, or one of other training photos.
     """
     folder = Path(folder)
-    if (folder / run_folder.RUN_FILE).exists():
+    if exists(folder / run_folder.RUN_FILE):
         raise InputError(
             f"{folder}: its training was interrupted; --resume goes on with it, and fits the consensus too"
         )
@@ -229,9 +229,8 @@ def _train_stage(trainer, encoder, folder, settings, say, progress, callbacks):
     def after_epoch(trainer):
         averaged = trainer.averaged
         if trainer.is_best and stage.tagging:
-            partial = folder / f"partial.{_TAGGED_ENCODER}"
-            averaged.encoder.network.save_weights(partial)
-            os.replace(partial, folder / _TAGGED_ENCODER)
+            with replacing(folder / _TAGGED_ENCODER) as temporary:
+                averaged.encoder.network.save_weights(temporary)
         elif trainer.is_best:
             Captioner(
                 averaged.encoder or encoder,
@@ -287,10 +286,11 @@ def extract_part(part, dataset, data_dir, cache_dir, recipe, seed=0, say=lambda 
 
 
 def _write_history(folder, history):
-    temporary = folder / "history.partial"
-    with open(temporary, "w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(folder / "history.csv") as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, history[0])
         writer.writeheader()
         writer.writerows(history)
-    os.replace(temporary, folder / "history.csv")
     plots.save_figure(plots.training_figure(history), folder / "training.png")

@@ -3,7 +3,8 @@
 import json
 import shutil
 
-from utils.errors import InputError
+from utils.errors import InputError, reason, shorten
+from utils.files import exists
 
 # In a folder while its run goes on, or after it was interrupted.
 RUN_FILE, CHECKPOINT_FILE = "run.json", "checkpoint.npz"
@@ -39,15 +40,17 @@ def check(folder, settings, overwrite, resume, holds=_MODEL_FILE):
             begun = _flat(json.loads(run_file.read_text()))
         except FileNotFoundError:
             raise InputError(f"{folder}: no interrupted run to resume; leave --resume out") from None
+        except OSError as error:
+            raise InputError(f"{shorten(run_file)}: cannot be read ({reason(error)})") from None
         except (ValueError, AttributeError):
             raise InputError(f"{run_file}: damaged; train anew with --overwrite") from None
         now = _flat(settings)
         different = ", ".join(f"{key} {begun.get(key)}" for key in now if begun.get(key) != now[key])
         if different:
             raise InputError(f"{folder}: the run was begun with {different}; give the same flags to resume it")
-    elif not overwrite and run_file.exists():
+    elif not overwrite and exists(run_file):
         raise InputError(f"{folder}: holds an interrupted run; --resume goes on with it, --overwrite begins anew")
-    elif not overwrite and (folder / holds).exists():
+    elif not overwrite and exists(folder / holds):
         what = "a model" if holds == _MODEL_FILE else holds
         raise InputError(f"{folder}: holds {what}; give another --output_dir, or --overwrite to replace it")
 

@@ -1,7 +1,6 @@
 """Pretraining of an encoder on drawn scenes whose labels say what stands at each region."""
 
 import csv
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from utils.features.quantised_weights import save_compact
+from utils.files import replacing
 from utils.progress import silent
 from utils.runtime import backend
 from utils.runtime.hardware import faster_policy
@@ -135,10 +135,11 @@ class Pretraining:
         save_compact(self.encoder.network, self.folder / ENCODER_FILE)
         self.progress["history"].append(row)
         self.checkpoint.save(self.progress)
-        temporary = self.folder / f"partial.{HISTORY_FILE}"
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
+        with (
+            replacing(self.folder / HISTORY_FILE) as temporary,
+            open(temporary, "w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, row)
             writer.writeheader()
             writer.writerows(self.progress["history"])
-        os.replace(temporary, self.folder / HISTORY_FILE)
         return row
