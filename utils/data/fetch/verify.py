@@ -27,11 +27,17 @@ def _check(photo):
     """Decode a photo: its ImageError if it is damaged, whether it is grey, and a hash of its content."""
     try:
         open_photo(photo.path, at_least=64)
-        with Image.open(photo.path) as image:
-            grey = image.mode in ("1", "L", "LA", "I;16")
-        return _Check(None, grey, hashlib.sha256(photo.path.read_bytes()).digest())
+        return _Check(None, _is_grey(photo.path), hashlib.sha256(photo.path.read_bytes()).digest())
     except (ImageError, OSError) as error:
         return _Check(str(error), False, None)
+
+
+def _is_grey(path):
+    try:
+        with Image.open(path) as image:
+            return image.mode in ("1", "L", "LA", "I;16")
+    except Exception:  # a container that Pillow refuses by default, although `open_photo` has read its pixels
+        return False
 
 
 def verify(table, min_word_count=5, progress=silent):
