@@ -181,6 +181,13 @@ def test_the_report_finds_what_is_wrong(tmp_path):
     assert report["vocabulary"]["words"] == 4
 
 
+def test_a_photo_beyond_pillows_own_limit_is_verified_as_it_is_read(tmp_path, save_photo, monkeypatch):
+    save_photo("1.jpg")
+    (tmp_path / "captions.csv").write_text("image,caption,split\n1.jpg,A dog,train\n")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert verify(load_dataset("custom", tmp_path))["damaged"] == {}
+
+
 def test_the_traps_of_the_real_datasets(shared, run, tmp_path):
     status, output, _ = run("flickr8k", "--data_dir", shared / "flickr8k", "--verify")
     assert status == 1  # the test photos are not at hand

@@ -34,7 +34,10 @@ LAYOUTS = (
     Layout("Hugging Face's metadata", {"custom"}, ("metadata.csv",), tables.read),
     Layout("one's own JSON", {"custom"}, ("dataset.json", "dataset_*.json", "captions.jsonl"), own.read),
     Layout(
-        "one's own JSON, a file a split", {"custom"}, ("captions_train*.json*", "train.json", "train.jsonl"), own.read
+        "one's own JSON, a file a split",
+        {"custom"},
+        ("captions_train*.json", "captions_train*.jsonl", "train.json", "train.jsonl"),
+        own.read,
     ),
     Layout("one's own tables, a file a split", {"custom"}, ("captions_train*.csv", "train.csv"), tables.read),
     Layout("one's own table", {"custom"}, ("captions.tsv",), tables.read),
