@@ -14,7 +14,7 @@ from keras import ops
 from utils.features.quantised_weights import save_compact
 from utils.progress import silent
 from utils.runtime import backend
-from utils.runtime.hardware import faster_policy
+from utils.runtime.hardware import dtype_policy
 from utils.training.checkpoint import Checkpoint, read_progress
 from utils.training.pretraining.normalised import fold, normalised_twin
 from utils.training.run_folder import CHECKPOINT_FILE
@@ -92,7 +92,7 @@ class Pretraining:
         self.steps, self.seed = steps, seed
         first = [max(1, round(share * batch_size)) for share in shares[:-1]]
         self.counts = [*first, batch_size - sum(first)]
-        policy = faster_policy()
+        policy = dtype_policy()
         self.student = Student(encoder, objectives, policy)
         warmup = min(_WARMUP_STEPS, steps // 10)
         schedule = keras.optimizers.schedules.CosineDecay(
