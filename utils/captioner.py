@@ -186,8 +186,14 @@ class Captioner:
         The encoder's weights are written if they are "trained"; others are to
         be had elsewhere. Those of dense convolutions, as VGG's, take eight bits
         each. Each file is replaced by a rename; the configuration comes last.
+
+        Raises:
+            InputError: a weight is not finite, or the folder cannot be written.
         """
         folder, encoder, decoder = Path(folder), self.encoder, self.decoder
+        broken = _not_finite(decoder) or (encoder.weights == "trained" and _not_finite(encoder.network))
+        if broken:
+            raise InputError(f"{folder}: not written, as weights of {broken} are not finite; train anew")
         networks = {_DECODER_FILE: decoder}
         if encoder.weights == "trained":
             encoder = encoder.copy()
@@ -273,6 +279,9 @@ class Captioner:
             decoder = AttentionDecoder(len(tokenizer), **config["decoder"])
             decoder.build((None, encoder.rows * encoder.columns, encoder.channels))
             decoder.load_weights(folder / _DECODER_FILE)
+            broken = _not_finite(decoder) or _not_finite(encoder.network)
+            if broken:
+                raise ValueError(f"weights of {broken} are not finite; train it anew")
             consensus = Consensus.load(folder / _CONSENSUS_FILE) if config["consensus"] else None
             if consensus and (len(consensus.rarity), len(consensus.mean)) != (len(tokenizer), encoder.channels):
                 raise ValueError(f"{_CONSENSUS_FILE} is of another model")
@@ -280,6 +289,23 @@ class Captioner:
             reason = " ".join(str(error).split())[:150]
             raise InputError(f"{folder}: damaged model folder ({reason})") from None
         return cls(encoder, tokenizer, decoder, config["max_words"], config["dataset"], config["training"], consensus)
+
+
+def _not_finite(network):
+    """The path of a variable of a model that holds an infinity or no number at all; None if there is none."""
+    found = (v.path for v in network.weights if not np.isfinite(keras.ops.convert_to_numpy(v)).all())
+    return next(found, None)
+
+
+def _halved(weights):
+    """Kernels in half precision if they fit.
+
+    Vectors, which take little room, stay as they are: statistics of regions are
+    beyond half precision where the encoder's weights are random.
+    """
+    if weights.ndim < 2 or np.abs(weights).max(initial=0) > np.finfo("float16").max:
+        return weights
+    return weights.astype("float16")
 
 
 def _halve(path):
@@ -290,7 +316,7 @@ def _halve(path):
 
         def copy(name, item):
             if isinstance(item, h5py.Dataset):
-                target.create_dataset(name, data=item[()].astype("float16"))
+                target.create_dataset(name, data=_halved(item[()]))
             else:
                 target.require_group(name)
             node = target[name]

@@ -4,7 +4,7 @@ import pytest
 
 from tests.conftest import make_decoder
 from utils.data.tokenizer import PAD, START
-from utils.model.decoder import _ENTROPY_WEIGHT, AttentionDecoder
+from utils.model.decoder import AttentionDecoder
 
 
 @pytest.fixture(params=[{}, {"grounded": True}, {"value_size": 3}], ids=["", "grounded", "values projected"])
@@ -134,21 +134,25 @@ def entropy_loss(decoder, regions, words):
     return float(sum(decoder.losses))
 
 
-def test_a_grounded_decoder_pays_for_the_entropy_of_its_attention(batch):
+@pytest.mark.parametrize("grounded", [False, True])
+def test_a_decoder_pays_for_the_entropy_of_its_attention_if_that_has_a_weight(batch, grounded):
     """Energies of zero give uniform attention over the four regions, the widest there is; large ones a narrow one."""
     losses = []
     for scale in (0, 1000):
-        decoder = make_decoder(grounded=True)
+        decoder = make_decoder(grounded=grounded)
+        decoder.attention_entropy = 0.01
         decoder.attention.energy.assign(decoder.attention.energy * scale)
         losses.append(entropy_loss(decoder, *batch))
-    assert losses == pytest.approx([_ENTROPY_WEIGHT * np.log(4), 0], abs=1e-4)
+    assert losses == pytest.approx([0.01 * np.log(4), 0], abs=1e-4)
     decoder(batch)  # in use
     assert not decoder.losses
+    assert entropy_loss(make_decoder(grounded=grounded), *batch) == 0
 
 
 def test_padding_does_not_count_in_the_entropy(batch):
     regions, words = batch
     decoder, padded = make_decoder(grounded=True, dropout=0.0), words.copy()
+    decoder.attention_entropy = 0.01
     padded[:, :, 3:] = PAD
     whole, cut, filled = (entropy_loss(decoder, regions, w) for w in (words, words[:, :, :3], padded))
     assert filled == pytest.approx(cut, rel=1e-5) != pytest.approx(whole, rel=1e-3)

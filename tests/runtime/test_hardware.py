@@ -1,26 +1,44 @@
-import itertools
+from itertools import cycle
 
 import pytest
 
 from utils.runtime import hardware
 
 
-@pytest.fixture
-def rates(monkeypatch):
-    """Sets the rates that are measured, in the order of the turns, again and again; nothing is remembered."""
-
-    def use(**rates):
-        hardware._best_rates.cache_clear()
-        found = {dtype: itertools.cycle(values) for dtype, values in rates.items()}
-        monkeypatch.setattr(hardware, "measure_matmul_rate", lambda dtype, **_: next(found[dtype]))
-
-    yield use
-    hardware._best_rates.cache_clear()
+@pytest.fixture(autouse=True)
+def _nothing_is_remembered():
+    for remembered in (hardware.matmul_rate, hardware.bfloat16_is_faster):
+        remembered.cache_clear()
+    yield
+    for remembered in (hardware.matmul_rate, hardware.bfloat16_is_faster):
+        remembered.cache_clear()
 
 
-def test_what_else_the_machine_does_does_not_choose_the_arithmetic(rates):
-    rates(float32=[30, 130, 128, 131], bfloat16=[119, 118, 120, 117])
-    assert not hardware.bfloat16_is_faster()
-    rates(float32=[468, 466], bfloat16=[200, 819])
-    assert hardware.bfloat16_is_faster()
-    assert hardware.matmul_rate("float32") == 468
+@pytest.mark.parametrize(
+    ("flags", "capabilities", "precision"),
+    [
+        ("fpu avx2 avx512f", [], "float32"),
+        ("fpu avx512f avx512_bf16", [], "bfloat16"),
+        ("fpu amx_bf16", [], "bfloat16"),
+        ("fpu avx512_bf16", [7], "float32"),
+        ("fpu avx2", [9, 8], "bfloat16"),
+        (None, [], "float32"),
+    ],
+)
+def test_the_gpu_or_else_the_processors_flags_decide_the_precision(
+    tmp_path, monkeypatch, flags, capabilities, precision
+):
+    file = tmp_path / "cpuinfo"
+    if flags:
+        file.write_text(f"model name\t: Some\nflags\t\t: {flags}\nbugs\t: x\n")
+    monkeypatch.setattr(hardware, "_CPU_INFO", file)
+    monkeypatch.setattr(hardware, "_gpu_capabilities", lambda: capabilities)
+    assert hardware.choose_precision() == precision
+    assert hardware.choose_precision("float32") == "float32"
+    assert hardware.dtype_policy("bfloat16") == "mixed_bfloat16"
+
+
+def test_what_else_the_machine_does_does_not_lower_its_rate(monkeypatch):
+    rates = cycle([30, 130, 128, 131])
+    monkeypatch.setattr(hardware, "measure_matmul_rate", lambda dtype, **_: next(rates))
+    assert hardware.matmul_rate("float32") == 131

@@ -15,7 +15,7 @@ from utils.errors import InputError
 from utils.training.batches import RegionSource
 from utils.training.recipes import Recipe
 from utils.training.rewards import CiderReward
-from utils.training.trainer import Trainer, caption_photos
+from utils.training.trainer import Trainer
 
 
 def worker(folder, stage, *moment):
@@ -99,9 +99,11 @@ def test_eight_images_are_memorised_word_for_word(tmp_path):
     regions, (stage,) = RegionSource(Regions()), recipe.stages()
     trainer = Trainer(recipe, stage, Tokenizer.fit(captions, 1), regions, photos, photos, tmp_path)
     trainer.fit()
-    written = caption_photos(trainer.search, regions, None, photos, trainer.tokenizer)
+    written, loss = trainer.write_captions(photos)
     assert [" ".join(words) for words in written] == captions
     assert trainer.history[-1]["val_Bleu_4"] > 0.99
+    assert loss == pytest.approx(trainer.history[-1]["val_loss"], abs=1e-4)
+    assert loss < 0.1
 
 
 def test_what_fails_in_the_middle_of_training_is_told_in_its_own_words(tmp_path):

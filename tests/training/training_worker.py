@@ -53,13 +53,14 @@ def make_trainer(folder, stage="regions", distribution=None, **changes):
         epochs=3, tagging_epochs=2, finetune_epochs=2, scst_epochs=2, finetune_encoder="block1_conv1",
         scst_dropout=0.1, batch_size=3,
         units=16, attention_units=8, embedding_size=8, max_words=8, captions_per_photo=3,
-        dropout=0.3, warmup_steps=3, beam_size=2, learning_rate=0.02,
+        dropout=0.3, warmup_steps=3, beam_size=2, learning_rate=0.02, precision="float32",
     )  # fmt: skip
     recipe = replace(recipe, **changes)
     tokenizer = Tokenizer.fit(CAPTIONS, 1)
     last_word_dropout = decoder._LAST_WORD_DROPOUT
     if stage == "grounded":
-        recipe, stage, last_word_dropout = replace(recipe, grounded=True), "regions", 0.0
+        recipe, last_word_dropout = replace(recipe, grounded=True, attention_entropy=0.0075), 0.0
+        stage = "regions"
     if stage == "regions":
         recipe, stage = replace(recipe, finetune_encoder=None), "decoder"
     stage = next(each for each in recipe.stages() if each.name == stage)
@@ -69,7 +70,7 @@ def make_trainer(folder, stage="regions", distribution=None, **changes):
         source = PhotoSource(Encoder("vgg16", "random", 32, "block2_pool", precision="float32"))
     with patch.object(decoder, "_LAST_WORD_DROPOUT", last_word_dropout):
         return Trainer(
-            recipe, stage, tokenizer, source, photos[:10], photos[10:], folder, seed=1, precision="float32",
+            recipe, stage, tokenizer, source, photos[:10], photos[10:], folder, seed=1,
             checkpoint_steps=2, distribution=distribution,
         )  # fmt: skip
 

@@ -156,6 +156,23 @@ def _scenes_file(name):
     return Path(__file__).parents[2] / scenes
 
 
+def check_names(name, weights):
+    """Raise InputError if an encoder's name, or that of its weights, does not exist; nothing is read or fetched."""
+    if name not in ARCHITECTURES:
+        raise InputError(f"unknown encoder {name}: choose one of {', '.join(ARCHITECTURES)}")
+    if weights == "scenes":
+        _scenes_file(name)
+    elif weights not in (None, "imagenet", "random"):
+        _check_file(Path(weights))
+
+
+def _check_file(path):
+    if not is_file(path):
+        raise InputError(
+            f"{shorten(path)}: no such file; --encoder_weights takes imagenet, scenes, random or an .h5 file of weights"
+        )
+
+
 def learnt_size(name, weights):
     """Pixels a side that an encoder's weights of `pretrain.py` have learnt at; None for other weights."""
     file = _scenes_file(name) if weights == "scenes" and name in ARCHITECTURES else weights
@@ -182,10 +199,7 @@ def _randomise(network, seed):
 
 def _load_file(network, path):
     path = Path(path)
-    if not is_file(path):
-        raise InputError(
-            f"{shorten(path)}: no such file; --encoder_weights takes imagenet, scenes, random or an .h5 file of weights"
-        )
+    _check_file(path)
     try:
         if quantised_weights.is_compact(path):
             quantised_weights.load_compact(network, path)
@@ -215,8 +229,7 @@ class Encoder:
     """
 
     def __init__(self, name, weights="imagenet", image_size=224, layer=None, seed=0, precision=None, mirror=False):
-        if name not in ARCHITECTURES:
-            raise InputError(f"unknown encoder {name}: choose one of {', '.join(ARCHITECTURES)}")
+        check_names(name, weights)
         architecture = ARCHITECTURES[name]
         self.name, self.image_size, self.seed = name, image_size, seed
         self.weights = "trained" if weights is None else str(weights)

@@ -20,9 +20,8 @@ State = namedtuple("State", "hidden cell")
 
 # Of grounded decoders: how often the output does without the last word in
 # training; what the attention's energies are multiplied by, without which it
-# is found late, after ways around it; and what the attention's entropy weighs in
-# the loss.
-_LAST_WORD_DROPOUT, _SHARPNESS, _ENTROPY_WEIGHT = 0.7, 3.0, 0.0075
+# is found late, after ways around it.
+_LAST_WORD_DROPOUT, _SHARPNESS = 0.7, 3.0
 
 
 @keras.saving.register_keras_serializable(package="captioning")
@@ -46,8 +45,7 @@ class AttentionDecoder(keras.Model):
             attention and gate, but neither begins with the mean region nor
             reaches the output; and the output mostly does without the last word
             while training. So "square" is not ruled out because no square was
-            red in training, as a language model would have it. And attention
-            is to be narrow: its entropy is added to the loss. Measured on the
+            red in training, as a language model would have it. Measured on the
             embedded sample alone: captions of photos, whose words follow more
             from words, may be the worse for it.
         value_size: width that regions are projected to for the LSTM and the
@@ -76,7 +74,13 @@ class AttentionDecoder(keras.Model):
         >>> logits, state, attention = decoder.step(np.full((4, 1), 1), state, memory)
         >>> tuple(attention.shape)
         (4, 1, 49)
+
+    Attributes:
+        attention_entropy: weight of the attention's entropy in the loss that
+            `call` adds while training; 0 adds none. Training sets it.
     """
+
+    attention_entropy = 0.0
 
     def __init__(
         self,
@@ -234,9 +238,9 @@ class AttentionDecoder(keras.Model):
                 (batch, captions, length) that begin with <start>.
 
         Returns:
-            Float32 logits (batch, captions, length, vocabulary). In training a
-            grounded decoder also adds to its `losses` the entropy of its
-            attention, in nats: the mean over words, weighted.
+            Float32 logits (batch, captions, length, vocabulary). In training
+            the mean entropy of the attention over the words, in nats, times
+            `attention_entropy` is added to the `losses`.
         """
         regions, words = inputs
         memory = self.remember(regions, training=training)
@@ -247,8 +251,8 @@ class AttentionDecoder(keras.Model):
             output, state, attention = self._advance(embedded[:, :, position], state, memory)
             features.append(output)
             maps.append(attention)
-        if training and self.grounded:
-            self.add_loss(_ENTROPY_WEIGHT * _mean_entropy(ops.stack(maps, axis=2), words != PAD))
+        if training and self.attention_entropy:
+            self.add_loss(self.attention_entropy * _mean_entropy(ops.stack(maps, axis=2), words != PAD))
         return self._logits(ops.stack(features, axis=2), embedded, training=training)
 
     def get_config(self) -> dict:

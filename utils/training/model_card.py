@@ -16,7 +16,7 @@ print(caption.text, caption.attention.shape)
 
 ## Training
 
-{train} photos of `{dataset}`, {words} words, batches of {batch_size} photos with {captions} captions
+{started}{train} photos of `{dataset}`, {words} words, batches of {batch_size} photos with {captions} captions
 each; {epochs} epochs in all, of which the one kept is {best} ({minutes:.0f} minutes in all). The whole recipe is
 in `config.json`, every epoch in `history.csv`, and `training.png` shows it.
 
@@ -26,7 +26,7 @@ in `config.json`, every epoch in `history.csv`, and `training.png` shows it.
 |---|---|---|---|---|---|---|
 | val | {val} | up to {references} | beam {beam}, free-running | {cider:.3f} | {bleu:.3f} | {distinct} |
 {consensus}
-The epoch was chosen on these photos, so other photos score a little lower.
+The epoch was chosen on these photos by its {judged_by}, so other photos score a little lower.
 
 ## Limits
 
@@ -51,20 +51,23 @@ _CONSENSUS = (
 )
 
 
-def write_card(folder, captioner, history, counts, scores, references=5):
+def write_card(folder, captioner, history, best, judged_by, counts, scores, references=5):
     """Write README.md into a model folder.
 
     Args:
         folder: the model folder.
         captioner: the Captioner that is in it.
         history: rows of `Trainer.history`.
+        best: the one of them that is kept.
+        judged_by: the score that chose it.
         counts: photos by split.
         scores: of the captions of `val` with consensus, `distinct_captions` among them; empty where there is none.
         references: captions a photo has at most.
     """
-    best = max(history, key=lambda row: row["val_CIDEr"] or 0)
     recipe, encoder = captioner.training, captioner.encoder
     kept = f"epoch {best['epoch']} of the {best['stage']} stage"
+    if best["stage"] == "start":
+        kept = "the model it started from, with the new words"
     if best["stage"] == "self-critical":
         kept += f" (its weights in a mean with those before that stage, which have {recipe['scst_start_share']:.0%})"
     text = _CARD.format(
@@ -80,8 +83,10 @@ def write_card(folder, captioner, history, counts, scores, references=5):
         words=len(captioner.tokenizer),
         batch_size=recipe["batch_size"],
         captions=recipe["captions_per_photo"],
-        epochs=len(history),
+        epochs=sum(row["stage"] != "start" for row in history),
         best=kept,
+        started=f"Training started from the model `{recipe['start_from']}`.\n" if recipe["start_from"] else "",
+        judged_by=judged_by,
         minutes=sum(row["minutes"] for row in history),
         references=references,
         beam=recipe["beam_size"],

@@ -2,6 +2,9 @@
 
 import keras
 
+# The averaged weights of a whole stage hold at most exp(-2) of those that it began with.
+_FORGETTING = 2
+
 
 @keras.saving.register_keras_serializable(package="captioning")
 class PacedAdamW(keras.optimizers.AdamW):
@@ -39,12 +42,14 @@ def make_optimizer(recipe, learning_rate, steps, encoder_variables=(), pace=1.0)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, steps - warmup, warmup_target=learning_rate, warmup_steps=warmup
     )
+    # Otherwise, after few steps, the averaged weights would still be those that the stage began with.
+    momentum = min(recipe.averaging, 1 - _FORGETTING / max(steps, _FORGETTING))
     optimizer = PacedAdamW(
         schedule,
         weight_decay=recipe.weight_decay,
         global_clipnorm=recipe.clip_norm,
         use_ema=True,
-        ema_momentum=recipe.averaging,
+        ema_momentum=momentum,
     )
     optimizer.slow_down(list(encoder_variables), pace)
     return optimizer

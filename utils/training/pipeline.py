@@ -4,16 +4,16 @@ import csv
 import json
 import math
 import zlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from utils.captioner import Captioner
 from utils.data.datasets import load_dataset
-from utils.data.tokenizer import Tokenizer
+from utils.data.tokenizer import UNKNOWN, Tokenizer
 from utils.errors import InputError
 from utils.evaluation import metrics
 from utils.features.cache import RegionCache, shard_of
-from utils.features.encoders import Encoder
+from utils.features.encoders import Encoder, check_names
 from utils.features.extraction import cache_regions, leave_out_unreadable
 from utils.files import exists, replacing
 from utils.model.consensus import Consensus
@@ -21,15 +21,27 @@ from utils.outputs import plots
 from utils.progress import silent
 from utils.runtime import backend
 from utils.runtime.devices import open_distribution
+from utils.runtime.hardware import choose_precision
 from utils.training import run_folder
 from utils.training.batches import PhotoSource, RegionSource
 from utils.training.checkpoint import read_progress
+from utils.training.judge import Judge
 from utils.training.model_card import write_card
 from utils.training.recipes import Recipe
+from utils.training.start import add_words, hash_files, widen
 from utils.training.trainer import Trainer
 
 # The encoder after the tagging stage; lies in a model folder only while it is being trained.
 _TAGGED_ENCODER = "tagged_encoder.weights.h5"
+
+# Of run.json; raised when runs that were begun before can no longer be resumed.
+_RUN_VERSION = 2
+
+# With fewer photos a decoder learns from nothing, captions do not say what is on other photos.
+FEW_TRAINING_PHOTOS = 1000
+
+# The share of training words beyond the vocabulary from which a person is told.
+_MANY_UNKNOWN = 0.1
 
 
 def train(
@@ -70,87 +82,254 @@ def train(
     Raises:
         InputError: an argument, a file or the disk is not as it must be.
     """
+    recipe.check()
     if distribute and recipe.scst_epochs:
         # Replicas would draw other captions than one device does, which could not be held against anything.
         raise InputError("self-critical training runs on one device: leave out --distribute, or --scst_epochs")
-    # First of all, so that whatever is wrong with one worker ends all of them.
+    if not recipe.start_from:
+        check_names(recipe.encoder, recipe.encoder_weights)
+    # Before the work, so that whatever is wrong with one worker ends all of them.
     with open_distribution(distribute, say) as distribution:
-        return _train(
-            dataset, data_dir, cache_dir, Path(output_dir), recipe, seed, overwrite, resume, say, progress, callbacks,
-            distribution,
-        )  # fmt: skip
+        recipe = replace(recipe, precision=distribution.from_chief(choose_precision(recipe.precision)))
+        places = {"data_dir": data_dir, "cache_dir": cache_dir}
+        training = _Training(dataset, places, Path(output_dir), recipe, seed, say, progress, distribution)
+        training.open(overwrite, resume)
+        return training.run(callbacks)
 
 
-def _train(
-    dataset, data_dir, cache_dir, folder, recipe, seed, overwrite, resume, say, progress, callbacks, distribution
-):
-    """`train` on devices that are connected."""
-    settings = {"dataset": dataset, "seed": seed, "backend": backend.name(), "recipe": asdict(recipe)}
-    if distribution.chief:
-        run_folder.check(folder, settings, overwrite, resume)
-    table = load_dataset(dataset, data_dir, seed)
-    for note in table.notes:
-        say(note)
-    splits = {split: table.split(split) for split in ("train", "val")}
-    say(f"{dataset}: " + ", ".join(f"{len(photos)} {split}" for split, photos in splits.items()) + " photos")
-    tokenizer = Tokenizer.fit((r for photo in splits["train"] for r in photo.references), recipe.min_word_count)
-    say(f"vocabulary: {len(tokenizer)} words that occur {recipe.min_word_count} times or more")
-    encoder = Encoder(recipe.encoder, recipe.encoder_weights, recipe.image_size, recipe.layer, seed)
-    if recipe.finetune_encoder:
-        encoder.freeze_below(recipe.finetune_encoder)  # a layer that does not exist is told now
-    if dataset != "shapes" and recipe.encoder_weights in ("random", "scenes"):
-        say(f"{encoder.name} with weights of {recipe.encoder_weights} has never seen a photo: expect poor captions")
-    if distribution.chief:
-        run_folder.claim(folder, settings, resume)
-    _check_workers(distribution, folder, settings)
-    begun = read_progress(folder / run_folder.CHECKPOINT_FILE) or {"stage": None, "precision": None, "history": []}
-    history, precision = begun["history"], begun["precision"]
-    stages = recipe.stages()
-    stages = stages[next((n for n, stage in enumerate(stages) if stage.name == begun["stage"]), 0) :]
-    if stages[0].on_photos:
-        splits = leave_out_unreadable(splits, say, progress)
-    for stage in stages:
-        start = None
+class _Training:
+    """A run from the table to the model folder, on devices that are connected.
+
+    Args:
+        dataset, recipe, seed, say, progress: as for `train`.
+        places: its `data_dir` and `cache_dir`.
+        folder: the model folder.
+        distribution: of `open_distribution`.
+    """
+
+    def __init__(self, dataset, places, folder, recipe, seed, say, progress, distribution):
+        self.dataset, self.places, self.folder, self.recipe, self.seed = dataset, places, folder, recipe, seed
+        self.say, self.progress, self.distribution = say, progress, distribution
+        self.settings = {
+            "version": _RUN_VERSION,
+            "dataset": dataset,
+            "seed": seed,
+            "backend": backend.name(),
+            "recipe": asdict(recipe),
+        }
+
+    def open(self, overwrite, resume):
+        """Everything that can be wrong before the work, and what a person should know: photos, words, encoder."""
+        recipe, say, folder = self.recipe, self.say, self.folder
+        if self.distribution.chief:
+            run_folder.check(folder, self.settings, overwrite, resume)
+        started = None
+        if recipe.start_from:
+            if Path(recipe.start_from).resolve() == folder.resolve():
+                raise InputError(f"{folder}: training would replace the model that it starts from; choose another "
+                                 "--output_dir")  # fmt: skip
+            started = Captioner.from_folder(recipe.start_from)
+            say(
+                f"training starts from {recipe.start_from}: its {started.encoder.name}, decoder and "
+                f"{len(started.tokenizer)} words; --start_from none starts from nothing"
+            )
+        table = load_dataset(self.dataset, self.places["data_dir"], self.seed)
+        for note in table.notes:
+            say(note)
+        self.splits = {split: table.split(split) for split in ("train", "val")}
+        say(
+            f"{self.dataset}: "
+            + ", ".join(f"{len(photos)} {split}" for split, photos in self.splits.items())
+            + " photos"
+        )
+        texts = [text for photo in self.splits["train"] for text in photo.references]
+        if started:
+            self.tokenizer = add_words(started.tokenizer, texts, recipe.min_word_count)
+            added = len(self.tokenizer) - len(started.tokenizer)
+            say(f"vocabulary: {len(self.tokenizer)} words, {added} of them new")
+            self.encoder, self.start = started.encoder, widen(started.decoder, len(self.tokenizer))
+        else:
+            self.tokenizer, self.start = Tokenizer.fit(texts, recipe.min_word_count), None
+            say(f"vocabulary: {len(self.tokenizer)} words that occur {recipe.min_word_count} times or more")
+            self.encoder = _make_encoder(recipe, self.seed)
+        if recipe.finetune_encoder:
+            self.encoder.freeze_below(recipe.finetune_encoder)  # a layer that does not exist is told now
+        if self.dataset != "shapes":
+            self._warn(texts)
+        data = run_folder.describe_data([photo for photos in self.splits.values() for photo in photos])
+        if started:
+            data["weights in --start_from"] = hash_files(recipe.start_from)
+        if self.distribution.chief:
+            if resume:
+                run_folder.check_data(folder, data)
+            run_folder.claim(folder, self.settings | {"places": self._places(), "data": data}, resume)
+        _check_workers(self.distribution, folder, self.settings)
+
+    def _places(self):
+        """The folders as JSON."""
+
+        def text(place):
+            return [str(each) for each in place] if isinstance(place, list) else str(place)
+
+        return {name: text(place) for name, place in self.places.items()}
+
+    def _warn(self, texts):
+        """Say what makes captions poor, before the work."""
+        recipe, say, (train, val) = self.recipe, self.say, map(len, self.splits.values())
+        if recipe.encoder_weights in ("random", "scenes"):
+            say(f"{self.encoder.name} with weights of {recipe.encoder_weights} has never seen a photo: expect poor "
+                "captions")  # fmt: skip
+        if train < FEW_TRAINING_PHOTOS and not recipe.start_from:
+            say(f"{train} photos are few to learn from: expect poor captions, or start from a trained model, "
+                "--start_from models/flickr8k")  # fmt: skip
+        words = [number for text in texts for number in self.tokenizer.encode(text)]
+        unknown = words.count(UNKNOWN) / max(1, len(words))
+        if unknown > _MANY_UNKNOWN and recipe.min_word_count > 1:
+            say(
+                f"{unknown:.0%} of the words in the training captions are too rare to be learnt; --min_word_count 1 "
+                "keeps all"
+            )
+        if Judge(recipe, val).by_loss:
+            say(f"{val} photos are few to validate on: the epoch with the lowest validation loss is kept, not the one "
+                "with the best CIDEr")  # fmt: skip
+
+    def run(self, callbacks):
+        """Train stage after stage from where the folder's checkpoint is.
+
+        Returns:
+            As `train`.
+        """
+        folder, distribution = self.folder, self.distribution
+        begun = read_progress(folder / run_folder.CHECKPOINT_FILE) or {"stage": None, "history": []}
+        history, stages = begun["history"], self.recipe.stages()
+        stages = stages[next((n for n, stage in enumerate(stages) if stage.name == begun["stage"]), 0) :]
+        if stages[0].on_photos:
+            self.splits = leave_out_unreadable(self.splits, self.say, self.progress)
+        for stage in stages:
+            trainer = self._make_trainer(stage, history)
+            if stage.name == begun["stage"]:
+                trainer.resume()
+            self._train_stage(trainer, callbacks)
+            history = trainer.history
+        captioner = None
+        if distribution.chief:
+            self.say(trainer.judge.explain(history))
+            captioner = self._finish(trainer.judge, history)
+        # Other workers stay until the chief has done all.
+        distribution.from_chief(None)
+        return captioner
+
+    def _make_trainer(self, stage, history):
+        """The Trainer of a stage, on what the stages before have left."""
+        folder, start = self.folder, None
         if stage.name not in ("tagging", "decoder"):
             captioner = Captioner.from_folder(folder)
-            start, encoder = captioner.decoder, captioner.encoder
-        elif stage.name == "decoder" and stage.on_photos:
-            encoder.load_trained(folder / _TAGGED_ENCODER)
+            start, self.encoder = captioner.decoder, captioner.encoder
+        elif stage.name == "decoder":
+            start = self.start
+            if stage.on_photos:
+                self.encoder.load_trained(folder / _TAGGED_ENCODER)
         if stage.on_photos:
             # The encoder's double work in use is little beside what it does in training.
-            source = PhotoSource(encoder.copy(mirror=True))
+            source = PhotoSource(self.encoder.copy(mirror=True))
         else:
-            cache = RegionCache(cache_dir, dataset, encoder)
-            splits = cache_regions(cache, splits, say, progress)
+            cache = RegionCache(self.places["cache_dir"], self.dataset, self.encoder)
+            self.splits = cache_regions(cache, self.splits, self.say, self.progress)
             source = RegionSource(cache)
-        learnt = [(photo.id, photo.references) for photo in splits["train"]]
-        distribution.check_same(training_photos=zlib.crc32(json.dumps(learnt).encode()))
-        trainer = Trainer(
-            recipe, stage, tokenizer, source, splits["train"], splits["val"], folder, seed, start, history,
-            precision, distribution=distribution,
+        train, val = self.splits["train"], self.splits["val"]
+        if stage.name == "decoder":
+            steps = -(-len(train) // self.recipe.batch_size)
+            stage = replace(stage, epochs=max(stage.epochs, -(-self.recipe.least_steps // steps)))
+        learnt = [(photo.id, photo.references) for photo in train]
+        self.distribution.check_same(training_photos=zlib.crc32(json.dumps(learnt).encode()))
+        return Trainer(
+            self.recipe, stage, self.tokenizer, source, train, val, folder, self.seed, start, history,
+            distribution=self.distribution,
         )  # fmt: skip
-        if stage.name == begun["stage"]:
-            trainer.resume()
-        _train_stage(trainer, encoder, folder, settings, say, progress, callbacks)
-        history, precision = trainer.history, trainer.progress["precision"]
-    captioner = None
-    if distribution.chief:
+
+    def _train_stage(self, trainer, callbacks):
+        """Fit one stage; whatever is the best so far lies in the folder."""
+        stage, encoder, say = trainer.stage, self.encoder, self.say
+        say(
+            f"{stage.name}: {_millions(trainer.model):.1f} million weights are trained"
+            + (
+                f", {_millions(trainer.model.encoder.network):.1f} of them the encoder's"
+                if stage.trains_encoder
+                else ""
+            )
+            + f"; {encoder.rows} × {encoder.columns} regions, {self.recipe.precision}, "
+            f"{trainer.batches.steps_per_epoch} steps an epoch, {stage.epochs} epochs at most"
+        )
+        if self.start and not trainer.history:
+            trainer.judge_start(self._after_epoch)
+        trainer.fit(self._after_epoch, self.progress, callbacks)
+        if trainer.should_stop():
+            patience = self.recipe.patience
+            say(f"{stage.name} stopped: no better {trainer.judge.score} for {patience} epochs or more")
+        else:
+            say(f"{stage.name} ended after all its {stage.epochs} epochs")
+
+    def _after_epoch(self, trainer):
+        """Write what the epoch has given, and say how good it is."""
+        averaged, row = trainer.averaged, trainer.history[-1]
+        if trainer.is_best and trainer.stage.tagging:
+            with replacing(self.folder / _TAGGED_ENCODER) as temporary:
+                averaged.encoder.network.save_weights(temporary)
+        elif trainer.is_best:
+            Captioner(
+                averaged.encoder or self.encoder,
+                trainer.tokenizer,
+                averaged.decoder,
+                self.recipe.max_words,
+                self.dataset,
+                self.settings["recipe"],
+            ).save(self.folder)
+        _write_history(self.folder, trainer.history)
+        self.say(_describe_epoch(row) + (", best so far" if trainer.is_best else ""))
+        if row["empty_captions"]:
+            self.say(f"{row['empty_captions']} of {len(trainer.val)} validation captions are empty")
+
+    def _finish(self, judge, history):
+        """Fit the consensus, write the card, and take away what only a run needs."""
+        folder, cache_dir, best = self.folder, self.places["cache_dir"], judge.best(history)
         captioner, scores = Captioner.from_folder(folder), {}
-        if recipe.consensus:
-            scores = _fit_consensus(captioner, folder, splits, cache_dir, seed, say, progress)
-            best = max(row["val_CIDEr"] for row in history if row["val_CIDEr"] is not None)
-            if scores["CIDEr"] >= best:
+        if self.recipe.consensus and judge.by_loss:
+            self.say("consensus is left out: too few validation photos to tell whether it helps")
+        elif self.recipe.consensus:
+            scores = _fit_consensus(captioner, folder, self.splits, cache_dir, self.seed, self.say, self.progress)
+            if scores["CIDEr"] >= best["val_CIDEr"]:
                 captioner.save_consensus(folder)
             else:
-                say(f"without it {best:.3f}: consensus is left out")
+                self.say(f"without it {best['val_CIDEr']:.3f}: consensus is left out")
                 captioner, scores = Captioner.from_folder(folder), {}
-        counts = {split: len(photos) for split, photos in splits.items()}
-        write_card(folder, captioner, history, counts, scores)
+        counts = {split: len(photos) for split, photos in self.splits.items()}
+        write_card(folder, captioner, history, best, judge.score, counts, scores)
         for name in (_TAGGED_ENCODER, run_folder.RUN_FILE, run_folder.CHECKPOINT_FILE):
             (folder / name).unlink(missing_ok=True)
-    # Other workers stay until the chief has done all.
-    distribution.from_chief(None)
-    return captioner
+        return captioner
+
+
+def _make_encoder(recipe, seed):
+    # Depthwise convolutions are slower in bfloat16, so which encoders use it is for the Encoder to say.
+    precision = "float32" if recipe.precision == "float32" else None
+    return Encoder(recipe.encoder, recipe.encoder_weights, recipe.image_size, recipe.layer, seed, precision)
+
+
+def kept_of_run(folder):
+    """What is kept of an interrupted run and how to continue it, as lines for a person; none if no run is there.
+
+    Args:
+        folder: the model folder.
+    """
+    folder = Path(folder)
+    if not exists(folder / run_folder.RUN_FILE):
+        return []
+    progress = read_progress(folder / run_folder.CHECKPOINT_FILE)
+    kept = "regions that were extracted; no step of the training yet"
+    if progress:
+        kept = f"a checkpoint of the {progress['stage']} stage, epoch {progress['epoch'] + 1}, step {progress['step']}"
+        kept += ", and the best model so far" if exists(folder / "config.json") else ""
+    return [f"kept: {kept}", f"go on with: python train.py --resume {folder}"]
 
 
 def add_consensus(
@@ -213,39 +392,7 @@ def _check_workers(distribution, folder, settings):
     distribution.check_same(flags=settings)
     # The chief has claimed the folder before it answers, so its file must be seen by now.
     run_file = folder / run_folder.RUN_FILE
-    distribution.check_same(output_dir=run_file.stat().st_mtime_ns if run_file.exists() else None)
-
-
-def _train_stage(trainer, encoder, folder, settings, say, progress, callbacks):
-    """Fit one stage; whatever is the best so far lies in the folder."""
-    recipe, stage = trainer.recipe, trainer.stage
-    say(
-        f"{stage.name}: {_millions(trainer.model):.1f} million weights are trained"
-        + (f", {_millions(trainer.model.encoder.network):.1f} of them the encoder's" if stage.trains_encoder else "")
-        + f"; {encoder.rows} × {encoder.columns} regions, {trainer.progress['precision']}, "
-        f"{trainer.batches.steps_per_epoch} steps an epoch, {stage.epochs} epochs at most"
-    )
-
-    def after_epoch(trainer):
-        averaged = trainer.averaged
-        if trainer.is_best and stage.tagging:
-            with replacing(folder / _TAGGED_ENCODER) as temporary:
-                averaged.encoder.network.save_weights(temporary)
-        elif trainer.is_best:
-            Captioner(
-                averaged.encoder or encoder,
-                trainer.tokenizer,
-                averaged.decoder,
-                recipe.max_words,
-                settings["dataset"],
-                settings["recipe"],
-            ).save(folder)
-        _write_history(folder, trainer.history)
-        say(_describe_epoch(trainer.history[-1]) + (", best so far" if trainer.is_best else ""))
-
-    trainer.fit(after_epoch, progress, callbacks)
-    if trainer.should_stop():
-        say(f"{stage.name} stopped: no better score for {recipe.patience} epochs")
+    distribution.check_same(output_dir=run_file.stat().st_mtime_ns if exists(run_file) else None)
 
 
 def _describe_epoch(row):
@@ -253,9 +400,11 @@ def _describe_epoch(row):
         scores = f"val tags' mean average precision {row['val_tag_precision']:.3f}"
     else:
         scores = (
-            f"val CIDEr {row['val_CIDEr']:.3f}, BLEU-4 {row['val_Bleu_4']:.3f}, "
+            f"val loss {row['val_loss']:.3f}, CIDEr {row['val_CIDEr']:.3f}, BLEU-4 {row['val_Bleu_4']:.3f}, "
             f"{row['distinct_captions']} distinct captions"
         )
+    if row["stage"] == "start":
+        return f"before training: {scores} (validation {row['validation_seconds']:.0f} s)"
     return (
         f"{row['stage']} epoch {row['epoch']}: loss {row['loss']:.3f}, {scores} "
         f"({row['captions_per_second']} captions/s, validation {row['validation_seconds']:.0f} s)"
@@ -278,7 +427,7 @@ def extract_part(part, dataset, data_dir, cache_dir, recipe, seed=0, say=lambda 
         say(note)
     photos = shard_of(table.photos, *part)
     say(f"part {part[0]} of {part[1]}: {len(photos)} of {len(table.photos)} photos")
-    encoder = Encoder(recipe.encoder, recipe.encoder_weights, recipe.image_size, recipe.layer, seed)
+    encoder = Captioner.from_folder(recipe.start_from).encoder if recipe.start_from else _make_encoder(recipe, seed)
     cache = RegionCache(cache_dir, dataset, encoder)
     if photos:
         cache_regions(cache, {f"part {part[0]}": photos}, say, progress)

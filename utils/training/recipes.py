@@ -1,6 +1,9 @@
 """What is trained by default for each dataset: one recipe each, found on its `val` split."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
+
+from utils.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,28 @@ class Stage:
     tagging: bool = False
 
 
+# Of whole numbers that may be 0, and of fractions that are no shares; others are at least 1, or at most.
+_BOUNDS = dict.fromkeys(
+    ("tagging_epochs", "finetune_epochs", "scst_epochs", "warmup_steps", "least_steps", "patience_steps"),
+    (0, math.inf),
+) | {
+    "attention_entropy": (0, math.inf),
+    "clip_norm": (1e-6, math.inf),
+    "dropout": (0, 0.95),
+    "image_size": (32, 1024),
+    "label_smoothing": (0, 0.95),
+    "learning_rate": (1e-8, 1),
+    "scst_dropout": (0, 0.95),
+    "scst_meteor_weight": (0, math.inf),
+    "scst_samples": (2, math.inf),
+}
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of a training run; those in the first block are flags of train.py."""
+    """The settings of a training run; those in the first block are flags of train.py, `--set` reaches all."""
 
+    start_from: str | None = None  # the model folder whose encoder, decoder and vocabulary training begins with
     encoder: str = "vgg16"
     encoder_weights: str = "imagenet"
     image_size: int = 224
@@ -47,6 +68,7 @@ class Recipe:
     tagging_epochs: int = 10  # of the encoder alone before the decoder, and of both after it; 0 leaves the stage out
     finetune_epochs: int = 8
     scst_epochs: int = 0  # of self-critical training, at the end
+    precision: str = "auto"  # "float32" or "bfloat16" products; "auto" takes what this machine is made for
 
     layer: str | None = None  # of the encoder; None is its own default
     units: int = 512
@@ -62,9 +84,12 @@ class Recipe:
     warmup_steps: int = 100
     averaging: float = 0.997  # momentum of the averaged weights
     clip_norm: float = 5.0
+    attention_entropy: float = 0.0  # weight of the attention's entropy, in nats, in the loss; narrows the attention
+    least_steps: int = 0  # of the decoder stage: it has more than `epochs` where these would be fewer steps
     beam_size: int = 3  # of the validation captions
     consensus: bool = True  # captions that a beam finds are ranked by the words that people would use, too
-    patience: int = 4  # epochs without a better CIDEr before a stage stops
+    patience: int = 4  # epochs without a better validation score before a stage stops,
+    patience_steps: int = 100  # and steps, which counts where an epoch has few
 
     tagging_learning_rate: float = 4e-4  # of the encoder and of the linear layer on top
     finetune_learning_rate: float = 5e-4
@@ -73,6 +98,18 @@ class Recipe:
     scst_meteor_weight: float = 2.0  # of METEOR in the reward, beside CIDEr-D
     scst_dropout: float = 0.0
     scst_start_share: float = 0.5  # of the weights before it in those that are kept
+
+    def check(self):
+        """Raise InputError unless every value is one that can be trained with."""
+        for field in fields(self):
+            value, bounds = getattr(self, field.name), _BOUNDS.get(field.name)
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                low, high = bounds or ((0, 1) if field.type is float else (1, math.inf))
+                # Written so that nan is refused too.
+                if not low <= value <= high:
+                    raise InputError(f"{field.name} {value}: must be between {low} and {high}")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise InputError(f"precision {self.precision}: choose auto, float32 or bfloat16")
 
     def stages(self):
         """The stages that this recipe goes through."""
@@ -111,6 +148,7 @@ RECIPES = {
         embedding_size=64,
         value_size=256,
         grounded=True,
+        attention_entropy=0.0075,
         max_words=10,
         dropout=0.0,
         label_smoothing=0.1,
@@ -120,5 +158,14 @@ RECIPES = {
     "flickr8k": Recipe(),
     "flickr30k": Recipe(),
     "coco": Recipe(),
-    "custom": Recipe(),  # one's own photos
+    "custom": Recipe(least_steps=300),  # one's own photos, which may be few
 }
+
+# Of a run that starts from a trained model, unless other values are given. Small steps, since much is known already.
+STARTED = {"learning_rate": 2e-4, "batch_size": 8, "min_word_count": 2, "tagging_epochs": 0}
+
+# What a run that starts from a trained model takes from that model.
+INHERITED = (
+    "encoder", "encoder_weights", "image_size", "layer", "units", "attention_units", "embedding_size", "value_size",
+    "grounded", "max_words",
+)  # fmt: skip

@@ -1,5 +1,6 @@
 """The folder that a run writes to: nothing in it is lost, and a run is resumed as it was begun."""
 
+import hashlib
 import json
 import shutil
 
@@ -21,8 +22,27 @@ def _flat(settings):
     return {key: value for key, value in settings.items() if not isinstance(value, dict)} | inner
 
 
+def read(folder):
+    """What `claim` wrote of the run that was interrupted in a folder.
+
+    Raises:
+        InputError: there is none, or its file is damaged.
+    """
+    run_file = folder / RUN_FILE
+    try:
+        begun = json.loads(run_file.read_text(encoding="utf-8"))
+        begun.items()
+    except FileNotFoundError:
+        raise InputError(f"{folder}: no interrupted run to resume; leave --resume out") from None
+    except OSError as error:
+        raise InputError(f"{shorten(run_file)}: cannot be read ({reason(error)})") from None
+    except (ValueError, AttributeError):
+        raise InputError(f"{run_file}: damaged; train anew with --overwrite") from None
+    return begun
+
+
 def check(folder, settings, overwrite, resume, holds=_MODEL_FILE):
-    """Never lose a model or a run that someone may want.
+    """Raise InputError unless this run may write to `folder`.
 
     Args:
         folder: a Path.
@@ -34,25 +54,62 @@ def check(folder, settings, overwrite, resume, holds=_MODEL_FILE):
     Raises:
         InputError: the folder is in use, or holds no such run.
     """
-    run_file = folder / RUN_FILE
     if resume:
-        try:
-            begun = _flat(json.loads(run_file.read_text()))
-        except FileNotFoundError:
-            raise InputError(f"{folder}: no interrupted run to resume; leave --resume out") from None
-        except OSError as error:
-            raise InputError(f"{shorten(run_file)}: cannot be read ({reason(error)})") from None
-        except (ValueError, AttributeError):
-            raise InputError(f"{run_file}: damaged; train anew with --overwrite") from None
-        now = _flat(settings)
-        different = ", ".join(f"{key} {begun.get(key)}" for key in now if begun.get(key) != now[key])
+        begun, now = _flat(read(folder)), _flat(settings)
+        if begun.get("version") != now.get("version"):
+            raise InputError(
+                f"{folder}: its run was begun by another version of this program, which this one cannot resume; "
+                "begin anew with --overwrite"
+            )
+        different = [f"{key} {begun.get(key)}, not {now[key]}" for key in now if begun.get(key) != now[key]]
         if different:
-            raise InputError(f"{folder}: the run was begun with {different}; give the same flags to resume it")
-    elif not overwrite and exists(run_file):
+            raise InputError(
+                f"{folder}: the run was begun with {'; '.join(different)}: leave that out to resume it, or begin anew "
+                "with --overwrite"
+            )
+    elif not overwrite and exists(folder / RUN_FILE):
         raise InputError(f"{folder}: holds an interrupted run; --resume goes on with it, --overwrite begins anew")
     elif not overwrite and exists(folder / holds):
         what = "a model" if holds == _MODEL_FILE else holds
         raise InputError(f"{folder}: holds {what}; give another --output_dir, or --overwrite to replace it")
+
+
+def describe_data(photos):
+    """What photos of a table a run is trained on, as hashes by what they are of.
+
+    Of the files their size is looked at, so that a large data set takes seconds.
+
+    Args:
+        photos: a list of Photo.
+    """
+
+    def digest(rows):
+        return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:16]
+
+    return {
+        "photos": digest((photo.id, photo.path.stat().st_size) for photo in photos),
+        "splits": digest((photo.id, photo.split) for photo in photos),
+        "captions": digest((photo.id, photo.references) for photo in photos),
+    }
+
+
+def check_data(folder, data):
+    """Make sure that a run goes on with what it was begun with.
+
+    Args:
+        folder: a Path.
+        data: hashes by what they are of, as of `describe_data`.
+
+    Raises:
+        InputError: something has changed.
+    """
+    begun = read(folder)["data"]
+    changed = [name for name in data if begun.get(name) != data[name]]
+    if changed:
+        raise InputError(
+            f"{folder}: the run was begun with other {' and other '.join(changed)} than are there now; put those back "
+            "to resume it, or begin anew with --overwrite"
+        )
 
 
 def claim(folder, settings, resume):
@@ -65,7 +122,7 @@ def claim(folder, settings, resume):
         folder.mkdir(parents=True, exist_ok=True)
         if not resume:
             (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
-            (folder / RUN_FILE).write_text(json.dumps(settings, indent=2) + "\n")
+            (folder / RUN_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another --output_dir") from None
     free = shutil.disk_usage(folder).free

@@ -58,7 +58,8 @@ class SelfCritical(EndToEnd):
         # The last batch is filled up with photos without references.
         real = ops.cast(ops.any(y != PAD, axis=(1, 2)), "float32")
         self.reward_tracker.update_state(-ops.sum(ops.mean(rewards, axis=1) * real) / ops.sum(real))
-        return policy_loss(words, words_log_probabilities, rewards - others)
+        # Those that the decoder adds itself, as for the entropy of its attention.
+        return policy_loss(words, words_log_probabilities, rewards - others) + sum(self.losses)
 
 
 def log_probabilities(decoder, regions, words):

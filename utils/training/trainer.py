@@ -1,5 +1,6 @@
 """Fitting a model stage by stage: validation, early stopping, checkpoints that resume exactly."""
 
+import math
 import time
 from pathlib import Path
 
@@ -7,17 +8,19 @@ import keras
 import numpy as np
 from keras import ops
 
+from utils.errors import InputError
 from utils.evaluation import metrics
 from utils.features.encoders import ARCHITECTURES
 from utils.model.decoder import AttentionDecoder
 from utils.model.search import Search
 from utils.progress import silent
 from utils.runtime import backend
-from utils.runtime.hardware import faster_policy
+from utils.runtime.hardware import dtype_policy
 from utils.runtime.one_device import OneDevice
 from utils.training.batches import Batches, caption_arrays
 from utils.training.checkpoint import Checkpoint
 from utils.training.encoder_decoder import EndToEnd
+from utils.training.judge import Judge
 from utils.training.losses import CaptionLoss
 from utils.training.optimizers import make_optimizer
 from utils.training.rewards import CaptionReward
@@ -29,22 +32,13 @@ from utils.training.tagging import Tagger, TagLoss, tag_precision, tag_shares
 CHECKPOINT_STEPS = 200
 
 # Validation scores in the history; a stage has those of what it writes.
-SCORES = ("val_Bleu_4", "val_CIDEr", "distinct_captions", "val_tag_precision")
+SCORES = ("val_loss", "val_Bleu_4", "val_CIDEr", "distinct_captions", "empty_captions", "val_tag_precision")
 
 # Photos whose tags are looked for together.
 _TAGGED_PHOTOS = 64
 
 # Photos whose regions give the channels' mean and deviation.
 _STATISTICS_PHOTOS = 500
-
-
-def caption_photos(search, source, encoder, photos, tokenizer):
-    """The best caption of each photo, as words; `source` gives the regions, those of a batch at a time."""
-    words = []
-    for start in range(0, len(photos), search.batch_size):
-        regions = source.regions(encoder, photos[start : start + search.batch_size])
-        words += list(search(regions).words[:, 0])
-    return [tokenizer.decode(numbers) for numbers in words]
 
 
 class Run(keras.callbacks.Callback):
@@ -62,6 +56,11 @@ class Run(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         trainer = self.trainer
+        if not math.isfinite(logs["loss"]):
+            raise InputError(
+                f"{trainer.stage.name} epoch {trainer.progress['epoch'] + 1}, step {trainer.progress['step'] + 1}: the "
+                "loss is not finite, so the weights are lost; begin anew with a lower --learning_rate and --overwrite"
+            )
         self._steps = batch + 1
         trainer.progress["step"] += 1
         trainer.progress["loss_sum"] += logs["loss"] * (batch + 1) - self._seen_loss
@@ -90,6 +89,9 @@ class Run(keras.callbacks.Callback):
         seconds = time.perf_counter() - self._started
         self._bar.close()
         self.trainer.finish_epoch(self._steps, seconds)
+        # Keras hands the same object to the callbacks that follow.
+        row = self.trainer.history[-1]
+        logs |= {name: row[name] for name in SCORES if row[name] is not None}
         if self.single or self.trainer.should_stop():
             self.model.stop_training = True
 
@@ -112,9 +114,6 @@ class Trainer:
         seed: of weights, dropout, order and variation.
         start: a decoder whose weights the stage begins with; fresh ones if None.
         history: rows of the stages before.
-        precision: Keras's dtype policy of the weights in training; the faster
-            one if None. A run that is resumed needs the one it began with:
-            which is faster is measured, and may turn out otherwise.
         checkpoint_steps: steps between checkpoints.
         distribution: the devices, of `open_distribution`; one if None.
     """
@@ -131,25 +130,28 @@ class Trainer:
         seed=0,
         start=None,
         history=(),
-        precision=None,
         checkpoint_steps=CHECKPOINT_STEPS,
         distribution=None,
     ):
         seed += 1000 * stage.number  # so that stages see the photos in other orders
         keras.utils.set_random_seed(seed)
         self.recipe, self.stage, self.tokenizer, self.source, self.val = recipe, stage, tokenizer, source, val
+        self.judge = Judge(recipe, len(val), stage.tagging)
         self.checkpoint_steps, self.distribution = checkpoint_steps, distribution or OneDevice()
         self.batches = Batches(source, train, tokenizer, recipe, seed)
         self._statistics = None
         if not (start or stage.tagging):
             self._statistics = source.regions(source.encoder, train[:_STATISTICS_PHOTOS])
-        precision = precision or faster_policy()
-        precision = self.distribution.from_chief(precision)
+        policy = self.distribution.from_chief(dtype_policy(recipe.precision))
         with self.distribution.scope():
-            self.model = self._make_model(precision, start, stage)
+            self.model = self._make_model(policy, start, stage)
         self.averaged = self._make_model("float32", start)
         if not stage.tagging:
             self.search = Search(self.averaged.decoder, recipe.beam_size, recipe.max_words)
+            self._loss_sums = backend.compiled(
+                lambda regions, words, targets: CaptionLoss().sums(targets, self.averaged.decoder((regions, words))),
+                self.averaged.decoder.variables,
+            )
         steps, slow, pace = stage.epochs * self.batches.steps_per_epoch, (), 1.0
         if source.encoder:
             slow, pace = self.model.encoder.network.trainable_variables, ARCHITECTURES[source.encoder.name].pace
@@ -169,7 +171,6 @@ class Trainer:
         self.checkpoint = Checkpoint(Path(folder) / CHECKPOINT_FILE, variables)
         self.progress = {
             "stage": stage.name,
-            "precision": precision,
             "epoch": 0,
             "step": 0,
             "loss_sum": 0.0,
@@ -198,6 +199,7 @@ class Trainer:
             value_size=recipe.value_size,
             dtype=policy,
         )
+        decoder.attention_entropy = recipe.attention_entropy
         if start:
             decoder.build((None, None, start.region_mean.shape[0]))
             decoder.set_weights(start.get_weights())
@@ -288,13 +290,13 @@ class Trainer:
         for target, value in zip(self.averaged.trainable_variables, self.begun):
             target.assign(target + self.stage.start_share * (value - target))
         started = time.perf_counter()
-        scores = self._validate_tags() if self.stage.tagging else self._validate_captions()
+        scores = self.validate()
         references = len(self.batches.photos) * recipe.captions_per_photo
         row = {
             "stage": self.stage.name,
             "epoch": progress["epoch"] + 1,
             "loss": round(progress["loss_sum"] / self.batches.steps_per_epoch, 5),
-            **{name: scores.get(name) for name in SCORES},
+            **scores,
             "learning_rate": float(ops.convert_to_numpy(optimizer.learning_rate)),
             "captions_per_second": round(references * steps / self.batches.steps_per_epoch / seconds),
             "minutes": round(seconds / 60, 2),
@@ -305,9 +307,52 @@ class Trainer:
         progress |= {"epoch": progress["epoch"] + 1, "step": 0, "loss_sum": 0.0}
         self.checkpoint.save(progress)
 
+    def judge_start(self, on_epoch):
+        """Let the model that training starts from compete as epoch 0, so that training never keeps a worse one.
+
+        Args:
+            on_epoch: as for `fit`.
+        """
+        if self.distribution.chief:
+            row = dict.fromkeys(("loss", "learning_rate", "captions_per_second", "minutes", "validation_seconds"))
+            started = time.perf_counter()
+            row = {"stage": "start", "epoch": 0, "loss": None, **self.validate(), **row, "minutes": 0.0}
+            row["validation_seconds"] = round(time.perf_counter() - started, 1)
+            self.progress["history"].append(row)
+            on_epoch(self)
+        self.progress = self.distribution.from_chief(self.progress)
+
+    def validate(self):
+        """The SCORES of the averaged weights, a dict; those that this stage does not have are None."""
+        scores = self._validate_tags() if self.stage.tagging else self._validate_captions()
+        return {name: scores.get(name) for name in SCORES}
+
+    def write_captions(self, photos):
+        """The averaged weights' best caption of each photo, a list of words, and the mean loss of a reference word.
+
+        The loss is that of teacher forcing, in nats, without label smoothing.
+        """
+        recipe, size = self.recipe, self.search.batch_size
+        captions, losses, counts = [], 0.0, 0.0
+        for start in range(0, len(photos), size):
+            batch = photos[start : start + size]
+            regions = self.source.regions(self.averaged.encoder, batch)
+            captions += [self.tokenizer.decode(numbers) for numbers in self.search(regions).words[:, 0]]
+            arrays = caption_arrays(batch, self.tokenizer, recipe.captions_per_photo, recipe.max_words)
+            # Filled up with padding, so that nothing is compiled twice.
+            regions, *arrays = (np.pad(a, [(0, size - len(a))] + [(0, 0)] * (a.ndim - 1)) for a in (regions, *arrays))
+            total, count = self._loss_sums(regions.astype("float32"), *arrays)
+            losses, counts = losses + float(total), counts + float(count)
+        return captions, losses / max(counts, 1.0)
+
     def _validate_captions(self):
-        """Scores of free-running captions of the validation photos."""
-        captions = caption_photos(self.search, self.source, self.averaged.encoder, self.val, self.tokenizer)
+        """Scores of free-running captions of the validation photos, and the loss of their references."""
+        captions, loss = self.write_captions(self.val)
+        if not math.isfinite(loss):
+            raise InputError(
+                f"{self.stage.name}: the validation loss is not finite, so the weights are lost; begin anew with a "
+                "lower --learning_rate and --overwrite"
+            )
         written = [" ".join(words) for words in captions]
         scores = metrics.evaluate(
             {photo.id: list(photo.references) for photo in self.val},
@@ -315,9 +360,11 @@ class Trainer:
             which=("Bleu", "CIDEr"),
         )
         return {
+            "val_loss": round(loss, 5),
             "val_Bleu_4": round(scores["Bleu_4"], 5),
             "val_CIDEr": round(scores["CIDEr"], 5),
             "distinct_captions": len(set(written)),
+            "empty_captions": written.count(""),
         }
 
     def _validate_tags(self):
@@ -338,15 +385,9 @@ class Trainer:
     @property
     def is_best(self):
         """Whether the last epoch is the first one with the best validation score."""
-        *before, last = self._scores(self.history)
-        return all(score < last for score in before)
+        return self.judge.best(self.history) is self.history[-1]
 
     def should_stop(self):
-        """Whether this stage's score has not improved for the recipe's `patience` epochs."""
-        scores = self._scores(row for row in self.history if row["stage"] == self.stage.name)
-        return bool(scores) and len(scores) - 1 - scores.index(max(scores)) >= self.recipe.patience
-
-    def _scores(self, rows):
-        """What a stage is judged by, of those rows that have it."""
-        name = "val_tag_precision" if self.stage.tagging else "val_CIDEr"
-        return [row[name] for row in rows if row[name] is not None]
+        """Whether this stage's score has not improved for long enough."""
+        rows = [row for row in self.history if row["stage"] == self.stage.name]
+        return self.judge.has_stalled(rows, self.batches.steps_per_epoch)

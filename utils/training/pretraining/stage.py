@@ -13,7 +13,7 @@ from utils.features.quantised_weights import save_compact
 from utils.files import replacing
 from utils.progress import silent
 from utils.runtime import backend
-from utils.runtime.hardware import faster_policy
+from utils.runtime.hardware import dtype_policy
 from utils.training.checkpoint import Checkpoint, read_progress
 from utils.training.pretraining.normalised import fold, normalised_twin
 from utils.training.run_folder import CHECKPOINT_FILE
@@ -71,7 +71,7 @@ class Pretraining:
         keras.utils.set_random_seed(seed)
         self.encoder, self.labels, self.folder = encoder, labels, Path(folder)
         self.steps, self.batch_size, self.seed = steps, batch_size, seed
-        self.model = SceneReader(encoder, labels, faster_policy())
+        self.model = SceneReader(encoder, labels, dtype_policy())
         warmup = min(_WARMUP_STEPS, steps // 10)
         schedule = keras.optimizers.schedules.CosineDecay(
             0.0, steps - warmup, warmup_target=learning_rate, warmup_steps=warmup
