@@ -118,13 +118,42 @@ def to_pixels(image, size):
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
 
 
-def load_pixels(path, size):
-    """The pixels of a photo file as the encoders take them: uint8 (size, size, 3).
+def load_pixels(photo, size):
+    """The pixels of a photo as the encoders take them: uint8 (size, size, 3).
+
+    Args:
+        photo: a file, or an image as `as_photo` takes it.
+        size: pixels a side.
 
     Raises:
-        ImageError: as `open_photo`.
+        ImageError: as `open_photo`, or as `as_photo`.
     """
-    return to_pixels(open_photo(path, at_least=2 * size), size)
+    if isinstance(photo, (Image.Image, np.ndarray)):
+        return to_pixels(as_photo(photo), size)
+    return to_pixels(open_photo(photo, at_least=2 * size), size)
+
+
+def as_photo(image):
+    """An image in memory as `open_photo` gives files: upright, RGB.
+
+    Args:
+        image: a PIL image, or an array, uint8 (height, width, 3), RGB.
+
+    Returns:
+        A PIL image.
+
+    Raises:
+        ImageError: an array of another kind, or an image whose file is damaged.
+    """
+    if isinstance(image, np.ndarray):
+        if image.dtype != "uint8" or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise ImageError(f"array of {image.dtype} {image.shape}: give uint8 (height, width, 3), RGB")
+        return Image.fromarray(image)
+    try:
+        return _to_rgb(ImageOps.exif_transpose(image))
+    except Exception as error:  # Pillow reads the file only now, and raises whatever it meets in a damaged one
+        name = getattr(image, "filename", "") or "image"
+        raise ImageError(f"{name}: damaged image ({' '.join(str(error).split()) or type(error).__name__})") from None
 
 
 def find_photos(path):

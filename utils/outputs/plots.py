@@ -18,12 +18,12 @@ def attention_figure(caption, columns=5, photo=None):
     Args:
         caption: a Caption.
         columns: pictures in a row.
-        photo: a PIL image; read from the caption's path if None.
+        photo: a PIL image; the one that the caption is of if None.
 
     Returns:
         A matplotlib Figure.
     """
-    photo = photo or open_photo(caption.path)
+    photo = photo or caption.photo or open_photo(caption.path)
     photo.thumbnail((480, 480))
     width, height = photo.size
     rows = math.ceil((len(caption.words) + 1) / columns)
