@@ -70,7 +70,7 @@ def main():
     files = [path] if path.is_file() else path.rglob("*")
     console.say(
         f"model    {path} ({sum(file.stat().st_size for file in files) / 1e6:.0f} MB)",
-        f"example  {arguments.output_dir / 'README.md'}",
+        f"example  python {arguments.output_dir / 'caption.py'} photo.jpg",
     )
     return 0
 

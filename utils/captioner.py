@@ -1,15 +1,20 @@
 """A trained model folder as one object: photos in, captions and attention out."""
 
+import inspect
 import itertools
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
 import numpy as np
+from PIL import Image
 
+from utils.data.images import as_photo
 from utils.data.tokenizer import Tokenizer, join_words
 from utils.errors import ImageError, InputError
 from utils.features.cache import encode_files
@@ -29,6 +34,12 @@ _ENCODER_FILE = "encoder.weights.h5"
 # Only where captions are ranked by consensus.
 _CONSENSUS_FILE = "consensus.h5"
 
+# In the repository, and so found from any working folder.
+_DEFAULT_MODEL = Path(__file__).parents[1] / "models" / "flickr8k"
+
+# What `caption` takes as one photo.
+PhotoInput = str | Path | Image.Image | np.ndarray
+
 # Photos whose captions are searched for together.
 _BATCH_PHOTOS = 16
 
@@ -41,7 +52,7 @@ class Caption:
     """What the model says of one photo.
 
     Args:
-        path: the file.
+        path: the file; None for an image or array that has none.
         text: a sentence.
         words: the words as the model wrote them.
         log_probability: of all words and the end, natural logarithm.
@@ -50,19 +61,23 @@ class Caption:
         score: what captions of a photo are ranked by, the higher the better: log-probability
             a word, and the likeness with what people would say where the model has a consensus.
             1000 lower for a caption that breaks off.
+        photo: the image that was given instead of a file, as a PIL image; None for files.
     """
 
-    path: Path
+    path: Path | None
     text: str
-    words: tuple
+    words: tuple[str, ...]
     log_probability: float
     attention: np.ndarray
     score: float | None = None
+    photo: Image.Image | None = None
 
 
 @dataclass(frozen=True)
-class _File:
-    path: Path
+class _Item:
+    """What `encode_files` takes; `path` may be an image too."""
+
+    path: Any
 
 
 class Captioner:
@@ -76,14 +91,48 @@ class Captioner:
         dataset: what it was trained on.
         training: the recipe, as a dict, for the record.
         consensus: a Consensus by which the captions that a beam finds are ranked, too; None leaves it out.
+
+    Example:
+        >>> from utils.captioner import Captioner
+        >>> from utils.data.images import sample_photo
+        >>> captioner = Captioner.from_folder()  # the model of this repository
+        >>> photo = sample_photo()  # a path; PIL images and arrays, uint8 (height, width, 3), are fine too
+        >>> caption = captioner.caption(photo)
+        >>> caption.text.endswith(".")
+        True
+        >>> caption.attention.shape == (len(caption.words), captioner.encoder.rows, captioner.encoder.columns)
+        True
+
+        Several photos give a list, and so do several captions of one photo:
+
+        >>> len(captioner.caption([photo, photo]))
+        2
+        >>> len(captioner.caption(photo, num_captions=2))
+        2
     """
 
-    def __init__(self, encoder, tokenizer, decoder, max_words, dataset, training, consensus=None):
+    def __init__(
+        self,
+        encoder: Encoder,
+        tokenizer: Tokenizer,
+        decoder: AttentionDecoder,
+        max_words: int,
+        dataset: str,
+        training: dict,
+        consensus: Consensus | None = None,
+    ) -> None:
         self.encoder, self.tokenizer, self.decoder = encoder, tokenizer, decoder
         self.max_words, self.dataset, self.training, self.consensus = max_words, dataset, training, consensus
         self._searches = {}
 
-    def search(self, beam_size=3, batch_size=_BATCH_PHOTOS, num_captions=1, temperature=None, seed=0):
+    def search(
+        self,
+        beam_size: int = 3,
+        batch_size: int = _BATCH_PHOTOS,
+        num_captions: int = 1,
+        temperature: float | None = None,
+        seed: int = 0,
+    ) -> Search:
         """The Search with this decoder, compiled once for every combination of arguments; `seed` begins it anew."""
         key = beam_size, batch_size, num_captions, temperature
         if key not in self._searches:
@@ -99,29 +148,52 @@ class Captioner:
         self._searches[key].reseed(seed)
         return self._searches[key]
 
-    def caption(self, paths, beam_size=3, on_error=None):
-        """Write a caption for every photo.
+    def caption(
+        self,
+        photos: PhotoInput | Iterable[PhotoInput],
+        beam_size: int = 3,
+        num_captions: int = 1,
+        temperature: float | None = None,
+        seed: int = 0,
+        on_error: Callable[[PhotoInput, ImageError], None] | None = None,
+    ) -> Caption | list | None:
+        """Write a caption, or several, for one photo or many.
 
         Args:
-            paths: image files; any size, mode and orientation.
-            beam_size: hypotheses kept; 1 is greedy decoding.
-            on_error: called with every photo that cannot be read, as (path,
+            photos: a photo or an iterable of photos; each is a file, a PIL image or
+                an array, uint8 (height, width, 3), RGB. Any size, mode and orientation.
+            beam_size, num_captions, temperature, seed: as for `caption_each`.
+            on_error: called with every photo that cannot be read, as (photo,
                 ImageError); without it the error is raised.
 
         Returns:
-            A list of Caption, in the order of the paths, without unreadable photos.
-        """
-        captions = []
-        for path, result in self.caption_each(paths, beam_size):
-            if not isinstance(result, ImageError):
-                captions.append(result[0])
-            elif on_error is None:
-                raise result
-            else:
-                on_error(path, result)
-        return captions
+            For one photo a Caption; for many a list of Caption in their order,
+            without unreadable photos. With `num_captions` above 1 each Caption is
+            a list of them, best first. None for one photo that cannot be read,
+            where `on_error` is given.
 
-    def caption_each(self, photos, beam_size=3, num_captions=1, temperature=None, seed=0):
+        Raises:
+            ImageError: a photo cannot be read.
+            InputError: something else than photos, or a number out of range.
+        """
+        results, single = [], _is_one(photos)
+        for photo, captions in self.caption_each(photos, beam_size, num_captions, temperature, seed):
+            if not isinstance(captions, ImageError):
+                results.append(captions[0] if num_captions == 1 else captions)
+            elif on_error is None:
+                raise captions
+            else:
+                on_error(photo, captions)
+        return next(iter(results), None) if single else results
+
+    def caption_each(
+        self,
+        photos: Any,
+        beam_size: int = 3,
+        num_captions: int = 1,
+        temperature: float | None = None,
+        seed: int = 0,
+    ) -> Iterator[tuple[Any, list[Caption] | ImageError]]:
         """Write one or more captions for every photo, batch by batch.
 
         Several captions come from diverse beam search, the one that is written
@@ -129,8 +201,8 @@ class Captioner:
         are all different; where the model has fewer to give, there are fewer.
 
         Args:
-            photos: image files, or objects with the `path` of one. A `path` may
-                raise ImageError.
+            photos: as for `caption`, or objects with the `path` of a file. A
+                `path` may raise ImageError.
             beam_size: hypotheses kept for each caption; of no effect on drawn ones.
             num_captions: captions of each photo.
             temperature: draw captions, below 1 likelier ones, above 1 less likely ones.
@@ -140,8 +212,10 @@ class Captioner:
             (photo as given, list of Caption, the highest score first), or (photo, ImageError)
             for one that cannot be read, in order.
         """
-        photos = list(photos)
-        files = [_File(Path(photo)) if isinstance(photo, (str, Path)) else photo for photo in photos]
+        if min(beam_size, num_captions) < 1 or (temperature is not None and temperature <= 0):
+            raise InputError("beam_size and num_captions are 1 or more, temperature is above 0")
+        photos = [photos] if _is_one(photos) else list(photos)
+        files = [_as_item(photo) for photo in photos]
         size = 1 if len(files) == 1 else _BATCH_PHOTOS
         search = self.search(beam_size, size, num_captions, temperature, seed)
         encoded = encode_files(self.encoder, files, size)
@@ -153,9 +227,14 @@ class Captioner:
                 hypotheses = search(np.stack([regions for _, regions in good]))
                 captions = iter(self._captions([file.path for file, _ in good], hypotheses, num_captions))
             for photo, (_, regions) in zip(photos[start : start + size], batch):
-                yield photo, regions if isinstance(regions, ImageError) else next(captions)
+                result = regions if isinstance(regions, ImageError) else next(captions)
+                if _is_image(photo) and not isinstance(result, ImageError):
+                    result = [replace(caption, photo=as_photo(photo)) for caption in result]
+                yield photo, result
 
-    def caption_regions(self, paths, regions, beam_size=3, batch_size=_BATCH_PHOTOS):
+    def caption_regions(
+        self, paths: Iterable[Path], regions: np.ndarray, beam_size: int = 3, batch_size: int = _BATCH_PHOTOS
+    ) -> list[Caption]:
         """Captions from regions (photos ≤ batch_size, regions, channels) that were extracted before."""
         return [captions[0] for captions in self._captions(paths, self.search(beam_size, batch_size)(regions))]
 
@@ -176,11 +255,13 @@ class Captioner:
                     # A copy: a view would keep the maps of all hypotheses of the batch as long as the caption.
                     attention = attention.copy()
                     log_probability, score = float(log_probabilities[index]), float(scores[index])
-                    captions[words] = Caption(Path(path), join_words(words), words, log_probability, attention, score)
+                    captions[words] = Caption(
+                        _file_of(path), join_words(words), words, log_probability, attention, score
+                    )
             found.append(sorted(captions.values(), key=lambda caption: -caption.score))
         return found
 
-    def save(self, folder):
+    def save(self, folder: str | Path) -> None:
         """Write config.json, vocabulary.txt and the weights, in half precision.
 
         The encoder's weights are written if they are "trained"; others are to
@@ -231,7 +312,7 @@ class Captioner:
         except OSError as error:
             raise InputError(f"{folder}: the model cannot be written ({error.strerror or error})") from None
 
-    def save_consensus(self, folder):
+    def save_consensus(self, folder: str | Path) -> None:
         """Write the consensus alone into the folder that this was loaded from."""
         folder = Path(folder)
         try:
@@ -243,11 +324,11 @@ class Captioner:
             raise InputError(f"{folder}: the model cannot be written ({error.strerror or error})") from None
 
     @classmethod
-    def from_folder(cls, folder, encoder_weights=None):
+    def from_folder(cls, folder: str | Path = _DEFAULT_MODEL, encoder_weights: str | Path | None = None) -> "Captioner":
         """Load what `save` wrote. No code is run from the folder.
 
         Args:
-            folder: the model folder.
+            folder: the model folder; that of this repository, whatever the working folder is, if none is named.
             encoder_weights: overrides where the encoder's weights come from.
 
         Raises:
@@ -306,6 +387,35 @@ def _halved(weights):
     if weights.ndim < 2 or np.abs(weights).max(initial=0) > np.finfo("float16").max:
         return weights
     return weights.astype("float16")
+
+
+def _is_image(photo):
+    return isinstance(photo, (Image.Image, np.ndarray))
+
+
+def _is_one(photos):
+    """Whether `photos` is a single one: an array of four axes is many."""
+    if isinstance(photos, np.ndarray):
+        return photos.ndim < 4 and photos.dtype.kind in "uifb"
+    return isinstance(photos, str) or not isinstance(photos, Iterable)
+
+
+def _as_item(photo):
+    if isinstance(photo, (str, Path)):
+        return _Item(Path(photo))
+    if _is_image(photo):
+        return _Item(photo)
+    # Not `hasattr`, which would fetch a photo whose `path` downloads it.
+    if inspect.getattr_static(photo, "path", None) is None:
+        raise InputError(f"{type(photo).__name__}: no photo; give a path, a PIL image or a uint8 array")
+    return photo
+
+
+def _file_of(photo):
+    """The file of what `encode_files` was given, None where there is none."""
+    if _is_image(photo):
+        photo = getattr(photo, "filename", None)
+    return Path(photo) if photo else None
 
 
 def _halve(path):

@@ -6,7 +6,9 @@ from PIL import Image
 
 from tests.fresh_process import FreshProcess
 from utils.captioner import Captioner
+from utils.data.images import load_pixels
 from utils.errors import ImageError, InputError
+from utils.outputs.plots import attention_figure
 
 
 @pytest.fixture
@@ -47,6 +49,81 @@ def test_a_bad_photo_among_good_ones(tiny_captioner, paths):
     assert bad == [paths[1]]
     with pytest.raises(ImageError):
         tiny_captioner.caption(paths[:4])
+
+
+def test_one_photo_gives_one_caption_and_many_a_list(tiny_captioner, paths):
+    path = paths[0]
+    with Image.open(path) as opened:
+        image = opened.convert("RGB")
+    array = np.asarray(image)
+    expected = tiny_captioner.caption([path])[0]
+    for photo in (path, str(path), image, array):
+        caption = tiny_captioner.caption(photo)
+        assert caption.text == expected.text
+        np.testing.assert_array_equal(caption.attention, expected.attention)
+    photos = [path, image, array]
+    for many in (photos, tuple(photos), iter(photos), np.stack([array] * 3)):
+        assert [caption.text for caption in tiny_captioner.caption(many)] == [expected.text] * 3
+    assert tiny_captioner.caption([]) == []
+
+
+def test_a_caption_of_an_image_in_memory_has_the_photo_to_draw_its_maps_on(tiny_captioner, paths):
+    with Image.open(paths[0]) as image:
+        named = tiny_captioner.caption(image)
+    array = tiny_captioner.caption(np.zeros((20, 30, 3), "uint8"))
+    assert named.path == paths[0]
+    assert array.path is None
+    assert array.photo.size == (30, 20)
+    assert attention_figure(array)
+
+
+def test_images_in_memory_are_seen_upright_and_over_white(tiny_captioner, tmp_path, paths):
+    image = Image.open(paths[0])
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "turned.png", exif=exif)
+    with Image.open(tmp_path / "turned.png") as image:
+        np.testing.assert_array_equal(load_pixels(image, 32), load_pixels(tmp_path / "turned.png", 32))
+
+
+@pytest.mark.parametrize("temperature", [None, 4.0])
+def test_several_captions_of_each_photo(tiny_captioner, paths, temperature):
+    options = {"num_captions": 3, "temperature": temperature}
+    assert len({caption.text for caption in tiny_captioner.caption(paths[0], **options)}) == 3
+    assert [len(captions) for captions in tiny_captioner.caption(paths[:2], **options)] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("photo", "message"),
+    [
+        (np.zeros((4, 4), "uint8"), r"array of uint8 \(4, 4\): give uint8 \(height, width, 3\)"),
+        (np.zeros((4, 4, 3), "float32"), "array of float32"),
+        (np.zeros((0, 4, 3), "uint8"), "array of uint8"),
+        (7, "int: no photo; give a path, a PIL image or a uint8 array"),
+        ([b"..."], "bytes: no photo"),
+    ],
+)
+def test_what_is_no_photo_is_refused_in_a_line(tiny_captioner, photo, message):
+    with pytest.raises(InputError, match=message):
+        tiny_captioner.caption(photo)
+
+
+def test_a_single_bad_photo_is_reported_and_none_is_returned(tiny_captioner, tmp_path):
+    bad = []
+    assert tiny_captioner.caption(tmp_path / "none.jpg", on_error=lambda *error: bad.append(error)) is None
+    assert [photo for photo, _ in bad] == [tmp_path / "none.jpg"]
+
+
+@pytest.mark.parametrize("options", [{"beam_size": 0}, {"num_captions": 0}, {"temperature": 0.0}])
+def test_numbers_out_of_range_are_refused(tiny_captioner, paths, options):
+    with pytest.raises(InputError, match="1 or more"):
+        tiny_captioner.caption(paths[0], **options)
+
+
+def test_without_a_folder_the_model_of_the_repository_is_loaded_from_anywhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert Captioner.from_folder().dataset == "flickr8k"
 
 
 def print_captions(folder, paths):

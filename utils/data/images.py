@@ -110,6 +110,11 @@ def _orientation(image):
         return 1
 
 
+def _upright_rgb(image, orientation):
+    # Turned first: converting the mode may lose transparency.
+    return _to_rgb(image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image)
+
+
 def _decode(file, at_least, check=lambda image: None):
     """A path or a binary stream as an RGB image, upright; `check` sees it before."""
     with Image.open(file, formats=_FORMATS) as image:
@@ -125,10 +130,7 @@ def _decode(file, at_least, check=lambda image: None):
         if image.format == "TIFF":
             image._size = image.im.size
         check(image)
-        # Turned first: converting the mode may lose transparency.
-        if orientation in _UPRIGHT:
-            image = image.transpose(_UPRIGHT[orientation])
-        image = _to_rgb(image)
+        image = _upright_rgb(image, orientation)
         image.info = {"mode": mode}
         return image
 
@@ -270,13 +272,43 @@ def to_pixels(image, size):
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
 
 
-def load_pixels(path, size):
-    """The pixels of a photo file as the encoders take them: uint8 (size, size, 3).
+def load_pixels(photo, size):
+    """The pixels of a photo as the encoders take them: uint8 (size, size, 3).
+
+    Args:
+        photo: a file, or an image as `as_photo` takes it.
+        size: pixels a side.
 
     Raises:
-        ImageError: as `open_photo`.
+        ImageError: as `open_photo`, or as `as_photo`.
     """
-    return to_pixels(open_photo(path, at_least=2 * size), size)
+    if isinstance(photo, (Image.Image, np.ndarray)):
+        return to_pixels(as_photo(photo), size)
+    return to_pixels(open_photo(photo, at_least=2 * size), size)
+
+
+def as_photo(image):
+    """An image in memory as `open_photo` gives files: upright, RGB.
+
+    Args:
+        image: a PIL image, or an array, uint8 (height, width, 3), RGB.
+
+    Returns:
+        A PIL image.
+
+    Raises:
+        ImageError: an array of another kind, or an image whose file is damaged.
+    """
+    if isinstance(image, np.ndarray):
+        if image.dtype != "uint8" or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise ImageError(f"array of {image.dtype} {image.shape}: give uint8 (height, width, 3), RGB")
+        return Image.fromarray(image)
+    try:
+        image.load()  # Pillow turns TIFF images itself, and then their orientation is gone
+        return _upright_rgb(image, _orientation(image))
+    except Exception as error:  # Pillow reads the file only now, and raises whatever it meets in a damaged one
+        name = getattr(image, "filename", "") or "image"
+        raise ImageError(f"{_shown(name)}: damaged image ({reason(error)})") from None
 
 
 def is_image(data):

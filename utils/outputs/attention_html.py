@@ -51,12 +51,12 @@ def attention_html(caption, photo=None):
 
     Args:
         caption: a Caption.
-        photo: a PIL image; read from the caption's path if None.
+        photo: a PIL image; the one that the caption is of if None.
 
     Returns:
         HTML text.
     """
-    photo = photo or open_photo(caption.path)
+    photo = photo or caption.photo or open_photo(caption.path)
     photo.thumbnail((_SIZE, _SIZE))
     name = f"captioned-{next(_numbers)}"
     rules, maps, buttons = [_STYLE], [], []

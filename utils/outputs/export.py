@@ -1,9 +1,11 @@
 """A captioner as one file for programs without this repository: pixels in, words and attention out."""
 
 import importlib.util
+import json
 import os
 import shutil
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from utils.data.images import load_pixels, sample_photo
 from utils.data.tokenizer import START
 from utils.errors import InputError
 from utils.model.search import UNREPEATED, forbidden_words, repeating_words
+from utils.outputs import exported_example
 
 # By format: the name of the result, and the packages that it takes to make and check it.
 FORMATS = {
@@ -23,49 +26,35 @@ FORMATS = {
     "litert": ("captioner.tflite", ("ai_edge_litert",)),
 }
 
+_VOCABULARY, _METADATA = "vocabulary.txt", "metadata.json"
+
 # Of ONNX's operators; old enough for every runtime of the last years.
 _OPSET = 17
 
-_RUN = {
-    "onnx": """import onnxruntime
-session = onnxruntime.InferenceSession("captioner.onnx")
-attention, words = session.run(["attention", "words"], {"pixels": pixels})""",
-    "tf_saved_model": """import tensorflow as tf
-captioner = tf.saved_model.load("captioner")  # keep it: weights go with it
-outputs = captioner.signatures["serving_default"](pixels=tf.constant(pixels))
-attention, words = outputs["attention"].numpy(), outputs["words"].numpy()""",
-    "litert": """from ai_edge_litert.interpreter import Interpreter
-run = Interpreter("captioner.tflite").get_signature_runner()
-outputs = run(pixels=pixels)
-attention, words = outputs["attention"], outputs["words"]""",
-}
+# The example, a program that runs beside the model without this repository.
+_EXAMPLE = Path(exported_example.__file__)
 
 _README = """# {dataset} captioner as {format}
 
-Greedy captions of photos, at most {max_words} words, made from `{model}` by `export.py`. It needs neither the
-repository nor its packages, only what this example imports:
+Greedy captions of photos, at most {max_words} words, made from `{model}`. `python caption.py photo.jpg` writes a
+sentence; it needs only {packages}, NumPy and Pillow, and shows how a photo is read and words are joined.
 
-```python
-import numpy as np
-from PIL import Image, ImageOps
+| tensor | type | shape | what it is |
+|---|---|---|---|
+| `pixels` | uint8 | {photos}, {image_size}, {image_size}, 3 | input: RGB, the whole photo squeezed to a square |
+| `words` | int32 | {photos}, {max_words} | lines of `vocabulary.txt`, from 0, up to `<end>` |
+| `attention` | float32 | {photos}, {max_words}, {regions} | of each word, {rows} rows of {columns}, sum 1 |
 
-image = Image.open("photo.jpg")
-image.draft("RGB", ({double}, {double}))  # large JPEGs are read smaller, as in training
-image = ImageOps.exif_transpose(image).convert("RGB")
-image = image.resize(({size}, {size}), Image.Resampling.BILINEAR, reducing_gap=3.0)
-pixels = np.asarray(image)[None]  # uint8 (photos, {size}, {size}, 3)
+`metadata.json` says the same to programs; it also lies in the model file itself{inside}.
 
-{run}
-
-vocabulary = open("vocabulary.txt", encoding="utf-8").read().split("\\n")
-written = [vocabulary[number] for number in words[0]]
-written = written[: written.index("<end>")] if "<end>" in written else written
-print(" ".join(written))
-maps = attention[0, : len(written)].reshape(-1, {rows}, {columns})  # for each word where it looked, sum 1
-```
-
-`words` is int32 (photos, {max_words}), `attention` float32 (photos, {max_words}, {regions}).{batch}
+Licence: {licence}.
 """
+
+_INSIDE = {
+    "onnx": ", as custom metadata (`session.get_modelmeta().custom_metadata_map`), with the vocabulary",
+    "tf_saved_model": ", in `captioner/assets/`, with the vocabulary",
+    "litert": ": `unzip captioner.tflite` gives it and the vocabulary",
+}
 
 
 def missing_packages(form):
@@ -112,61 +101,69 @@ def greedy_function(captioner, photos=None):
     return tf.function(write, [tf.TensorSpec((photos, size, size, 3), "uint8", name="pixels")], autograph=False)
 
 
-def _convert_onnx(captioner, path):
+def _convert_onnx(captioner, path, about):
+    import onnx
     import tf2onnx
 
     function = greedy_function(captioner)
-    tf2onnx.convert.from_function(function, function.input_signature, opset=_OPSET, output_path=str(path))
+    model, _ = tf2onnx.convert.from_function(function, function.input_signature, opset=_OPSET)
+    for tensor in (*model.graph.input, *model.graph.output):
+        tensor.type.tensor_type.shape.dim[0].dim_param = "photos"
+    model.doc_string = f"Writes captions of photos and shows for every word where it looked; made from {about['model']}"
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in about.items()}
+    onnx.helper.set_model_props(model, texts | {"vocabulary": (path.parent / _VOCABULARY).read_text("utf-8")})
+    onnx.save(model, path)
 
 
-def _convert_tf_saved_model(captioner, path, photos=None):
+def _convert_tf_saved_model(captioner, path, about, photos=None):
     module = tf.Module()
     # Weights that are not reachable from what is saved would be missing in it.
     module.weights = [w.value for network in (captioner.encoder.network, captioner.decoder) for w in network.weights]
+    if about:
+        module.assets = [tf.saved_model.Asset(str(path.parent / name)) for name in (_VOCABULARY, _METADATA)]
     tf.saved_model.save(module, str(path), signatures=greedy_function(captioner, photos).get_concrete_function())
 
 
-def _convert_litert(captioner, path):
+def _convert_litert(captioner, path, about):
     with tempfile.TemporaryDirectory(prefix="export-") as folder:
-        _convert_tf_saved_model(captioner, folder, photos=1)
+        _convert_tf_saved_model(captioner, folder, None, photos=1)
         path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(folder).convert())
+    # LiteRT's place for files that belong to a model: a zip archive behind it.
+    with zipfile.ZipFile(path, "a") as archive:
+        for name in (_VOCABULARY, _METADATA):
+            archive.write(path.parent / name, name)
 
 
 _CONVERT = {"onnx": _convert_onnx, "tf_saved_model": _convert_tf_saved_model, "litert": _convert_litert}
 
 
-def _run_onnx(path):
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path))
-    return lambda pixels: session.run(["words"], {"pixels": pixels})[0]
-
-
-def _run_tf_saved_model(path):
-    loaded = tf.saved_model.load(str(path))
-    # The default names `loaded`, so that its weights live as long as the function.
-    return lambda pixels, loaded=loaded: loaded.signatures["serving_default"](pixels=tf.constant(pixels))[
-        "words"
-    ].numpy()
-
-
-def _run_litert(path):
-    from ai_edge_litert.interpreter import Interpreter
-
-    run = Interpreter(str(path)).get_signature_runner()
-    return lambda pixels: np.concatenate([run(pixels=photo[None])["words"] for photo in pixels])
-
-
-_LOAD = {"onnx": _run_onnx, "tf_saved_model": _run_tf_saved_model, "litert": _run_litert}
-
-
 def load_exported(folder, form):
     """What `export` wrote, as a function: uint8 pixels (photos, size, size, 3) → words, int (photos, max_words)."""
-    return _LOAD[form](Path(folder) / FORMATS[form][0])
+    model = exported_example.load_model(Path(folder) / FORMATS[form][0], form)
+    if form == "litert":
+        return lambda pixels: np.concatenate([model(photo[None])[0] for photo in pixels])
+    return lambda pixels: model(pixels)[0]
+
+
+def describe(captioner, form, model):
+    """What a program has to know of an exported captioner, as a dict that goes into metadata.json.
+
+    Args:
+        captioner: a Captioner.
+        form: a key of `FORMATS`.
+        model: where the captioner came from.
+    """
+    encoder = captioner.encoder
+    return {
+        "model": str(model), "format": form, "file": FORMATS[form][0], "dataset": captioner.dataset,
+        "encoder": encoder.name, "image_size": encoder.image_size, "rows": encoder.rows, "columns": encoder.columns,
+        "max_words": captioner.max_words, "vocabulary_size": len(captioner.tokenizer),
+        "licence": f"MIT for the program; the weights were learnt from {captioner.dataset}, whose own terms apply",
+    }  # fmt: skip
 
 
 def export(captioner, form, folder, model="a model folder", overwrite=False):
-    """Write a captioner, its vocabulary and a README with an example into a folder.
+    """Write a captioner, its vocabulary, metadata, an example that runs and a README into a folder.
 
     What was written is loaded again, and must write the same caption as the
     captioner.
@@ -175,7 +172,7 @@ def export(captioner, form, folder, model="a model folder", overwrite=False):
         captioner: a Captioner.
         form: a key of `FORMATS`.
         folder: where to.
-        model: where the captioner came from, for the README.
+        model: where the captioner came from, for the README and the metadata.
         overwrite: replace what is there.
 
     Returns:
@@ -186,24 +183,27 @@ def export(captioner, form, folder, model="a model folder", overwrite=False):
     """
     check_export(form, folder, overwrite)
     captioner = _in_float32(captioner)
-    folder, encoder = Path(folder), captioner.encoder
+    folder, about = Path(folder), describe(captioner, form, model)
     path = folder / FORMATS[form][0]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             shutil.rmtree(path)
-        _CONVERT[form](captioner, path)
-        captioner.tokenizer.save(folder / "vocabulary.txt")
+        captioner.tokenizer.save(folder / _VOCABULARY)
+        (folder / _METADATA).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        shutil.copyfile(_EXAMPLE, folder / "caption.py")
+        _CONVERT[form](captioner, path, about)
+        packages = {"onnx": "`onnxruntime`", "tf_saved_model": "`tensorflow`", "litert": "`ai-edge-litert`"}
+        photos = "1" if form == "litert" else "photos"
         text = _README.format(
-            dataset=captioner.dataset, format=form, model=model, run=_RUN[form], max_words=captioner.max_words,
-            size=encoder.image_size, double=2 * encoder.image_size, rows=encoder.rows, columns=encoder.columns,
-            regions=encoder.rows * encoder.columns, batch=" One photo at a time." if form == "litert" else "",
+            **about, regions=about["rows"] * about["columns"], packages=packages[form], photos=photos,
+            inside=_INSIDE[form],
         )  # fmt: skip
         (folder / "README.md").write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from None
-    written = load_exported(folder, form)(load_pixels(sample_photo(), encoder.image_size)[None])
-    if tuple(captioner.tokenizer.decode(written[0])) != captioner.caption([sample_photo()], beam_size=1)[0].words:
+    written = load_exported(folder, form)(load_pixels(sample_photo(), about["image_size"])[None])
+    if tuple(captioner.tokenizer.decode(written[0])) != captioner.caption(sample_photo(), beam_size=1).words:
         raise InputError(f"{path}: writes another caption than the model it was made from; do not use it")
     return path
 

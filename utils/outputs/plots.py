@@ -18,13 +18,13 @@ def attention_figure(captions, columns=5, photo=None):
     Args:
         captions: a Caption, or several of one photo, which are drawn one below another.
         columns: pictures in a row.
-        photo: a PIL image; read from the captions' path if None.
+        photo: a PIL image; the one that the captions are of if None.
 
     Returns:
         A matplotlib Figure.
     """
     captions = captions if isinstance(captions, (list, tuple)) else [captions]
-    photo = photo or open_photo(captions[0].path)
+    photo = photo or captions[0].photo or open_photo(captions[0].path)
     photo.thumbnail((480, 480))
     width, height = photo.size
     side = 2.2

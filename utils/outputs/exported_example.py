@@ -1,0 +1,86 @@
+"""Caption photos with the exported model beside this file: `python caption.py photo.jpg`."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+
+def load_model(path, form):
+    """The model as a function: uint8 pixels (photos, size, size, 3) → words and attention, as arrays.
+
+    Args:
+        path: what `export.py` wrote.
+        form: "onnx", "tf_saved_model" or "litert", which takes one photo at a time.
+    """
+    if form == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(path))
+        return lambda pixels: session.run(["words", "attention"], {"pixels": pixels})
+    if form == "litert":
+        from ai_edge_litert.interpreter import Interpreter
+
+        run = Interpreter(str(path)).get_signature_runner()
+    else:
+        import tensorflow as tf
+
+        loaded = tf.saved_model.load(str(path))
+
+        # The default names `loaded`, so that its weights live as long as the function.
+        def run(pixels, loaded=loaded):
+            return loaded.signatures["serving_default"](pixels=tf.constant(pixels))
+
+    def call(pixels):
+        outputs = run(pixels=pixels)
+        return np.asarray(outputs["words"]), np.asarray(outputs["attention"])
+
+    return call
+
+
+def read_pixels(path, size):
+    """A photo as the model takes it, uint8 (1, size, size, 3): upright, transparency over white, 16 bits as 8."""
+    with Image.open(path) as image:
+        image.draft("RGB", (2 * size, 2 * size))  # large JPEGs are read smaller, as in training
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I") or image.mode == "F":
+            values = np.asarray(image, dtype="float32")
+            tops = (1, 255) if image.mode == "F" else (255, 65535)
+            values = values / (tops[0] if values.max() <= tops[0] else tops[1])
+            image = Image.fromarray((np.clip(values, 0, 1) * 255).astype("uint8"))
+        elif image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    return np.asarray(image)[None]
+
+
+def to_words(numbers, vocabulary):
+    """The words of numbers, up to the first <end> or <pad>."""
+    words = [vocabulary[number] for number in numbers]
+    ends = [words.index(special) for special in ("<end>", "<pad>") if special in words]
+    return words[: min(ends, default=len(words))]
+
+
+def to_sentence(words):
+    """Words as a sentence: 's and n't rejoined, a capital letter, a full stop."""
+    text = re.sub(r" ('(?:s|m|d|ll|re|ve)|n't)\b", r"\1", " ".join(words))
+    return text[:1].upper() + text[1:] + "." if text else ""
+
+
+def main():
+    """Print a sentence for each photo that is named."""
+    folder = Path(__file__).resolve().parent
+    about = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+    vocabulary = (folder / "vocabulary.txt").read_text(encoding="utf-8").split("\n")
+    model = load_model(folder / about["file"], about["format"])
+    for path in sys.argv[1:] or sys.exit("usage: python caption.py PHOTO ..."):
+        words, _ = model(read_pixels(path, about["image_size"]))
+        print(to_sentence(to_words(words[0], vocabulary)))
+
+
+if __name__ == "__main__":
+    main()
