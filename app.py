@@ -1,57 +1,261 @@
 """A page that captions photos: `python app.py`, then open the address it prints."""
 
+import base64
+import html
+import io
 import os
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 
 from utils import console
 
-DESCRIPTION = """Serve a page on this machine: drop a photo, read its caption, and hover a
-word (or reach it with the Tab key) to see where the model looked."""
+DESCRIPTION = """Serve a page on this machine: drop photos, read their captions, and hover a
+word (or reach it with the Tab key) to see where the model looked.
+
+Programs call the same address: gradio_client.Client(address).predict(
+gradio_client.handle_file("photo.jpg"), api_name="/caption") is a dict."""
+
+# Photos that are captioned together at most; for more there is inference.py.
+_MOST = 100
+
+# Pixels of a photo's longer side, alone and among others.
+_LARGE, _SMALL = 900, 480
+
+# Uploaded photos are deleted after an hour: seconds between two looks, and age.
+_DELETE = (600, 3600)
+
+_STYLE = """
+.gradio-container { max-width: 60rem !important; margin: 0 auto; }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); gap: 1.5rem; }
+.cards .sentence { font-size: 1.1rem; }
+.cards .photo { width: 100% !important; }
+.name { margin: 0; overflow-wrap: anywhere; opacity: .7; font-size: .85rem; }
+.problem { border-left: 4px solid #d97706; padding: .4em .8em; overflow-wrap: anywhere; }
+"""
 
 
 def parse_arguments(arguments=None):
     """The command line as a namespace."""
     parser = console.Parser(DESCRIPTION)
     parser.add_argument(
-        "--model", type=Path, default=Path("models/flickr8k"), help="the model folder (default: models/flickr8k)"
+        "--model",
+        type=Path,
+        default=Path("models/flickr8k"),
+        help="the model folder; the page offers those beside it, too (default: models/flickr8k)",
     )
     parser.add_argument("--encoder_weights", help="where the encoder's weights are, if not where they were in training")
-    parser.add_argument("--beam_size", type=console.number(int, 1, 100), default=3, help="hypotheses kept (default: 3)")
+    parser.add_argument("--beam_size", type=console.number(int, 1, 10), default=3, help="hypotheses kept (default: 3)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="0.0.0.0 lets other machines of the network in (default: 127.0.0.1)"
+    )
     parser.add_argument("--port", type=console.number(int, 1, 65535), default=7860, help="default: 7860")
+    parser.add_argument(
+        "--share", action="store_true", help="a public address for a week, through Gradio's servers: anyone may use it"
+    )
     return parser.parse_args(arguments)
 
 
-def make_page(captioner, beam_size=3):
-    """The page, as gradio.Blocks, for a Captioner."""
-    import gradio
+def find_models(folder):
+    """A model folder and those beside it, as a dict from name to folder, the given one first."""
+    from utils.errors import InputError
+    from utils.model.model_folder import read_config
 
+    models = {folder.name: folder}
+    for path in sorted(folder.resolve().parent.glob("*/config.json")):
+        try:
+            read_config(path.parent)
+        except InputError:
+            continue
+        models.setdefault(path.parent.name, path.parent)
+    return models
+
+
+def find_examples(models, folder):
+    """Photos that may be shown to anyone: scenes for models of the sample, a public-domain portrait for others.
+
+    Args:
+        models: model folders.
+        folder: where they are put; Gradio serves no files of installed packages.
+    """
     from utils.data.images import sample_photo
-    from utils.errors import ImageError
+    from utils.data.shapes import draw_scenes
+    from utils.model.model_folder import read_config
+
+    known = [read_config(model)["dataset"] for model in models]
+    if any(name != "shapes" for name in known):
+        shutil.copy(sample_photo(), folder)
+    if "shapes" in known:
+        draw_scenes(folder, 0, {"test": 4})
+    return sorted(path for path in Path(folder).iterdir() if path.suffix in (".jpg", ".png"))
+
+
+class Captions:
+    """What the page and its interface for programs say of photos.
+
+    Args:
+        load: called with a model's name, gives its Captioner.
+    """
+
+    def __init__(self, load):
+        self._load = load
+
+    def of(self, paths, model, beam_size, num_captions):
+        """Yield for each photo (path, list of Caption or the sentence that says why there is none).
+
+        If a model is unsure of its only caption, the nearest alternatives follow.
+        """
+        from utils.errors import InputError
+        from utils.outputs.attention_html import is_unsure
+
+        try:
+            captioner = self._load(model)
+            for path, found in captioner.caption_each(paths, beam_size, num_captions):
+                if isinstance(found, InputError):
+                    # The folder of uploads is nobody's business.
+                    yield path, str(found).replace(str(path), Path(path).name)
+                    continue
+                if num_captions == 1 and is_unsure(found[0]):
+                    _, several = next(captioner.caption_each([path], beam_size, 3))
+                    found += [caption for caption in several if caption.text != found[0].text][:2]
+                yield path, found
+        except InputError as error:  # a model that cannot be loaded
+            yield from ((path, str(error)) for path in paths)
+
+    def record(self, path, model, beam_size=3, num_captions=1):
+        """A photo's captions as an object of JSON, or a string that says why there are none."""
+        from utils.outputs.caption_files import caption_record
+
+        ((_, found),) = self.of([path], model, int(beam_size), int(num_captions))
+        if isinstance(found, str):
+            return found
+        best = {"caption": found[0].text, "words": list(found[0].words), **caption_record(found[0])}
+        del best["text"]
+        return best | {"captions": [caption_record(caption) for caption in found]}
+
+
+def card(path, found, size, with_name=False):
+    """The HTML of one photo, with its captions or with what is wrong with it, which names it, too."""
+    from utils.data.images import open_photo
     from utils.outputs.attention_html import attention_html
 
-    def show(path):
-        if path is None:
-            return ""
-        try:
-            return attention_html(captioner.caption([path], beam_size)[0])
-        except ImageError as error:
-            raise gradio.Error(str(error), print_exception=False) from None
+    if isinstance(found, str):
+        return f'<p class="problem" role="alert">{html.escape(found)}</p>'
+    photo = open_photo(path)
+    photo.thumbnail((size, size))
+    name = f'<p class="name">{html.escape(Path(path).name)}</p>' if with_name else ""
+    return attention_html(found[0], photo, found[1:]) + name
 
-    with gradio.Blocks(title="What is in the photo?", analytics_enabled=False) as page:
-        gradio.Markdown("# What is in the photo?\nDrop a photo. Then point at a word to see where the model looked.")
-        with gradio.Row():
-            with gradio.Column(scale=1, min_width=300):
-                # Lossless, so that a caption is the one that inference.py writes.
-                photo = gradio.Image(
-                    type="filepath", format="png", sources=["upload", "webcam", "clipboard"], label="Photo", height=300
-                )
-                gradio.Examples([str(sample_photo())], photo)
-            with gradio.Column(scale=2, min_width=300):
-                answer = gradio.HTML(label="Caption")
-        photo.change(show, photo, answer, show_progress="minimal")
+
+def download(data, form, name, text):
+    """A link that saves `data`, which lies in the page itself, as a file."""
+    data = base64.b64encode(data).decode()
+    return f'<p><a download="{html.escape(name)}" href="data:{form};base64,{data}">{text}</a></p>'
+
+
+def table_link(results):
+    """A link to the captions of several photos as a table."""
+    from utils.outputs.caption_files import table_writer
+
+    stream = io.StringIO()
+    write = table_writer("csv", stream)
+    for path, found in results:
+        if not isinstance(found, str):
+            write(Path(path).name, found)
+    # The mark tells Excel that it is UTF-8.
+    return download(stream.getvalue().encode("utf-8-sig"), "text/csv", "captions.csv", "Download all captions (CSV)")
+
+
+def map_link(path, captions):
+    """A link to the picture of where each word looked."""
+    from utils.outputs.plots import attention_figure
+
+    stream = io.BytesIO()
+    attention_figure(captions).savefig(stream, format="png", dpi=110)
+    return download(stream.getvalue(), "image/png", f"{Path(path).stem}-attention.png", "Download the maps (PNG)")
+
+
+def make_page(load, models=("model",), beam_size=3, examples=()):
+    """The page, as gradio.Blocks.
+
+    Args:
+        load: called with a model's name, gives its Captioner.
+        models: their names, the first one chosen.
+        beam_size: hypotheses kept, to begin with.
+        examples: photos to try.
+    """
+    import gradio
+
+    captions = Captions(load)
+
+    def show(paths, model, beam_size, num_captions, progress=gradio.Progress()):  # noqa: B008, Gradio's way
+        """Yield the page's answer, its alternative text and the maps to download, which take a second to draw."""
+        text = gradio.Textbox(visible=False)
+        if not paths:
+            yield "", text, ""
+            return
+        results = []
+        for result in captions.of(paths[:_MOST], model, int(beam_size), int(num_captions)):
+            results.append(result)
+            if len(paths) > 1:
+                progress((len(results), min(len(paths), _MOST)), unit="photos")
+        if len(paths) == 1:
+            path, found = results[0]
+            if isinstance(found, str):
+                yield card(path, found, _LARGE), text, ""
+                return
+            text = gradio.Textbox(found[0].text, visible=True)
+            yield card(path, found, _LARGE), text, ""
+            yield gradio.skip(), gradio.skip(), map_link(path, found)
+            return
+        parts = [table_link(results)]
+        if len(paths) > _MOST:
+            parts.append(
+                card(None, f"Only the first {_MOST} of {len(paths)} photos; inference.py takes any number.", 0)
+            )
+        cards = "".join(f"<div>{card(path, found, _SMALL, with_name=True)}</div>" for path, found in results)
+        yield "".join([*parts, f'<div class="cards">{cards}</div>']), text, ""
+
+    def describe(photo, model=models[0], beam_size=beam_size, num_captions=1):
+        """Caption one photo: {"caption", "words", "log_probability", "score", "confidence" if known, "captions"}."""
+        record = captions.record(photo, model, beam_size, num_captions)
+        if isinstance(record, str):
+            raise gradio.Error(record, print_exception=False)
+        return record
+
+    with gradio.Blocks(title="What is in the photo?", analytics_enabled=False, delete_cache=_DELETE) as page:
+        gradio.Markdown(
+            "# What is in the photo?\nDrop photos, or choose them. Point at a word to see where the model looked."
+        )
+        # A file and no gradio.Image: that one changes pixels of some photos, and cannot say what is wrong with others.
+        photos = gradio.File(file_count="multiple", label="Photos", height=120)
+        answer = gradio.HTML(padding=False)
+        text = gradio.Textbox(label="Alternative text", buttons=["copy"], interactive=True, visible=False)
+        links = gradio.HTML(padding=False)
+        if examples:
+            tries = gradio.Dataset(
+                label="Try one", components=[gradio.Image(render=False)], samples=[[str(each)] for each in examples],
+                type="index",
+            )  # fmt: skip
+            tries.click(lambda index: [str(examples[index])], tries, photos, api_visibility="private")
+        with gradio.Accordion("Settings", open=False):
+            model = gradio.Dropdown(list(models), value=models[0], label="Model", visible=len(models) > 1)
+            beam = gradio.Slider(1, 10, beam_size, step=1, label="Beam size", info="more take longer, and find more")
+            count = gradio.Slider(1, 5, 1, step=1, label="Captions of a photo")
         gradio.Markdown(
             "The caption is a guess by a small model. Do not rely on it, and do not use it to judge people. "
-            "Photos stay on the machine that runs this page."
+            "Photos stay on the machine that runs this page, for an hour."
+        )
+        settings = [photos, model, beam, count]
+        gradio.on(
+            [each.change for each in settings], show, settings, [answer, text, links], show_progress="minimal",
+            show_progress_on=[answer], trigger_mode="always_last", concurrency_id="model", api_visibility="private",
+        )  # fmt: skip
+        # For programs.
+        photo, given = gradio.File(visible=False), gradio.JSON(visible=False)
+        gradio.Button(visible=False).click(
+            describe, [photo, model, beam, count], given, api_name="caption", concurrency_id="model"
         )
     return page
 
@@ -62,7 +266,7 @@ def serve(page, **options):
 
     # Fonts of the machine, so that nothing is fetched from elsewhere.
     theme = gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
-    return page.launch(theme=theme, **options)
+    return page.launch(theme=theme, css=_STYLE, **options)
 
 
 def main():
@@ -72,6 +276,7 @@ def main():
     from utils.model.model_folder import read_config
 
     read_config(arguments.model)
+    models = find_models(arguments.model)
     try:
         import gradio  # noqa: F401
     except ImportError:
@@ -79,11 +284,21 @@ def main():
     console.import_keras()
     from utils.captioner import Captioner
 
-    page = make_page(Captioner.from_folder(arguments.model, arguments.encoder_weights), arguments.beam_size)
-    try:
-        serve(page, server_port=arguments.port)
-    except OSError as error:
-        console.fail(f"port {arguments.port} cannot be opened ({error}); choose another --port")
+    @cache
+    def load(name):
+        return Captioner.from_folder(models[name], arguments.encoder_weights if name == first else None)
+
+    first = next(iter(models))
+    load(first)
+    with tempfile.TemporaryDirectory() as folder:
+        examples = find_examples(models.values(), folder)
+        page = make_page(load, list(models), arguments.beam_size, examples)
+        try:
+            serve(page, server_name=arguments.host, server_port=arguments.port, share=arguments.share)
+        except OSError as error:
+            console.fail(
+                f"{arguments.host}, port {arguments.port} cannot be opened ({error}); choose another --host or --port"
+            )
     return 0
 
 

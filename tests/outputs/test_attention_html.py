@@ -2,6 +2,7 @@ import base64
 import io
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,8 +34,19 @@ def test_words_are_text_and_never_markup(caption):
     parser = HTMLParser()
     parser.handle_starttag = lambda tag, attributes: tags.append((tag, dict(attributes)))
     parser.feed(attention_html(caption))
-    assert {tag for tag, _ in tags} == {"div", "style", "button", "img"}
+    assert {tag for tag, _ in tags} == {"div", "style", "p", "button", "img"}
     assert next(attributes["alt"] for tag, attributes in tags if tag == "img") == caption.text
+
+
+def test_a_caption_of_low_confidence_says_so_and_shows_alternatives(caption):
+    def with_confidence(value):
+        return SimpleNamespace(**vars(caption), confidence=value)
+
+    others = [SimpleNamespace(text="A <cat>.")]
+    page = attention_html(with_confidence(0.31), others=others)
+    assert "The model is unsure (confidence 31%). It might also be:" in page
+    assert "<li>A &lt;cat&gt;.</li>" in page
+    assert all("unsure" not in attention_html(each) for each in (caption, with_confidence(None), with_confidence(0.5)))
 
 
 def test_two_captions_of_a_page_do_not_light_each_other(caption):

@@ -18,13 +18,15 @@ _numbers = count()
 
 # The theme of a page around it, such as Gradio's, has margins and colours of its own for buttons.
 _STYLE = """
-.captioned { font-family: system-ui, sans-serif; }
+.captioned { font-family: system-ui, sans-serif; display: grid; grid-template-columns: minmax(0, 1fr); }
 .captioned .photo { position: relative; line-height: 0; max-width: 100%; margin: 0; }
 .captioned .photo img { width: 100%; display: block; margin: 0; border-radius: 6px; }
 .captioned .photo img + img { position: absolute; inset: 0; height: 100%; opacity: 0; transition: opacity .15s; }
+.captioned .sentence { margin: 0 0 .3em; font-size: 1.5rem; line-height: 1.3; font-weight: 600; user-select: text; }
+.captioned .others { margin: 0 0 .5em; padding-left: 1.4em; list-style: disc; }
 .captioned .words { margin: .2em 0 .6em; display: flex; flex-wrap: wrap; gap: .25em; }
 .captioned button { border: 0; margin: 0 !important; padding: .25em .6em; border-radius: 6px;
-  font: 600 1.1rem system-ui; background: #e4e4e7; color: #111; cursor: default; }
+  font: 500 1rem system-ui !important; background: #e4e4e7; color: #111; cursor: default; }
 .captioned button:hover, .captioned button:focus { background: #f4a62a !important; color: #000 !important; }
 .captioned button:focus-visible { outline: 3px solid #2463eb; }
 """
@@ -44,14 +46,22 @@ def _shade(attention):
     return Image.fromarray(pixels)
 
 
-def attention_html(caption, photo=None):
+def is_unsure(caption):
+    """Whether the model has a confidence in its caption, and it is below one half."""
+    confidence = getattr(caption, "confidence", None)
+    return confidence is not None and confidence < 0.5
+
+
+def attention_html(caption, photo=None, others=()):
     """A page's part that shows a photo, its caption, and for every word where the model looked.
 
     It needs no script and no other file. Words can be reached by the keyboard.
+    A caption of low confidence says in words that it is unsure.
 
     Args:
         caption: a Caption.
         photo: a PIL image; the one that the caption is of if None.
+        others: further Captions of the photo, shown as sentences.
 
     Returns:
         HTML text.
@@ -70,11 +80,18 @@ def attention_html(caption, photo=None):
             f"{html.escape(word)}</button>"
         )
     text = html.escape(caption.text, quote=True)
-    # As wide as a photo of two thirds of the window's height, so that the words stay in sight.
-    width = f"width: calc(66vh * {photo.width / photo.height:.3f})"
+    lines = [f'<p class="sentence">{text}</p>']
+    if is_unsure(caption):
+        also = " It might also be:" if others else ""
+        lines.append(f"<p>The model is unsure (confidence {caption.confidence:.0%}).{also}</p>")
+    if others:
+        items = "".join(f"<li>{html.escape(other.text)}</li>" for other in others)
+        lines.append(f'<ul class="others">{items}</ul>')
+    # As wide as a photo of 60 % of the window's height, so that the words stay in sight.
+    width = f"width: calc(60vh * {photo.width / photo.height:.3f})"
     return (
         f'<div class="captioned" id="{name}"><style>{"".join(rules)}</style>'
-        f'<div class="words" role="group" aria-label="{text}">{"".join(buttons)}</div>'
+        f'{"".join(lines)}<div class="words" role="group" aria-label="words of the caption">{"".join(buttons)}</div>'
         f'<div class="photo" style="{width}"><img alt="{text}" src="{_data_uri(photo, "JPEG", quality=88)}">'
         f"{''.join(maps)}</div></div>"
     )
