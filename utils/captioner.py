@@ -20,6 +20,7 @@ from utils.errors import ImageError, InputError
 from utils.features.cache import encode_files
 from utils.features.encoders import ARCHITECTURES, Encoder
 from utils.features.quantised_weights import save_compact
+from utils.model.confidence import Confidence, features
 from utils.model.consensus import Consensus
 from utils.model.decoder import AttentionDecoder
 from utils.model.model_folder import DECODER_KEYS, ENCODER_KEYS, FORMAT, find_model, read_config
@@ -34,11 +35,17 @@ _ENCODER_FILE = "encoder.weights.h5"
 # Only where captions are ranked by consensus.
 _CONSENSUS_FILE = "consensus.h5"
 
+# Only where it was fitted; older folders have none.
+_CONFIDENCE_FILE = "confidence.json"
+
 # In the repository, and so found from any working folder.
 _DEFAULT_MODEL = Path(__file__).parents[1] / "models" / "flickr8k"
 
 # What `caption` takes as one photo.
 PhotoInput = str | Path | Image.Image | np.ndarray
+
+# What the score of a sentence that breaks is lower by: it comes behind all others.
+_FAULT = 1000
 
 # Photos whose captions are searched for together.
 _BATCH_PHOTOS = 16
@@ -60,8 +67,10 @@ class Caption:
             looked, summing to 1 over the photo.
         score: what captions of a photo are ranked by, the higher the better: log-probability
             a word, and the likeness with what people would say where the model has a consensus.
-            1000 lower for a caption that breaks off.
+            1000 lower for a caption that breaks off or names a thing twice.
         photo: the image that was given instead of a file, as a PIL image; None for files.
+        confidence: the probability, 0 to 1, that a person would call the caption right, or right in its main point;
+            None where the model has none.
     """
 
     path: Path | None
@@ -71,6 +80,7 @@ class Caption:
     attention: np.ndarray
     score: float | None = None
     photo: Image.Image | None = None
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +101,7 @@ class Captioner:
         dataset: what it was trained on.
         training: the recipe, as a dict, for the record.
         consensus: a Consensus by which the captions that a beam finds are ranked, too; None leaves it out.
+        confidence: a Confidence, which needs the consensus; None for captions without.
 
     Example:
         >>> from utils.captioner import Captioner
@@ -120,9 +131,11 @@ class Captioner:
         dataset: str,
         training: dict,
         consensus: Consensus | None = None,
+        confidence: Confidence | None = None,
     ) -> None:
         self.encoder, self.tokenizer, self.decoder = encoder, tokenizer, decoder
         self.max_words, self.dataset, self.training, self.consensus = max_words, dataset, training, consensus
+        self.confidence = confidence
         self._searches = {}
 
     def search(
@@ -224,8 +237,9 @@ class Captioner:
             good = [(file, regions) for file, regions in batch if not isinstance(regions, ImageError)]
             captions = iter(())
             if good:
-                hypotheses = search(np.stack([regions for _, regions in good]))
-                captions = iter(self._captions([file.path for file, _ in good], hypotheses, num_captions))
+                stacked = np.stack([regions for _, regions in good])
+                hypotheses = search(stacked)
+                captions = iter(self._captions([file.path for file, _ in good], hypotheses, num_captions, stacked))
             for photo, (_, regions) in zip(photos[start : start + size], batch):
                 result = regions if isinstance(regions, ImageError) else next(captions)
                 if _is_image(photo) and not isinstance(result, ImageError):
@@ -236,30 +250,50 @@ class Captioner:
         self, paths: Iterable[Path], regions: np.ndarray, beam_size: int = 3, batch_size: int = _BATCH_PHOTOS
     ) -> list[Caption]:
         """Captions from regions (photos ≤ batch_size, regions, channels) that were extracted before."""
-        return [captions[0] for captions in self._captions(paths, self.search(beam_size, batch_size)(regions))]
+        hypotheses = self.search(beam_size, batch_size)(regions)
+        return [captions[0] for captions in self._captions(paths, hypotheses, regions=regions)]
 
-    def _captions(self, paths, hypotheses, count=1):
+    def _captions(self, paths, hypotheses, count=1, regions=None):
         """For each photo `count` different Captions, from hypotheses of as many groups, or fewer."""
+        sure = [None] * len(paths)
+        if self.confidence and self.consensus and regions is not None:
+            known = features(self.consensus, regions, hypotheses.words, hypotheses.log_probabilities, count)
+            sure = self.confidence(known).tolist()
         found = []
-        for path, numbers, log_probabilities, maps, scores in zip(paths, *hypotheses):
-            captions, per_group = {}, len(numbers) // count
-            texts = [tuple(self.tokenizer.decode(each)) for each in numbers]
-            groups = [range(start, start + per_group) for start in range(0, len(texts), per_group)]
-            # Within a group, sentences that break come behind the others.
-            groups = [sorted(group, key=lambda i: fault(texts[i]) is not None) for group in groups]
-            # The best of each group first, then the second ones.
-            for index in itertools.chain(*zip(*groups)):
-                words = texts[index]
+        for path, likely, numbers, log_probabilities, maps, scores in zip(paths, sure, *hypotheses):
+            captions = {}
+            for index in self.order(numbers, count):
+                words = tuple(self.tokenizer.decode(numbers[index]))
                 if words not in captions and len(captions) < count:
                     attention = maps[index, : len(words)].reshape(len(words), self.encoder.rows, self.encoder.columns)
                     # A copy: a view would keep the maps of all hypotheses of the batch as long as the caption.
                     attention = attention.copy()
-                    log_probability, score = float(log_probabilities[index]), float(scores[index])
+                    score = float(scores[index]) - (_FAULT if fault(words) else 0)
                     captions[words] = Caption(
-                        _file_of(path), join_words(words), words, log_probability, attention, score
+                        _file_of(path),
+                        join_words(words),
+                        words,
+                        float(log_probabilities[index]),
+                        attention,
+                        score,
+                        confidence=likely and likely[index],
                     )
             found.append(sorted(captions.values(), key=lambda caption: -caption.score))
         return found
+
+    def order(self, numbers: np.ndarray, count: int = 1) -> list[int]:
+        """The hypotheses of a photo as they become captions: the best of each group first, then the second ones.
+
+        Within a group, sentences that break come behind the others.
+
+        Args:
+            numbers: word numbers of the hypotheses, int (hypotheses, length), group after group.
+            count: groups.
+        """
+        size = len(numbers) // count
+        broken = [fault(self.tokenizer.decode(each)) is not None for each in numbers]
+        groups = [sorted(range(g * size, (g + 1) * size), key=broken.__getitem__) for g in range(count)]
+        return list(itertools.chain(*zip(*groups)))
 
     def save(self, folder: str | Path) -> None:
         """Write config.json, vocabulary.txt and the weights, in half precision.
@@ -307,6 +341,7 @@ class Captioner:
                 os.replace(folder / f"partial.{name}", folder / name)
             os.replace(folder / "vocabulary.partial", folder / "vocabulary.txt")
             os.replace(folder / "config.partial", folder / "config.json")
+            self.save_confidence(folder)
             if not self.consensus:
                 (folder / _CONSENSUS_FILE).unlink(missing_ok=True)
         except OSError as error:
@@ -320,6 +355,17 @@ class Captioner:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8")) | {"consensus": True}
             (folder / "config.partial").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
             os.replace(folder / "config.partial", folder / "config.json")
+        except OSError as error:
+            raise InputError(f"{folder}: the model cannot be written ({error.strerror or error})") from None
+
+    def save_confidence(self, folder):
+        """Write the confidence alone into the folder that this was loaded from; remove it if there is none."""
+        path = Path(folder) / _CONFIDENCE_FILE
+        try:
+            if self.confidence:
+                self.confidence.save(path)
+            else:
+                path.unlink(missing_ok=True)
         except OSError as error:
             raise InputError(f"{folder}: the model cannot be written ({error.strerror or error})") from None
 
@@ -369,7 +415,9 @@ class Captioner:
         except Exception as error:  # h5py and Keras raise many kinds for a damaged file
             reason = " ".join(str(error).split())[:150]
             raise InputError(f"{folder}: damaged model folder ({reason})") from None
-        return cls(encoder, tokenizer, decoder, config["max_words"], config["dataset"], config["training"], consensus)
+        confidence = Confidence.load(folder / _CONFIDENCE_FILE) if consensus else None
+        rest = config["max_words"], config["dataset"], config["training"], consensus, confidence
+        return cls(encoder, tokenizer, decoder, *rest)
 
 
 def _not_finite(network):

@@ -101,6 +101,20 @@ class Consensus:
         directions = _directions(ops.mean(regions, axis=1), self.mean, self.scale)
         return _likeness_of_photos(directions, self._landmarks) @ self._coefficients
 
+    def compare(self, means):
+        """Likenesses with the landmarks and the weight of each expected word, in NumPy, for what is not compiled.
+
+        Args:
+            means: mean regions, float32 (photos, channels).
+
+        Returns:
+            Float32 (photos, landmarks) and (photos, words), the latter as `expectations` gives them.
+        """
+        vectors = (means - self.mean) * self.scale
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+        kernel = np.exp(2 * _SHARPNESS * (vectors @ self.landmarks.T - 1))
+        return kernel, kernel @ self.coefficients
+
     def likeness(self, regions, words):
         """How well captions meet what people would say, about 0 to 1; may be compiled.
 
