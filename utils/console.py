@@ -36,26 +36,26 @@ def _prepare_streams():
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="escaped")
-    show = warnings.showwarning
+    warnings.showwarning = _show_warning
 
-    def show_warning(message, category, *rest, **more):
-        if issubclass(category, ImageWarning):
-            warn(message)
-        else:
-            show(message, category, *rest, **more)
 
-    warnings.showwarning = show_warning
+_python_shows_warning = warnings.showwarning
+
+
+def _show_warning(message, category, *rest, **more):
+    if issubclass(category, ImageWarning):
+        warn(message)
+    else:
+        _python_shows_warning(message, category, *rest, **more)
 
 
 def _flush_output():
-    """Whether standard output took all that was printed; if not, Python's own last try must not fail once more."""
+    # What the disk did not take is given up: Python's own last try would fail once more, in several lines.
     try:
         sys.stdout.flush()
-        return True
     except (OSError, ValueError):
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return False
 
 
 def run(main):
@@ -79,7 +79,7 @@ def run(main):
         sys.exit(1)
     except OSError as error:
         where = f"{shorten(error.filename)}: " if isinstance(error.filename, (str, bytes, os.PathLike)) else ""
-        fail(f"{where if _flush_output() else 'standard output: '}{reason(error)}")
+        fail(where + reason(error))
     except UnicodeError as error:
         fail(reason(error))
     finally:

@@ -44,9 +44,11 @@ def make_folder(path):
     Raises:
         InputError: it cannot be made.
     """
+    if is_dir(path):
+        return
     try:
         os.makedirs(path, exist_ok=True)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise InputError(f"{shorten(path)}: the folder cannot be made ({reason(error)})") from None
 
 
