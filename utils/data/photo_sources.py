@@ -1,10 +1,13 @@
 """What a person names as photos (files, folders, patterns, addresses, standard input) → photos, one by one."""
 
+import codecs
 import glob
 import http.client
 import os
+import re
 import shutil
 import urllib.error
+import urllib.parse
 import urllib.request
 from functools import cached_property
 from pathlib import Path
@@ -71,7 +74,7 @@ class _Download(_Fetched):
         headers = {"User-Agent": "image-captioning", "Accept": "image/*"}
         try:
             # An opener of its own: urlopen keeps the proxies of the first call for ever.
-            request = urllib.request.Request(self._address, headers=headers)
+            request = urllib.request.Request(_ascii(self._address), headers=headers)
             with (
                 urllib.request.build_opener().open(request, timeout=_TIMEOUT) as answer,
                 open(path, "wb") as file,
@@ -86,6 +89,16 @@ class _Download(_Fetched):
             cause = getattr(error, "reason", error)
             said = reason(cause if isinstance(cause, Exception) else Exception(cause))
             raise ImageError(f"{self.name}: cannot be fetched ({said})") from None
+
+
+def _ascii(address):
+    """An address as it goes over the network: letters beyond ASCII in the host's name by IDNA, elsewhere by percent."""
+    if address.lower().startswith("data:"):
+        return address
+    parts = urllib.parse.urlsplit(address)
+    host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
+    rest = (urllib.parse.quote(part, safe="/%:=&?~#+!$,;'@()*[]") for part in (parts.path, parts.query))
+    return urllib.parse.urlunsplit((parts.scheme, host, *rest, ""))
 
 
 class _Limited:
@@ -145,6 +158,8 @@ def _named(name, folder, note):
         return [_Download(name, folder, last or "photo")]
     if name.lower().startswith("data:"):
         return [_Download(name, folder, "photo")]
+    if name.lower().startswith("file://"):
+        return _named(urllib.request.url2pathname(urllib.parse.urlsplit(name).path), folder, note)
     path = Path(name)
     if glob.has_magic(name) and not files.exists(path):
         found = [Path(match) for match in _matches(name)]
@@ -169,14 +184,22 @@ def _read_standard_input(folder, stream, note):
     data = stream.read()
     if is_image(data):
         return [_Given(data, folder)]
-    try:
-        lines = [line.strip() for line in data.decode().splitlines()]
-    except UnicodeDecodeError:
-        raise InputError("standard input: neither a photo nor a list of photos, one a line") from None
-    names = [line for line in lines if line and line != STANDARD_INPUT]
+    names = [name for name in _listed(data) if name and name != STANDARD_INPUT]
     if not names:
         raise InputError("standard input: is empty; pipe in a photo, or a list of photos, one a line")
     return [source for name in names for source in _named(name, folder, note)]
+
+
+def _listed(data):
+    """The names in a list: a line each, or separated by zero bytes as `find -print0` does; UTF-8, UTF-16 or neither."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = data.decode("utf-16", errors="replace")
+    else:
+        text = os.fsdecode(data.removeprefix(codecs.BOM_UTF8))  # whatever bytes a name has
+    names = text.split("\0") if "\0" in text else [line.strip() for line in re.split("[\r\n]+", text)]
+    if any("\udc80" <= letter <= "\udcff" for letter in names[0]) and not os.path.lexists(names[0]):
+        raise InputError("standard input: neither a photo nor a list of photos, one a line")
+    return names
 
 
 def is_single(names, sources):
