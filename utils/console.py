@@ -185,7 +185,7 @@ def import_keras():
     imports pyplot, half a second, for drawings of its own.
 
     Raises:
-        InputError: KERAS_BACKEND names one that is not served, or not installed.
+        InputError: KERAS_BACKEND names one that is not served, or not installed; no temporary file can be written.
     """
     asked = os.environ.get("KERAS_BACKEND") or "tensorflow"
     if asked not in ("tensorflow", "jax"):
@@ -193,6 +193,7 @@ def import_keras():
     for package in (asked, "keras"):
         if importlib.util.find_spec(package) is None:
             raise InputError(f"{package} is not installed: pip install {package}")
+    files.check_temporary()
     os.environ["KERAS_BACKEND"] = asked  # whatever Keras's own file of settings says
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Memory is kept from one step to the next. Given back to the system, as is TensorFlow's

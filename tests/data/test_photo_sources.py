@@ -19,7 +19,7 @@ def find(tmp_path):
     (tmp_path / "fetched").mkdir()
 
     def call(*names, piped=b""):
-        return find_sources([str(name) for name in names], lambda: tmp_path / "fetched", io.BytesIO(piped))
+        return find_sources([str(name) for name in names], tmp_path / "fetched", io.BytesIO(piped))
 
     return call
 

@@ -56,7 +56,7 @@ class _Fetched(Source):
 
     @cached_property
     def path(self):
-        file = self._folder() / f"{id(self)}"
+        file = Path(self._folder) / f"{id(self)}"
         name_photo(file, self.name)
         try:
             self._fetch(file)
@@ -131,8 +131,7 @@ def find_sources(names, folder, standard_input, note=lambda line: None):
         names: files, folders (with their subfolders), patterns such as
             `album/**/*.jpg`, http(s) and data: addresses, or "-" for standard input,
             which holds one photo or a list of such names, one a line.
-        folder: a function that gives the folder where photos that are no files yet are put;
-            it is called when the first of them is needed.
+        folder: where photos that are no files yet may be put.
         standard_input: a binary stream.
         note: called with a line on what is left out of a folder.
 
