@@ -37,26 +37,26 @@ def _prepare_streams():
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="escaped")
-    show = warnings.showwarning
+    warnings.showwarning = _show_warning
 
-    def show_warning(message, category, *rest, **more):
-        if issubclass(category, ImageWarning):
-            warn(message)
-        else:
-            show(message, category, *rest, **more)
 
-    warnings.showwarning = show_warning
+_python_shows_warning = warnings.showwarning
+
+
+def _show_warning(message, category, *rest, **more):
+    if issubclass(category, ImageWarning):
+        warn(message)
+    else:
+        _python_shows_warning(message, category, *rest, **more)
 
 
 def _flush_output():
-    """Whether standard output took all that was printed; if not, Python's own last try must not fail once more."""
+    # What the disk did not take is given up: Python's own last try would fail once more, in several lines.
     try:
         sys.stdout.flush()
-        return True
     except (OSError, ValueError):
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return False
 
 
 def run(main):
@@ -80,7 +80,7 @@ def run(main):
         sys.exit(1)
     except OSError as error:
         where = f"{shorten(error.filename)}: " if isinstance(error.filename, (str, bytes, os.PathLike)) else ""
-        fail(f"{where if _flush_output() else 'standard output: '}{reason(error)}")
+        fail(where + reason(error))
     except UnicodeError as error:
         fail(reason(error))
     finally:
@@ -186,7 +186,7 @@ def import_keras():
     imports pyplot, half a second, for drawings of its own.
 
     Raises:
-        InputError: KERAS_BACKEND names one that is not served, or not installed.
+        InputError: KERAS_BACKEND names one that is not served, or not installed; no temporary file can be written.
     """
     asked = os.environ.get("KERAS_BACKEND") or "tensorflow"
     if asked not in ("tensorflow", "jax"):
@@ -194,6 +194,7 @@ def import_keras():
     for package in (asked, "keras"):
         if importlib.util.find_spec(package) is None:
             raise InputError(f"{package} is not installed: pip install {package}")
+    files.check_temporary()
     os.environ["KERAS_BACKEND"] = asked  # whatever Keras's own file of settings says
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Memory is kept from one step to the next. Given back to the system, as is TensorFlow's

@@ -44,9 +44,11 @@ def make_folder(path):
     Raises:
         InputError: it cannot be made.
     """
+    if is_dir(path):
+        return
     try:
         os.makedirs(path, exist_ok=True)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise InputError(f"{shorten(path)}: the folder cannot be made ({reason(error)})") from None
 
 
@@ -91,26 +93,25 @@ def replacing(path, hint=None):
         raise InputError(f"{said}; {hint}" if hint else said) from None
 
 
+def check_temporary():
+    """Raise InputError where no temporary file can be written; TensorFlow's import needs that, too."""
+    try:
+        tempfile.gettempdir()
+    except OSError:
+        raise InputError("no folder for temporary files can be written; make room, or name one by TMPDIR") from None
+
+
 @contextmanager
 def temporary_folder(prefix):
-    """A folder that is gone after the `with`, made in it when its `path()` is first asked for.
+    """A folder, a Path, that is gone after the `with`.
 
-    So nothing needs a place for temporary files that has none to write.
+    Raises:
+        InputError: it cannot be made.
     """
-    made = []
-
-    def path():
-        if not made:
-            try:
-                made.append(tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True))
-            except OSError as error:
-                raise InputError(
-                    f"no folder for temporary files can be written ({reason(error)[:60]}); name one by TMPDIR"
-                ) from None
-        return Path(made[0].name)
-
+    check_temporary()
     try:
-        yield path
-    finally:
-        for folder in made:
-            folder.cleanup()
+        folder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise InputError(f"{tempfile.gettempdir()}: no temporary folder can be made ({reason(error)})") from None
+    with folder:
+        yield Path(folder.name)

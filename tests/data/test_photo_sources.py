@@ -2,6 +2,7 @@ import base64
 import functools
 import http.server
 import io
+import os
 import threading
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def find(tmp_path):
     (tmp_path / "fetched").mkdir()
 
     def call(*names, piped=b""):
-        return find_sources([str(name) for name in names], lambda: tmp_path / "fetched", io.BytesIO(piped))
+        return find_sources([str(name) for name in names], tmp_path / "fetched", io.BytesIO(piped))
 
     return call
 
@@ -110,6 +111,25 @@ def test_standard_input_holds_a_photo_or_a_list(find, save_photo):
     for nonsense, message in ((b"", "is empty"), (b"\xff\xd8 cut", "neither a photo nor a list")):
         with pytest.raises(InputError, match=message):
             find("-", piped=nonsense)
+
+
+def test_lists_as_programs_write_them(find, save_photo, tmp_path):
+    photo = save_photo("Fotos/größe 1.png")
+    plain = f"{photo}\r\n{photo}\r\n"
+    odd = os.fsencode(tmp_path) + b"/\xe9\n.png"
+    os.link(photo, odd)
+    lists = (plain.encode("utf-8-sig"), plain.encode("utf-16"), f"{photo}\0{photo}\0".encode())
+    for piped in lists:
+        assert [source.path for source in find("-", piped=piped)] == [photo, photo]
+    assert [os.fsencode(source.path) for source in find("-", piped=odd + b"\0" + odd)] == [odd, odd]
+
+
+def test_addresses_with_blanks_and_letters_beyond_ascii(find, save_photo, address):
+    url, _ = address
+    photo = save_photo("served/größe 1.png")
+    for name in (f"{url}/größe 1.png", f"{url}/gr%C3%B6%C3%9Fe%201.png", photo.as_uri()):
+        (source,) = find(name)
+        assert source.path.read_bytes() == photo.read_bytes()
 
 
 def test_photos_are_downloaded_when_they_are_needed(find, save_photo, address):

@@ -1,5 +1,6 @@
 """What a person names as photos (files, folders, patterns, addresses, standard input) → photos, one by one."""
 
+import codecs
 import glob
 import http.client
 import os
@@ -13,7 +14,6 @@ from pathlib import Path
 
 from utils import files
 from utils.data.images import find_photos, is_image, name_photo
-from utils.data.layouts.text import decode
 from utils.data.walk import is_system
 from utils.errors import ImageError, InputError, reason, shorten
 
@@ -56,7 +56,7 @@ class _Fetched(Source):
 
     @cached_property
     def path(self):
-        file = self._folder() / f"{id(self)}"
+        file = Path(self._folder) / f"{id(self)}"
         name_photo(file, self.name)
         try:
             self._fetch(file)
@@ -97,6 +97,8 @@ def _ascii_address(address):
     Raises:
         ValueError: no such host can be.
     """
+    if address.lower().startswith("data:"):
+        return address
     parts = urllib.parse.urlsplit(address)
     user, at, host = parts.netloc.rpartition("@")
     if not host.isascii():
@@ -207,15 +209,22 @@ def _read_standard_input(folder, stream, note):
     data = stream.read()
     if is_image(data):
         return [_Given(data, folder)]
-    try:
-        text = decode(data)
-        lines = text.split("\0") if "\0" in text else [line.strip() for line in text.splitlines()]
-    except UnicodeDecodeError:
-        raise InputError("standard input: neither a photo nor a list of photos, one a line") from None
-    names = [line for line in lines if line and line != STANDARD_INPUT]
+    names = [name for name in _listed(data) if name and name != STANDARD_INPUT]
     if not names:
         raise InputError("standard input: is empty; pipe in a photo, or a list of photos, one a line")
     return [source for name in names for source in _named(name, folder, note)]
+
+
+def _listed(data):
+    """The names in a list: a line each, or separated by zero bytes as `find -print0` does; UTF-8, UTF-16 or neither."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = data.decode("utf-16", errors="replace")
+    else:
+        text = os.fsdecode(data.removeprefix(codecs.BOM_UTF8))  # whatever bytes a name has
+    names = text.split("\0") if "\0" in text else [line.strip() for line in re.split("[\r\n]+", text)]
+    if any("\udc80" <= letter <= "\udcff" for letter in names[0]) and not os.path.lexists(names[0]):
+        raise InputError("standard input: neither a photo nor a list of photos, one a line")
+    return names
 
 
 def is_single(names, sources):
