@@ -24,7 +24,12 @@ def parse_arguments(arguments=None):
         "--ensemble", action="store_true", help="score captions that all the models write together, too"
     )
     parser.add_argument(
-        "--captions", type=Path, nargs="+", default=[], metavar="FILE", help="captions in COCO's results format"
+        "--captions",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="captions in COCO's results format, or as inference.py --json writes them",
     )
     console.add_dataset_flags(parser, RECIPES)
     parser.add_argument(

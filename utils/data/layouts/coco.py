@@ -1,7 +1,7 @@
 """COCO's official `captions_train2017.json`, `captions_val2017.json`, those of 2014, and own photos in this form."""
 
 from utils.data.layouts.captions import Captions, Image, split_name
-from utils.data.layouts.text import Document, caption_text, image_name
+from utils.data.layouts.text import Document, caption_text, image_name, printable
 
 
 def file_names(coco_id):
@@ -71,7 +71,8 @@ def read_own(captions, document, split=None, folder=""):
         name = image_name(document.field(record, "file_name", str, *keys), wrong)
         name = name if name.startswith(folder) else folder + name
         if own_id in ids or name in captions.images:
-            raise wrong(f"image {own_id if own_id in ids else name} stands here twice, or in another split too")
+            twice = printable(str(own_id if own_id in ids else name))
+            raise wrong(f"image {twice} stands here twice, or in another split too")
         ids[own_id] = name
         captions.images[name] = Image(name, split=split_name(record.get("split"), wrong) or split)
     _read_annotations(captions, document, ids, (int, str))

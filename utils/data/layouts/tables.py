@@ -12,7 +12,7 @@ import re
 from collections import namedtuple
 
 from utils.data.layouts.captions import Captions, caption_columns, column_name, image_column, split_name
-from utils.data.layouts.text import caption_text, image_name, lines
+from utils.data.layouts.text import caption_text, image_name, lines, printable
 from utils.errors import InputError
 
 # How a table is read: what stands between fields, the name of each column, and those that matter.
@@ -113,7 +113,7 @@ def _add(captions, header, row, split, folder, wrong):
     stray = any(field.strip() for name, field in zip(names, row) if not name)
     if len(row) < len(columns) or stray:
         raise wrong(
-            f"expected {len(columns)} fields ({', '.join(columns)}), found {len(row)}; "
+            f"expected {len(columns)} fields ({printable(', '.join(columns))}), found {len(row)}; "
             f"a caption that holds {header.separator!r} stands in quotes"
         )
     image_id = image_name(row[header.image], wrong)

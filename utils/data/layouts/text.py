@@ -104,7 +104,7 @@ class Document:
         try:
             return json.loads(text, object_pairs_hook=_object)
         except _TwiceError as error:
-            line, message = _line_of_key(text, error.key), f"{error.key!r} stands here twice"
+            line, message = _line_of_key(text, error.key), f"{error.key[:80]!r} stands here twice"
         except RecursionError:
             line, message = 1, "lists or objects within each other without end"
         except ValueError as error:
@@ -113,7 +113,7 @@ class Document:
 
     def wrong(self, message, *keys):
         """An InputError about the value that is reached by keys and positions from the top."""
-        parts = (f"[{key}]" if isinstance(key, int) else f".{_printable(key)}" for key in keys)
+        parts = (f"[{key}]" if isinstance(key, int) else f".{printable(key)}" for key in keys)
         name = "".join(parts).removeprefix(".")
         if self._lines is not None:
             line = self._lines[keys[0]] if keys else 1
@@ -139,7 +139,8 @@ class Document:
         return value
 
 
-def _printable(text):
+def printable(text):
+    """Text for an error: short, and without characters that a terminal would not show."""
     return text if text.isprintable() and len(text) < 80 else ascii(text)[:80]
 
 
