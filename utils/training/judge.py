@@ -38,12 +38,14 @@ class Judge:
         """The first of the best rows; None if there is none."""
         return max((row for row in rows if self.merit(row)), key=self.merit, default=None)
 
+    def epochs_since_best(self, rows):
+        """How many rows of a stage came after the best; 0 if it has none."""
+        rows = [row for row in rows if self.merit(row)]
+        return len(rows) - 1 - rows.index(self.best(rows)) if rows else 0
+
     def has_stalled(self, rows, steps_per_epoch):
         """Whether the rows of a stage have not improved for the recipe's `patience` epochs and `patience_steps`."""
-        rows = [row for row in rows if self.merit(row)]
-        if not rows:
-            return False
-        since = len(rows) - 1 - rows.index(self.best(rows))
+        since = self.epochs_since_best(rows)
         return since >= self.recipe.patience and since * steps_per_epoch >= self.recipe.patience_steps
 
     def explain(self, rows):

@@ -265,8 +265,8 @@ class _Training:
             trainer.judge_start(self._after_epoch)
         trainer.fit(self._after_epoch, self.progress, callbacks)
         if trainer.should_stop():
-            patience = self.recipe.patience
-            say(f"{stage.name} stopped: no better {trainer.judge.score} for {patience} epochs or more")
+            since = trainer.judge.epochs_since_best([row for row in trainer.history if row["stage"] == stage.name])
+            say(f"{stage.name} stopped: no better {trainer.judge.score} for {since} epochs")
         else:
             say(f"{stage.name} ended after all its {stage.epochs} epochs")
 

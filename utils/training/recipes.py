@@ -162,7 +162,10 @@ RECIPES = {
 }
 
 # Of a run that starts from a trained model, unless other values are given. Small steps, since much is known already.
-STARTED = {"learning_rate": 2e-4, "batch_size": 8, "min_word_count": 2, "tagging_epochs": 0}
+STARTED = {
+    "learning_rate": 3e-4, "batch_size": 8, "min_word_count": 2, "tagging_epochs": 0, "least_steps": 100,
+    "patience_steps": 30,
+}  # fmt: skip
 
 # What a run that starts from a trained model takes from that model.
 INHERITED = (
