@@ -235,7 +235,7 @@ def make_page(load, models=("model",), beam_size=3, examples=()):
         links = gradio.HTML(padding=False)
         if examples:
             tries = gradio.Dataset(
-                label="Try one", components=[gradio.Image(render=False)], samples=[[str(each)] for each in examples],
+                label="Try one", components=[gradio.Image(visible=False)], samples=[[str(each)] for each in examples],
                 type="index",
             )  # fmt: skip
             tries.click(lambda index: [str(examples[index])], tries, photos, api_visibility="private")
