@@ -1,0 +1,214 @@
+"""The page that `export.py --format web` writes: its pixels in Node.js, and all of it in a real browser."""
+
+import functools
+import http.server
+import json
+import shutil
+import subprocess
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from utils.data.images import sample_photo, to_pixels
+from utils.errors import InputError
+
+_TEMPLATE_SCRIPT = """
+import { readFileSync, writeFileSync } from "node:fs";
+const { toPixels } = await import(process.argv[1]);
+for (const { file, width, height, size } of JSON.parse(readFileSync(0, "utf8"))) {
+  const pixels = readFileSync(file);
+  const read = (top, rows) => pixels.subarray(top * width * 4, (top + rows) * width * 4);
+  writeFileSync(`${file}.small`, toPixels(read, width, height, size, false));
+}
+"""
+
+_FLAGS = (
+    "headless no-sandbox disable-gpu disable-quic disable-dev-shm-usage no-first-run disable-background-networking "
+    "disable-component-update disable-sync"
+)
+
+
+@pytest.fixture(scope="module")
+def template():
+    pytest.importorskip("tensorflow")
+    from utils.outputs import web_export
+
+    return web_export.TEMPLATE
+
+
+def _as_seen(photo):
+    """A photo as RGBA bytes."""
+    return photo.convert("RGBA").tobytes()
+
+
+# Smaller, equal, larger; reduced first along one axis or both; in several strips.
+@pytest.fixture(scope="module")
+def photos():
+    sizes = [(20, 31), (32, 32), (45, 32), (500, 333), (96, 800), (193, 191), (3001, 1500)]
+    generator = np.random.default_rng(0)
+    return [Image.fromarray(generator.integers(0, 256, (height, width, 3), "uint8")) for width, height in sizes]
+
+
+def test_the_page_resizes_as_pillow_does(template, photos, tmp_path):
+    if not shutil.which("node"):
+        pytest.skip("needs Node.js")
+    tasks = []
+    for number, photo in enumerate(photos):
+        file = tmp_path / str(number)
+        file.write_bytes(_as_seen(photo))
+        tasks.append({"file": str(file), "width": photo.width, "height": photo.height, "size": 32})
+    command = ["node", "--input-type=module", "-e", _TEMPLATE_SCRIPT, str(template / "pixels.js")]
+    done = subprocess.run(command, input=json.dumps(tasks), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for number, photo in enumerate(photos):
+        ours = np.frombuffer((tmp_path / f"{number}.small").read_bytes(), "uint8").reshape(32, 32, 3)
+        np.testing.assert_array_equal(ours, to_pixels(photo, 32), err_msg=str(photo.size))
+
+
+def test_a_missing_npm_is_one_line(template, tmp_path, monkeypatch):
+    pytest.importorskip("tf2onnx")
+    from utils.outputs import web_export
+
+    monkeypatch.setattr(web_export, "TEMPLATE", tmp_path)
+    (tmp_path / "package.json").write_text('{"dependencies": {"onnxruntime-web": "1.2.3"}}')
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(InputError, match=r"^npm, which fetches onnxruntime-web 1\.2\.3, is not installed: .+$"):
+        web_export.check_web_export(tmp_path / "new", False)
+    # One that `npm install` put beside the template does.
+    installed = tmp_path / "node_modules" / "onnxruntime-web"
+    installed.mkdir(parents=True)
+    (installed / "package.json").write_text('{"version": "1.2.3"}')
+    web_export.check_web_export(tmp_path / "new", False)
+
+
+def test_what_npm_cannot_fetch_is_one_line(template, tmp_path, monkeypatch):
+    pytest.importorskip("tf2onnx")
+    from utils.outputs import web_export
+
+    failed = subprocess.CompletedProcess([], 1, "", "npm error code ENOTFOUND\nnpm error network\n")
+    monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: failed)
+    with pytest.raises(InputError, match=r"^npm cannot fetch onnxruntime-web@\S+ \(npm error code ENOTFOUND npm error"):
+        web_export._fetch_runtime(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def page(template, tiny_captioner, tmp_path_factory):
+    """The exported page of a tiny model."""
+    pytest.importorskip("tf2onnx")
+    pytest.importorskip("onnxruntime")
+    if not shutil.which("npm"):
+        pytest.skip("needs npm")
+    from utils.outputs.web_export import export_web
+
+    try:
+        return export_web(tiny_captioner, tmp_path_factory.mktemp("web") / "page", "tiny")
+    except InputError as error:
+        if "cannot fetch" in str(error):
+            pytest.skip(str(error))
+        raise
+
+
+@pytest.fixture
+def browser(tmp_path):
+    webdriver = pytest.importorskip("selenium.webdriver")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("needs chromium and chromedriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (*_FLAGS.split(), f"user-data-dir={tmp_path / 'profile'}"):
+        options.add_argument(f"--{flag}")
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture
+def served(page):
+    """The page's address, and the list of what is asked for."""
+    asked = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, form, *arguments):
+            # A browser looks by itself whether there is a new service worker.
+            if "/service.js" not in arguments[0]:
+                asked.append(arguments[0])
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=page))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/", asked
+    server.shutdown()
+    server.server_close()
+
+
+def _status(browser):
+    return browser.execute_script("return document.getElementById('status')?.textContent ?? ''")
+
+
+def _wait(browser, condition, seconds=60):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, seconds, 0.1).until(condition)
+
+
+def _sentences(browser, paths):
+    """What the page writes under each photo."""
+    browser.find_element("id", "files").send_keys("\n".join(map(str, paths)))
+    script = "return [...document.querySelectorAll('.sentence, .failed')].map((each) => each.textContent)"
+    return _wait(browser, lambda b: (found := b.execute_script(script)) and len(found) == len(paths) and found)
+
+
+@pytest.mark.slow
+def test_the_page_writes_what_the_captioner_writes_and_asks_for_nothing_more(
+    browser, served, tiny_captioner, save_photo, tmp_path
+):
+    address, asked = served
+    browser.get(address)
+    _wait(browser, lambda b: _status(b).startswith("Ready"))
+    assert browser.execute_script("return crossOriginIsolated")
+    loaded = len(asked)
+
+    paths = [sample_photo(), *(save_photo(f"{seed}.png", (30 + 9 * seed, 50), seed) for seed in range(6))]
+    assert _sentences(browser, paths) == [each.text for each in tiny_captioner.caption(paths)]
+    assert asked[loaded:] == []
+
+    # Words show where they looked, to those who use the keyboard, too.
+    from selenium.webdriver.common.keys import Keys
+
+    words = browser.find_elements("css selector", "#photos li:first-child .words button")
+    browser.execute_script("arguments[0].focus()", words[0])
+    assert words[0].get_attribute("class") == "lit"
+    words[0].send_keys(Keys.TAB)
+    shown = "return [...document.querySelectorAll('.map')].filter((each) => !each.hidden).length"
+    assert browser.execute_script(shown) == (1 if len(words) > 1 else 0)
+
+
+@pytest.mark.slow
+def test_bad_files_get_a_sentence_and_the_page_goes_on(browser, served, save_photo, tmp_path):
+    browser.get(served[0])
+    _wait(browser, lambda b: _status(b).startswith("Ready"))
+    empty, text, cut = (tmp_path / name for name in ("empty.jpg", "text.png", "cut.png"))
+    empty.touch()
+    text.write_text("no photo")
+    cut.write_bytes(save_photo().read_bytes()[:100])
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    good = [tmp_path / "moving.gif", tmp_path / "clear.png"]
+    written = _sentences(browser, [empty, text, cut, *good])
+    assert written[0] == "This photo cannot be read: the file is empty."
+    assert all(line.startswith("This photo cannot be read: damaged") for line in written[1:3])
+    assert not any("cannot" in line for line in written[3:])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [360, 400, 1280])
+def test_the_page_fits_its_window(browser, served, width):
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.get(served[0])
+    _wait(browser, lambda b: _status(b).startswith("Ready"))
+    _sentences(browser, [sample_photo()])
+    assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
