@@ -40,6 +40,7 @@ def address(tiny_captioner, monkeypatch):
 
 
 @pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.slow
 def test_a_photo_is_dropped_and_words_show_where_they_looked(browser, address, tiny_captioner, width):
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)

@@ -181,6 +181,7 @@ def test_the_report_finds_what_is_wrong(tmp_path):
     assert report["vocabulary"]["words"] == 4
 
 
+@pytest.mark.slow
 def test_the_traps_of_the_real_datasets(shared, run, tmp_path):
     status, output, _ = run("flickr8k", "--data_dir", shared / "flickr8k", "--verify")
     assert status == 1  # the test photos are not at hand
