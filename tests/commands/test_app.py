@@ -87,6 +87,7 @@ def client(address):
     return Client(address, verbose=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (400, 700)])
 def test_a_photo_is_dropped_and_words_show_where_they_looked(browser, address, resize, tiny_captioner, width, height):
     from selenium.webdriver import ActionChains

@@ -60,6 +60,7 @@ def test_the_tutorial_baselines_losses_are_ours(tmp_path):
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])
+@pytest.mark.slow
 def test_the_tutorial_baselines_captions_are_ours(decoder, beam_size):
     decoder.output_bias.assign(np.where(np.arange(9) == END, -2, decoder.output_bias))  # captions of several words
     regions = np.random.default_rng(0).normal(size=(6, 5, 6)).astype("float32")
@@ -70,6 +71,7 @@ def test_the_tutorial_baselines_captions_are_ours(decoder, beam_size):
     assert len({tuple(words) for words in theirs}) > 1
 
 
+@pytest.mark.slow
 def test_a_run_has_every_figure(monkeypatch, tmp_path, tiny_captioner, capsys):
     tiny_captioner.save(tmp_path / "model")
     monkeypatch.setattr(sizes, "QUICK", replace(TINY, model=tmp_path / "model"))
@@ -89,6 +91,7 @@ def test_a_run_has_every_figure(monkeypatch, tmp_path, tiny_captioner, capsys):
     assert "ImageNet weights of mobilenet" in shown
 
 
+@pytest.mark.slow
 def test_growth_is_told_drawn_and_written(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(fresh, "call", lambda function, *arguments: function(*arguments))  # no new processes
     monkeypatch.setattr(sizes, "QUICK", TINY)

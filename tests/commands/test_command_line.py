@@ -105,6 +105,7 @@ def test_from_training_to_a_caption(tiny, command, fails, save_photo):
     assert sorted(p.as_posix() for p in Path("maps").rglob("*.png")) == ["maps/a.png", "maps/deep/b.png"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_never_lost_by_accident_and_can_be_resumed(tiny, command, fails, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -120,6 +121,7 @@ def test_an_interrupted_run_is_never_lost_by_accident_and_can_be_resumed(tiny, c
     assert not (tiny / "models" / "shapes" / "checkpoint.npz").exists()
 
 
+@pytest.mark.slow
 def test_all_stages_one_after_the_other_and_resumed_in_between(tiny, command, monkeypatch):
     """The encoder learns tags, then the decoder, both together, and both on the reward."""
     flags = (
@@ -151,6 +153,7 @@ def test_all_stages_one_after_the_other_and_resumed_in_between(tiny, command, mo
     assert Captioner.from_folder("models/shapes").encoder.weights == "trained"
 
 
+@pytest.mark.slow
 def test_an_encoder_is_tuned_after_a_decoder_that_learnt_from_cached_regions(tiny, command):
     flags = ("--finetune_encoder", "block1_conv1", "--tagging_epochs", "0", "--finetune_epochs", "1")
     status, output, error = command(train, "--epochs", "1", *flags)
@@ -263,6 +266,7 @@ def test_parts_of_the_photos_are_extracted_on_their_own(tiny, command):
     assert not (tiny / "models").exists()
 
 
+@pytest.mark.slow
 def test_a_part_of_coco_with_ones_own_photos_trains_and_is_evaluated(
     tiny, command, fails, shared, save_photo, monkeypatch
 ):
@@ -311,6 +315,7 @@ def test_a_part_of_coco_with_ones_own_photos_trains_and_is_evaluated(
     assert "trains nothing: leave --overwrite" in fails(train, "--consensus_only", "--overwrite")
 
 
+@pytest.mark.slow
 def test_consensus_that_makes_captions_worse_is_left_out(tiny, command, monkeypatch):
     monkeypatch.setitem(recipes.RECIPES, "shapes", replace(recipes.RECIPES["shapes"], consensus=True, epochs=1))
     monkeypatch.setattr(judge, "FEW_PHOTOS", 1)

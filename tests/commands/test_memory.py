@@ -22,6 +22,7 @@ def print_page_faults():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems count pages in other ways")
+@pytest.mark.slow
 def test_memory_of_one_step_serves_the_next():
     status, output, error = FreshProcess(print_page_faults).finish()
     assert status == 0, error

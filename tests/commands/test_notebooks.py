@@ -97,6 +97,7 @@ def run(tmp_path, monkeypatch):
     return call
 
 
+@pytest.mark.slow
 def test_train_evaluate_and_caption_from_top_to_bottom(run, tmp_path):
     output = run("train", output_dir="trained", epochs="2")
     assert "epoch 2:" in output

@@ -188,6 +188,7 @@ def test_a_photo_beyond_pillows_own_limit_is_verified_as_it_is_read(tmp_path, sa
     assert verify(load_dataset("custom", tmp_path))["damaged"] == {}
 
 
+@pytest.mark.slow
 def test_the_traps_of_the_real_datasets(shared, run, tmp_path):
     status, output, _ = run("flickr8k", "--data_dir", shared / "flickr8k", "--verify")
     assert status == 1  # the test photos are not at hand

@@ -37,6 +37,7 @@ def published(shared):
     return references, captions, scores
 
 
+@pytest.mark.slow
 def test_the_scores_that_where_image2_published(published):
     references, captions, scores = published
     assert len(scores) == 13
@@ -51,6 +52,7 @@ def test_the_scores_that_where_image2_published(published):
 
 
 @JAVA
+@pytest.mark.slow
 def test_the_meteor_that_where_image2_published(published):
     references, captions, scores = published
     references = {image: [karpathy_words(text) for text in texts] for image, texts in references.items()}
@@ -164,6 +166,7 @@ def test_scores_of_images_belong_to_them_and_corpus_scores_can_be_resampled():
 
 
 @JAVA
+@pytest.mark.slow
 def test_scores_are_those_of_pycocoevalcap_with_its_java_words(shared):
     """On what the committed model says of validation photos, all scores but SPICE."""
     from pycocoevalcap.bleu.bleu import Bleu

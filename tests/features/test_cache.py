@@ -142,6 +142,7 @@ def test_bad_photos_are_returned_and_the_others_kept(tmp_path, tiny_encoder, pho
     assert len(cache) == 10
 
 
+@pytest.mark.slow
 def test_killed_amid_a_shard_it_goes_on_to_the_same_cache(tmp_path, tiny_encoder, photos):
     status, _, error = start_worker(tmp_path, 6).finish()
     assert status == -signal.SIGKILL, error
@@ -156,6 +157,7 @@ def test_killed_amid_a_shard_it_goes_on_to_the_same_cache(tmp_path, tiny_encoder
     assert before.items() <= {path.name: path.stat().st_mtime_ns for path in cache.folder.glob("*.zip")}.items()
 
 
+@pytest.mark.slow
 def test_two_processes_fill_one_cache(tmp_path, tiny_encoder, photos):
     workers = [start_worker(tmp_path) for _ in range(2)]
     assert [worker.finish()[0] for worker in workers] == [0, 0]

@@ -42,6 +42,7 @@ def folder(tmp_path, save_photo):
     return tmp_path / "photos"
 
 
+@pytest.mark.slow
 def test_regions_of_eight_processes_are_those_of_one(folder, tmp_path, monkeypatch):
     """All in one folder on a shared disk, or each in its own, whose files are then copied together."""
     run_parts(COUNT, "cache", folder, tmp_path / "shared", tmp_path / "own{k}")
@@ -74,6 +75,7 @@ def test_regions_of_eight_processes_are_those_of_one(folder, tmp_path, monkeypat
     assert cache.plan(photos).photos == 1
 
 
+@pytest.mark.slow
 def test_captions_of_eight_processes_one_after_another_are_those_of_one(folder, tmp_path):
     (folder / "07.png").write_text("no photo")
     errors = run_parts(COUNT, "caption", "--image_path", folder, "--csv", tmp_path / "part{k}.csv")

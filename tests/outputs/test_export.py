@@ -15,6 +15,7 @@ from utils.outputs.export import FORMATS, check_export, export, load_exported
 
 
 @pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.slow
 def test_what_is_exported_writes_the_same_captions(tiny_captioner, save_photo, tmp_path, form):
     for package in FORMATS[form][1]:
         pytest.importorskip(package)

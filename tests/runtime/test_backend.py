@@ -15,6 +15,7 @@ from utils.runtime import backend
 from utils.runtime.devices import open_distribution
 
 
+@pytest.mark.slow
 def test_on_jax_models_write_the_same_and_all_that_is_trained_learns(tmp_path, tiny_captioner, save_photo, monkeypatch):
     pytest.importorskip("jax")
     photos = [save_photo(f"photos/{number}.png", seed=number) for number in range(3)]

@@ -49,6 +49,7 @@ def assert_as_on_one_device(folder, stage, path):
         np.testing.assert_allclose(value, expected, atol=2e-6, rtol=0, err_msg=name)
 
 
+@pytest.mark.slow
 def test_two_devices_end_with_the_weights_of_one(tmp_path):
     """Ten photos in batches of three: one replica has a photo less, and none of the last batch."""
     stages = ("regions", "grounded", "tagging", "finetuning")
@@ -59,6 +60,7 @@ def test_two_devices_end_with_the_weights_of_one(tmp_path):
         assert_as_on_one_device(tmp_path / stage, stage, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_ends_the_others_and_the_run_is_resumed(tmp_path):
     """First one that only trains is killed, then the one that writes; with the resumed weights of one device."""
     for victim, moments in ((1, ("", "step:3")), (0, ("step:4", ""))):

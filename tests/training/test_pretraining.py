@@ -105,6 +105,7 @@ def _brief(monkeypatch):
     monkeypatch.setattr("utils.training.pretraining.stage._VALIDATION", 32)
 
 
+@pytest.mark.slow
 def test_an_encoder_learns_what_stands_where(tiny_encoder, tmp_path):
     """The first block of VGG16 sees colours, so that it can tell ground from object by colour."""
     encoder = tiny_encoder.copy()
@@ -124,6 +125,7 @@ def test_an_encoder_learns_what_stands_where(tiny_encoder, tmp_path):
     np.testing.assert_allclose(written.encode(pixels), learnt, atol=0.02 * learnt.max())
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_weights_it_would_have_had(tiny_encoder, tmp_path):
     def make(folder):
         folder.mkdir(exist_ok=True)
@@ -174,6 +176,7 @@ def test_from_drawn_scenes_to_weights_that_train_py_takes(shallow, command, fail
     assert encoder.encode(np.zeros((1, 32, 32, 3), "uint8")).shape == (1, 256, 64)
 
 
+@pytest.mark.slow
 def test_the_committed_weights_tell_the_shape_in_colours_it_never_had(tmp_path):
     """A linear layer on the regions suffices, and learns nothing of the pairs that the sample holds back."""
     encoder = Encoder("vgg16", "scenes", SIZE)

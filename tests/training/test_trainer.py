@@ -28,6 +28,7 @@ def worker(folder, stage, *moment):
     ("stage", "kills"),
     [("regions", ("step:3", "checkpoint:2", "step:4")), ("tagging", ("step:3",)), ("self-critical", ("step:3",))],
 )
+@pytest.mark.slow
 def test_killed_runs_end_with_the_weights_of_one_that_was_not(tmp_path, stage, kills):
     """Dropout is on; the kills come mid-epoch, at an epoch's end, and while a checkpoint is written."""
     status, uninterrupted = worker(tmp_path / "whole", stage)
@@ -42,6 +43,7 @@ def test_killed_runs_end_with_the_weights_of_one_that_was_not(tmp_path, stage, k
 
 
 @pytest.mark.parametrize(("stage", "kept"), [("decoder", "block"), ("finetuning", "block1_conv1")])
+@pytest.mark.slow
 def test_finetuning_changes_the_layers_above_the_chosen_one_and_no_others(tmp_path, stage, kept):
     """And the decoder stage before it none."""
     trainer = make_trainer(tmp_path, stage)
@@ -53,6 +55,7 @@ def test_finetuning_changes_the_layers_above_the_chosen_one_and_no_others(tmp_pa
         assert (old == new).all() == (kept in name), name
 
 
+@pytest.mark.slow
 def test_self_critical_training_keeps_the_mean_of_the_weights_before_and_after(tmp_path):
     """Those before come from the checkpoint when a run is resumed, not from what the folder holds by then."""
     trainer = make_trainer(tmp_path, "self-critical", scst_start_share=0.25, scst_epochs=1, averaging=0.0)
@@ -70,6 +73,7 @@ def test_self_critical_training_keeps_the_mean_of_the_weights_before_and_after(t
     assert any(abs(a - b.numpy()).max() > 1e-4 for a, b in zip(before, trainer.model.trainable_variables))
 
 
+@pytest.mark.slow
 def test_self_critical_training_raises_the_reward(tmp_path):
     """All photos have the same single reference here."""
     trainer = make_trainer(tmp_path, "self-critical")
@@ -106,6 +110,7 @@ def test_eight_images_are_memorised_word_for_word(tmp_path):
     assert loss < 0.1
 
 
+@pytest.mark.slow
 def test_what_fails_in_the_middle_of_training_is_told_in_its_own_words(tmp_path):
     trainer = make_trainer(tmp_path)
     load, calls = trainer.source.load, count()
