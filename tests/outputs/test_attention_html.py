@@ -1,8 +1,8 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_words_are_text_and_never_markup(caption):
 
 def test_a_caption_of_low_confidence_says_so_and_shows_alternatives(caption):
     def with_confidence(value):
-        return SimpleNamespace(**vars(caption), confidence=value)
+        return replace(caption, confidence=value)
 
     others = [SimpleNamespace(text="A <cat>.")]
     page = attention_html(with_confidence(0.31), others=others)
