@@ -42,7 +42,7 @@ def test_a_caption_of_low_confidence_says_so_and_shows_alternatives(caption):
     def with_confidence(value):
         return replace(caption, confidence=value)
 
-    others = [SimpleNamespace(text="A <cat>.")]
+    others = [replace(caption, text="A <cat>.")]
     page = attention_html(with_confidence(0.31), others=others)
     assert "The model is unsure (confidence 31%). It might also be:" in page
     assert "<li>A &lt;cat&gt;.</li>" in page
