@@ -277,7 +277,7 @@ def main(arguments=None, callbacks=()):
     if arguments.confidence_only:
         from utils.training.confidence import add_confidence
 
-        folders = arguments.data_dir, arguments.output_dir
+        folders = arguments.data_dir, arguments.cache_dir, arguments.output_dir
         add_confidence(arguments.dataset, *folders, arguments.encoder_weights, **common)
         console.say(f"model  {arguments.output_dir}")
         return 0

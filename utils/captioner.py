@@ -257,7 +257,7 @@ class Captioner:
         """For each photo `count` different Captions, from hypotheses of as many groups, or fewer."""
         sure = [None] * len(paths)
         if self.confidence and self.consensus and regions is not None:
-            known = features(self.consensus, regions, hypotheses.words, hypotheses.log_probabilities, count)
+            known = features(self.consensus, regions, hypotheses.words, hypotheses.log_probabilities)
             sure = self.confidence(known).tolist()
         found = []
         for path, likely, numbers, log_probabilities, maps, scores in zip(paths, sure, *hypotheses):

@@ -10,7 +10,7 @@ from utils.data.tokenizer import END, PAD
 from utils.errors import InputError
 
 # What tells a right caption from a wrong one while captioning; each costs nothing beside the search.
-FEATURES = ("log_probability", "likeness", "nearness", "agreement", "spread")
+FEATURES = ("log_probability", "likeness", "nearness")
 
 # Log-likenesses below this one are all the same: nothing of what is expected is said.
 _LEAST = 0.005
@@ -19,62 +19,39 @@ _LEAST = 0.005
 _RIDGE = 1.0
 
 
-def features(consensus, regions, words, log_probabilities, groups=1):
+def features(consensus, regions, words, log_probabilities):
     """What is known of hypotheses while captioning.
 
     `log_probability` is that of a word, the end included. `likeness` is the logarithm of the caption's likeness with
-    what people would say, by the consensus. `nearness` is the photo's mean likeness to the consensus' training photos.
-    `agreement` is the mean cosine of the caption's words with those of the other hypotheses of its group, each word
-    weighed by its rarity; nan where there is no other. `spread` is the entropy of the expected words, in nats.
+    what people would say, by the consensus. `nearness` is the photo's mean likeness to training photos, the consensus'
+    landmarks. How far the hypotheses agree and how wide the expected words spread were tried, and added nothing
+    (docs/confidence.md).
 
     Args:
         consensus: a Consensus.
         regions: (photos, regions, channels).
         words: (photos, hypotheses, length), ended by END, filled with PAD.
         log_probabilities: (photos, hypotheses).
-        groups: the hypotheses come in so many groups of the same size.
 
     Returns:
         Float (photos, hypotheses, features), in the order of FEATURES.
     """
     kernel, expected = consensus.compare(np.asarray(regions, "float32").mean(axis=1))
-    shares = np.maximum(expected, 1e-9)
-    shares /= shares.sum(axis=1, keepdims=True)
-    photos, count = words.shape[:2]
-    found = np.empty((photos, count, len(FEATURES)))
+    found = np.empty((*words.shape[:2], len(FEATURES)))
     lengths = ((words != PAD) & (words != END)).sum(axis=-1)
     found[..., 0] = log_probabilities / (lengths + 1)
     found[..., 2] = kernel.mean(axis=1)[:, None]
-    found[..., 4] = -(shares * np.log(shares)).sum(axis=1)[:, None]
-    for photo in range(photos):
-        vectors = [_vector(each, consensus.rarity) for each in words[photo]]
-        weights = dict(zip(consensus.expected_words.tolist(), expected[photo].tolist()))
-        for index, vector in enumerate(vectors):
-            likeness = sum(weights.get(word, 0) * value for word, value in vector.items())
-            found[photo, index, 1] = np.log(max(likeness, _LEAST))
-            first = index - index % (count // groups)
-            others = [vectors[i] for i in range(first, first + count // groups) if i != index]
-            cosines = [sum(value * other.get(word, 0) for word, value in vector.items()) for other in others]
-            found[photo, index, 3] = sum(cosines) / len(cosines) if cosines else np.nan
+    for photo, row in enumerate(expected):
+        for index, numbers in enumerate(words[photo]):
+            found[photo, index, 1] = np.log(max(consensus.likeness_of(numbers, row), _LEAST))
     return found
-
-
-def _vector(numbers, rarity):
-    """A caption's words as a vector of length one, {number: weight}."""
-    vector = {}
-    for number in numbers.tolist():
-        if number in (END, PAD):
-            break
-        vector[number] = vector.get(number, 0.0) + float(rarity[number])
-    length = sum(value * value for value in vector.values()) ** 0.5
-    return {number: value / max(length, 1e-12) for number, value in vector.items()}
 
 
 class Confidence:
     """Logistic regression from `features` to a probability.
 
     Args:
-        means, scales: of each feature over the captions of the fit; a feature that is nan counts as its mean.
+        means, scales: of each feature over the captions of the fit.
         weights: of each standardised feature.
         bias: of all.
     """
@@ -89,10 +66,10 @@ class Confidence:
 
         Args:
             rows: features, float (captions, features).
-            targets: probability, or 0 and 1, that the caption is right, (captions,).
+            targets: whether each caption is right, (captions,).
         """
-        means, scales = np.nanmean(rows, axis=0), np.maximum(np.nanstd(rows, axis=0), 1e-9)
-        inputs = np.c_[np.ones(len(rows)), np.nan_to_num((rows - means) / scales)]
+        means, scales = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-9)
+        inputs = np.c_[np.ones(len(rows)), (rows - means) / scales]
         weights, ridge = np.zeros(inputs.shape[1]), _RIDGE * np.eye(inputs.shape[1])
         ridge[0, 0] = 1e-6
         for _ in range(50):  # Newton's method, which needs about six steps
@@ -103,7 +80,7 @@ class Confidence:
 
     def __call__(self, rows):
         """Probabilities, float (…), of features (…, features)."""
-        return _logistic(np.nan_to_num((rows - self.means) / self.scales) @ self.weights + self.bias)
+        return _logistic((rows - self.means) / self.scales @ self.weights + self.bias)
 
     def save(self, path):
         """Write a JSON file, replaced by a rename."""

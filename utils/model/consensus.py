@@ -53,6 +53,7 @@ class Consensus:
         # For each word its place among the expected ones; all others share the place behind these.
         places = np.full(len(rarity), len(expected_words), "int32")
         places[expected_words] = np.arange(len(expected_words))
+        self.places = places
         # Compiled functions hold tensors by reference, of arrays they hold copies.
         tensors = [ops.convert_to_tensor(each) for each in (landmarks, coefficients, rarity, places)]
         self._landmarks, self._coefficients, self._rarity, self._places = tensors
@@ -132,6 +133,13 @@ class Consensus:
         same = ops.cast(words[..., :, None] == words[..., None, :], "float32")
         squares = ops.sum(same * rarity[..., None] ** 2, axis=(-2, -1))
         return ops.sum(expected * rarity, axis=-1) / ops.maximum(ops.sqrt(squares), 1e-12)
+
+    def likeness_of(self, words, expected):
+        """The likeness of one caption, in NumPy; arguments: word numbers (length,), a row of `compare` (words,)."""
+        numbers, counts = np.unique(words, return_counts=True)
+        weights = counts * self.rarity[numbers]
+        padded = np.append(expected, 0.0)
+        return float(weights @ padded[self.places[numbers]] / max(np.linalg.norm(weights), 1e-12))
 
     def save(self, path):
         """Write an .h5 file, replaced by a rename: eight bits a weight of landmarks and regression."""

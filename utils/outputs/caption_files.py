@@ -22,7 +22,7 @@ def _round(number):
 def caption_record(caption):
     """A caption as an object of JSON: its text, log-probability and score, and its confidence if the model has one."""
     record = {"text": caption.text, "log_probability": _round(caption.log_probability), "score": _round(caption.score)}
-    confidence = getattr(caption, "confidence", None)
+    confidence = caption.confidence
     return record if confidence is None else record | {"confidence": _round(confidence)}
 
 
@@ -41,7 +41,7 @@ def _write_csv(stream, header):
 
     def write(name, captions):
         for number, caption in enumerate(captions, 1):
-            numbers = caption.log_probability, caption.score, getattr(caption, "confidence", None)
+            numbers = caption.log_probability, caption.score, caption.confidence
             writer.writerow((name, number, caption.text, *("" if n is None else f"{n:.4f}" for n in numbers)))
 
     return write

@@ -303,7 +303,7 @@ class _Training:
             else:
                 self.say(f"without it {best['val_CIDEr']:.3f}: consensus is left out")
                 captioner, scores = Captioner.from_folder(folder), {}
-        fit_confidence(captioner, folder, self.splits["val"], self.recipe.beam_size, self.say, self.progress)
+        fit_confidence(captioner, folder, self.splits["val"], cache_dir, self.say, self.progress)
         counts = {split: len(photos) for split, photos in self.splits.items()}
         write_card(folder, captioner, history, best, judge.score, counts, scores)
         for name in (_TAGGED_ENCODER, run_folder.RUN_FILE, run_folder.CHECKPOINT_FILE):
@@ -369,8 +369,7 @@ def add_consensus(
     _fit_consensus(captioner, folder, splits, cache_dir, seed, say, progress)
     captioner.save_consensus(folder)
     # It reads the consensus.
-    beam_size = captioner.training.get("beam_size", Recipe.beam_size)
-    fit_confidence(captioner, folder, splits["val"], beam_size, say, progress)
+    fit_confidence(captioner, folder, splits["val"], cache_dir, say, progress)
 
 
 def _fit_consensus(captioner, folder, splits, cache_dir, seed, say, progress):
