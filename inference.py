@@ -8,6 +8,9 @@ from pathlib import Path
 
 from utils import console
 
+# Captions of less confidence are more often wrong than right.
+UNSURE = 0.5
+
 DESCRIPTION = """Write a caption for one photo or for thousands.
 
 Without --image_path it captions the portrait that comes with matplotlib.
@@ -66,6 +69,13 @@ def parse_arguments(arguments=None):
         "metadata, into the photo's EXIF and XMP data, by ExifTool",
     )
     output.add_argument(
+        "--min_confidence",
+        type=console.number(float, 0, 1),
+        metavar="X",
+        help="leave out photos whose caption is less likely than X to be right or right in its main point "
+        f"(default: none; {UNSURE} for --alt_text)",
+    )
+    output.add_argument(
         "--attention_map",
         metavar="PATH",
         help="picture of where each word looked; a folder, or of several photos: a picture of each in it",
@@ -86,6 +96,13 @@ def main(arguments=None):
     for model in arguments.model:
         read_config(model)
     check_together(arguments.model)
+    if arguments.min_confidence and (
+        len(arguments.model) > 1 or not (arguments.model[0] / "confidence.json").is_file()
+    ):
+        raise InputError(
+            f"--min_confidence: captions of {' with '.join(map(str, arguments.model))} have no confidence; it takes a "
+            "single model, which train.py --confidence_only gives one"
+        )
     names = arguments.image_path or [str(sample_photo())]
     with tempfile.TemporaryDirectory(prefix="captions-") as folder:
         sources = find_sources(names, folder, sys.stdin.buffer)
@@ -141,18 +158,33 @@ def write_captions(sources, single, pictures, stream, arguments):
             if isinstance(captions, ImageError):
                 (console.fail if single else console.warn)(source.describe(captions))
                 continue
+            sure = 1.0 if captions[0].confidence is None else captions[0].confidence
+            count["captioned"] += 1
+            if sure < (arguments.min_confidence or 0):
+                count["unsure"] += 1
+                continue
             write(source.name, captions)
             stream.flush()
             if picture:
                 from utils.outputs.plots import attention_figure, save_figure  # takes a while, and is seldom needed
 
                 save_figure(attention_figure(captions[0]), picture)
-            if arguments.alt_text:
+            if single and sure < UNSURE:
+                print(f"unsure: right with a probability of {sure:.2f}", file=sys.stderr)
+            if arguments.alt_text and arguments.min_confidence is None and sure < UNSURE:
+                count["no text"] += 1
+            elif arguments.alt_text:
                 try:
                     count[write_alt_text(source.path, captions[0].text, arguments.alt_text, arguments.overwrite)] += 1
                 except InputError as error:
                     console.warn(error)
-            count["captioned"] += 1
+    if count["unsure"]:
+        console.warn(f"{count['unsure']} photos are left out: their captions have less confidence than asked for")
+    if count["no text"]:
+        console.warn(
+            f"{count['no text']} photos get no alternative text: their captions have a confidence below {UNSURE}; "
+            "--min_confidence 0 writes all"
+        )
     if count[False]:
         console.warn(f"{count[False]} photos have an alternative text already; --overwrite replaces it")
     if not count["captioned"] and not arguments.shard:  # a part may be small, or have no photo at all

@@ -86,11 +86,23 @@ def parse_arguments(arguments=None):
         help="only fit the consensus of the model that is there, by which captions are ranked; its card keeps the "
         "scores of before",
     )
+    output.add_argument(
+        "--confidence_only",
+        action="store_true",
+        help="only fit how sure the captions of the model that is there are",
+    )
     parsed = parser.parse_args(arguments)
     if parsed.overwrite and parsed.resume:
         parser.error("--overwrite and --resume exclude each other")
     if parsed.consensus_only and (parsed.overwrite or parsed.resume or parsed.shard or parsed.distribute):
         parser.error("--consensus_only trains nothing: leave --overwrite, --resume, --shard and --distribute out")
+    if parsed.confidence_only and (
+        parsed.consensus_only or parsed.overwrite or parsed.resume or parsed.shard or parsed.distribute
+    ):
+        parser.error(
+            "--confidence_only trains nothing: leave --overwrite, --resume, --shard and --distribute out, and "
+            "--consensus_only, which fits the confidence too"
+        )
     if parsed.shard and parsed.distribute:
         parser.error("--shard and --distribute exclude each other: the first extracts regions, the second trains")
     if parsed.finetune_encoder in (None, "none"):
@@ -144,6 +156,13 @@ def main(arguments=None, callbacks=()):
             recipe,
             **common,
         )
+        return 0
+    if arguments.confidence_only:
+        from utils.training.confidence import add_confidence
+
+        folders = arguments.data_dir, arguments.cache_dir, arguments.output_dir
+        add_confidence(arguments.dataset, *folders, arguments.encoder_weights, **common)
+        console.say(f"model  {arguments.output_dir}")
         return 0
     if arguments.consensus_only:
         folders = arguments.data_dir, arguments.cache_dir, arguments.output_dir

@@ -15,6 +15,7 @@ from utils.errors import ImageError, InputError
 from utils.features.cache import encode_files
 from utils.features.encoders import ARCHITECTURES, Encoder
 from utils.features.quantised_weights import save_compact
+from utils.model.confidence import Confidence, features
 from utils.model.consensus import Consensus
 from utils.model.decoder import AttentionDecoder
 from utils.model.model_folder import DECODER_KEYS, ENCODER_KEYS, FORMAT, read_config
@@ -28,6 +29,9 @@ _ENCODER_FILE = "encoder.weights.h5"
 
 # Only where captions are ranked by consensus.
 _CONSENSUS_FILE = "consensus.h5"
+
+# Only where it was fitted; older folders have none.
+_CONFIDENCE_FILE = "confidence.json"
 
 # Photos whose captions are searched for together.
 _BATCH_PHOTOS = 16
@@ -47,6 +51,8 @@ class Caption:
         log_probability: of all words and the end, natural logarithm.
         attention: float32 (words, rows, columns); for each word where the model
             looked, summing to 1 over the photo.
+        confidence: the probability, 0 to 1, that a person would call the caption right, or right in its main point;
+            None where the model has none.
     """
 
     path: Path
@@ -54,6 +60,7 @@ class Caption:
     words: tuple
     log_probability: float
     attention: np.ndarray
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -72,11 +79,13 @@ class Captioner:
         dataset: what it was trained on.
         training: the recipe, as a dict, for the record.
         consensus: a Consensus by which the captions that a beam finds are ranked, too; None leaves it out.
+        confidence: a Confidence, which needs the consensus; None for captions without.
     """
 
-    def __init__(self, encoder, tokenizer, decoder, max_words, dataset, training, consensus=None):
+    def __init__(self, encoder, tokenizer, decoder, max_words, dataset, training, consensus=None, confidence=None):
         self.encoder, self.tokenizer, self.decoder = encoder, tokenizer, decoder
         self.max_words, self.dataset, self.training, self.consensus = max_words, dataset, training, consensus
+        self.confidence = confidence
         self._searches = {}
 
     def search(self, beam_size=3, batch_size=_BATCH_PHOTOS, num_captions=1, temperature=None, seed=0):
@@ -146,34 +155,51 @@ class Captioner:
             good = [(file, regions) for file, regions in batch if not isinstance(regions, ImageError)]
             captions = iter(())
             if good:
-                hypotheses = search(np.stack([regions for _, regions in good]))
-                captions = iter(self._captions([file.path for file, _ in good], hypotheses, num_captions))
+                stacked = np.stack([regions for _, regions in good])
+                hypotheses = search(stacked)
+                captions = iter(self._captions([file.path for file, _ in good], hypotheses, num_captions, stacked))
             for photo, (_, regions) in zip(photos[start : start + size], batch):
                 yield photo, regions if isinstance(regions, ImageError) else next(captions)
 
     def caption_regions(self, paths, regions, beam_size=3, batch_size=_BATCH_PHOTOS):
         """Captions from regions (photos ≤ batch_size, regions, channels) that were extracted before."""
-        return [captions[0] for captions in self._captions(paths, self.search(beam_size, batch_size)(regions))]
+        hypotheses = self.search(beam_size, batch_size)(regions)
+        return [captions[0] for captions in self._captions(paths, hypotheses, regions=regions)]
 
-    def _captions(self, paths, hypotheses, count=1):
+    def _captions(self, paths, hypotheses, count=1, regions=None):
         """For each photo `count` different Captions, from hypotheses of as many groups, or fewer."""
+        sure = [None] * len(paths)
+        if self.confidence and self.consensus and regions is not None:
+            known = features(self.consensus, regions, hypotheses.words, hypotheses.log_probabilities)
+            sure = self.confidence(known).tolist()
         found = []
-        for path, numbers, scores, maps in zip(paths, *hypotheses):
-            captions, per_group = {}, len(numbers) // count
-            texts = [tuple(self.tokenizer.decode(each)) for each in numbers]
-            groups = [range(start, start + per_group) for start in range(0, len(texts), per_group)]
-            # Within a group, sentences that break come behind the others.
-            groups = [sorted(group, key=lambda i: fault(texts[i]) is not None) for group in groups]
-            # The best of each group first, then the second ones.
-            for index in itertools.chain(*zip(*groups)):
-                words = texts[index]
+        for path, likely, numbers, scores, maps in zip(paths, sure, *hypotheses):
+            captions = {}
+            for index in self.order(numbers, count):
+                words = tuple(self.tokenizer.decode(numbers[index]))
                 if words not in captions and len(captions) < count:
                     attention = maps[index, : len(words)].reshape(len(words), self.encoder.rows, self.encoder.columns)
                     # A copy: a view would keep the maps of all hypotheses of the batch as long as the caption.
                     attention = attention.copy()
-                    captions[words] = Caption(Path(path), join_words(words), words, float(scores[index]), attention)
+                    captions[words] = Caption(
+                        Path(path), join_words(words), words, float(scores[index]), attention, likely and likely[index]
+                    )
             found.append(list(captions.values()))
         return found
+
+    def order(self, numbers, count=1):
+        """The hypotheses of a photo as they become captions: the best of each group first, then the second ones.
+
+        Within a group, sentences that break come behind the others.
+
+        Args:
+            numbers: word numbers of the hypotheses, int (hypotheses, length), group after group.
+            count: groups.
+        """
+        size = len(numbers) // count
+        broken = [fault(self.tokenizer.decode(each)) is not None for each in numbers]
+        groups = [sorted(range(g * size, (g + 1) * size), key=broken.__getitem__) for g in range(count)]
+        return list(itertools.chain(*zip(*groups)))
 
     def save(self, folder):
         """Write config.json, vocabulary.txt and the weights, in half precision.
@@ -215,6 +241,7 @@ class Captioner:
                 os.replace(folder / f"partial.{name}", folder / name)
             os.replace(folder / "vocabulary.partial", folder / "vocabulary.txt")
             os.replace(folder / "config.partial", folder / "config.json")
+            self.save_confidence(folder)
             if not self.consensus:
                 (folder / _CONSENSUS_FILE).unlink(missing_ok=True)
         except OSError as error:
@@ -228,6 +255,17 @@ class Captioner:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8")) | {"consensus": True}
             (folder / "config.partial").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
             os.replace(folder / "config.partial", folder / "config.json")
+        except OSError as error:
+            raise InputError(f"{folder}: the model cannot be written ({error.strerror or error})") from None
+
+    def save_confidence(self, folder):
+        """Write the confidence alone into the folder that this was loaded from; remove it if there is none."""
+        path = Path(folder) / _CONFIDENCE_FILE
+        try:
+            if self.confidence:
+                self.confidence.save(path)
+            else:
+                path.unlink(missing_ok=True)
         except OSError as error:
             raise InputError(f"{folder}: the model cannot be written ({error.strerror or error})") from None
 
@@ -274,7 +312,9 @@ class Captioner:
         except Exception as error:  # h5py and Keras raise many kinds for a damaged file
             reason = " ".join(str(error).split())[:150]
             raise InputError(f"{folder}: damaged model folder ({reason})") from None
-        return cls(encoder, tokenizer, decoder, config["max_words"], config["dataset"], config["training"], consensus)
+        confidence = Confidence.load(folder / _CONFIDENCE_FILE) if consensus else None
+        rest = config["max_words"], config["dataset"], config["training"], consensus, confidence
+        return cls(encoder, tokenizer, decoder, *rest)
 
 
 def _halve(path):

@@ -15,6 +15,7 @@ from utils.evaluation import (
     bootstrap,
     clipscore,
     coco_results,
+    confidence_quality,
     diversity,
     metrics,
 )
@@ -99,6 +100,17 @@ class Evaluation:
         return diversity.describe(list(self.captions.values()), self.training)
 
     @cached_property
+    def confidence(self):
+        """As `confidence_quality.score_confidence` gives it; empty where captions have none."""
+        return confidence_quality.score_confidence(*self.sure) if self.sure else {}
+
+    @property
+    def sure(self):
+        """The captions' confidence and CIDEr, a list and an array; None where captions have no confidence."""
+        confidence = [self.written[i].confidence if i in self.written else None for i in self.scores.ids]
+        return None if None in confidence or not confidence else (confidence, self.scores.images["CIDEr"])
+
+    @cached_property
     def intervals(self):
         """95 % bootstrap intervals, (low, high) by score."""
         return bootstrap.intervals(self.scores)
@@ -126,6 +138,7 @@ class Evaluation:
                 "attention": self.attention,
                 "word_kinds": self.word_kinds,
                 "attention_on_boxes": self.on_boxes,
+                "confidence": self.confidence,
             }
         )
 

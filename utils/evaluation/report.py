@@ -10,7 +10,7 @@ import numpy as np
 
 from utils.data.images import open_photo
 from utils.errors import ImageError, InputError
-from utils.evaluation import attention_on_boxes
+from utils.evaluation import attention_on_boxes, confidence_quality, tables
 from utils.evaluation.tables import ATTENTION, BOXES_HEADER, STATISTICS, boxes_rows
 
 # Photos in each group, pixels of their longer side.
@@ -47,6 +47,7 @@ def write_report(path, split, evaluation, seed=0):
         "columns": grid[1],
         "keys": names,
         "tables": _tables(evaluation),
+        "confidence": _confidence(evaluation),
         "photos": [_photo(photos[i], evaluation, rows[i], groups) for i, groups in chosen.items()],
         "all": [[i, evaluation.captions[i], *scores.values()] for i, scores in rows.items()],
     }
@@ -91,15 +92,32 @@ def _tables(evaluation):
         for key, label, form in fields
         if key in values
     ]
-    tables = [{"heading": "scores with 95 % intervals", "rows": scores}, {"heading": "captions", "rows": about}]
+    found = [{"heading": "scores with 95 % intervals", "rows": scores}, {"heading": "captions", "rows": about}]
     if evaluation.on_boxes:
         rows = [BOXES_HEADER, *boxes_rows(evaluation)]
-        tables.append({"heading": "attention on boxes (in brackets: mass over area; uniform: 1)", "rows": rows})
-    return tables
+        found.append({"heading": "attention on boxes (in brackets: mass over area; uniform: 1)", "rows": rows})
+    if evaluation.confidence:
+        coverage, bins = tables.confidence_rows(evaluation)
+        found.append({"heading": "the surest captions", "rows": [tables.COVERAGE_HEADER, *coverage]})
+        found.append({"heading": "confidence", "rows": [tables.CALIBRATION_HEADER, *bins]})
+    return found
+
+
+def _confidence(evaluation):
+    """What confidence is worth, as a line and a picture; None where captions have none."""
+    if not evaluation.confidence:
+        return None
+    picture = confidence_quality.draw(evaluation.confidence, *evaluation.sure).encode()
+    return {
+        "line": tables.confidence_line(evaluation),
+        "picture": "data:image/svg+xml;base64," + base64.b64encode(picture).decode(),
+    }
 
 
 def _photo(photo, evaluation, scores, groups):
     caption = evaluation.written.get(photo.id)
+    if caption and caption.confidence is not None:
+        scores = {"confidence": round(caption.confidence, 4)} | scores
     attention = caption.attention if caption else ()
     # 8 bits a region are plenty for looking at.
     maps = [np.rint(m.ravel() / max(m.max(), 1e-12) * 255).astype(int).tolist() for m in attention]

@@ -55,6 +55,7 @@ def lines(split, results, neighbours=(), people=(), differences=()):
     for result in results:
         text += _scenes(result)
         text += _on_boxes(result)
+        text += _confidence(result)
     for first, second, by_name in differences:
         rows = [
             (name, f"{d.value:+.4f}", f"[{d.low:+.4f}, {d.high:+.4f}]", f"{d.p:.3f}") for name, d in by_name.items()
@@ -129,6 +130,41 @@ def _on_boxes(result):
         f"{result.title}, attention on the boxes of {photos} photos (in brackets: mass over area):",
         *table(boxes_rows(result), BOXES_HEADER),
     ]
+
+
+COVERAGE_HEADER = ("surest captions", "CIDEr", "of all", "confidence at least")
+CALIBRATION_HEADER = ("confidence", "captions", "mean", "right, by CIDEr")
+
+
+def confidence_rows(result):
+    """What confidence is worth: rows of strings under COVERAGE_HEADER and under CALIBRATION_HEADER."""
+    coverage, all_cider = result.confidence["coverage"], result.confidence["coverage"]["100%"]["CIDEr"]
+    rows = [
+        (share, f"{v['CIDEr']:.4f}", f"{v['CIDEr'] / max(all_cider, 1e-9):.2f}", f"{v['least_confidence']:.2f}")
+        for share, v in coverage.items()
+    ]
+    bins = [
+        (f"{int(v['confidence'] * 10) / 10:.1f}", f"{v['captions']}", f"{v['confidence']:.2f}", f"{v['right']:.2f}")
+        for v in result.confidence["calibration"]
+    ]
+    return rows, bins
+
+
+def confidence_line(result):
+    """Mean, correlation and calibration error in words."""
+    found = result.confidence
+    return (
+        f"mean {found['mean']:.2f}, Spearman's correlation with CIDEr {found['spearman']:.2f}, "
+        f"expected calibration error {found['calibration_error']:.3f}"
+    )
+
+
+def _confidence(result):
+    if not result.confidence:
+        return []
+    coverage, bins = confidence_rows(result)
+    lines_of_tables = [*table(coverage, COVERAGE_HEADER), "", *table(bins, CALIBRATION_HEADER)]
+    return ["", f"{result.title}, confidence: {confidence_line(result)}", *lines_of_tables]
 
 
 def table(rows, header):

@@ -22,7 +22,11 @@ def _write_texts(stream):
 
 def _write_json(stream):
     def write(name, captions):
-        rows = [{"text": c.text, "log_probability": round(c.log_probability, 4)} for c in captions]
+        rows = [
+            {"text": c.text, "log_probability": round(c.log_probability, 4)}
+            | ({} if c.confidence is None else {"confidence": round(c.confidence, 4)})
+            for c in captions
+        ]
         stream.write(json.dumps({"photo": name, "captions": rows}, ensure_ascii=False) + "\n")
 
     return write
@@ -31,11 +35,12 @@ def _write_json(stream):
 def _write_csv(stream, header):
     writer = csv.writer(stream, lineterminator="\n")
     if header:
-        writer.writerow(("photo", "number", "caption", "log_probability"))
+        writer.writerow(("photo", "number", "caption", "log_probability", "confidence"))
 
     def write(name, captions):
         for number, caption in enumerate(captions, 1):
-            writer.writerow((name, number, caption.text, f"{caption.log_probability:.4f}"))
+            sure = "" if caption.confidence is None else f"{caption.confidence:.4f}"
+            writer.writerow((name, number, caption.text, f"{caption.log_probability:.4f}", sure))
 
     return write
 

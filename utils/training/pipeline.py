@@ -24,6 +24,7 @@ from utils.runtime.devices import open_distribution
 from utils.training import run_folder
 from utils.training.batches import PhotoSource, RegionSource
 from utils.training.checkpoint import read_progress
+from utils.training.confidence import fit_confidence
 from utils.training.model_card import write_card
 from utils.training.recipes import Recipe
 from utils.training.trainer import Trainer
@@ -144,6 +145,7 @@ def _train(
             else:
                 say(f"without it {best:.3f}: consensus is left out")
                 captioner, scores = Captioner.from_folder(folder), {}
+        fit_confidence(captioner, folder, splits["val"], cache_dir, say, progress)
         counts = {split: len(photos) for split, photos in splits.items()}
         write_card(folder, captioner, history, counts, scores)
         for name in (_TAGGED_ENCODER, run_folder.RUN_FILE, run_folder.CHECKPOINT_FILE):
@@ -187,6 +189,8 @@ def add_consensus(
         )
     _fit_consensus(captioner, folder, splits, cache_dir, seed, say, progress)
     captioner.save_consensus(folder)
+    # It reads the consensus.
+    fit_confidence(captioner, folder, splits["val"], cache_dir, say, progress)
 
 
 def _fit_consensus(captioner, folder, splits, cache_dir, seed, say, progress):

@@ -1,0 +1,67 @@
+"""What inference.py does with captions that the model is not sure of."""
+
+import json
+
+import numpy as np
+import pytest
+
+import inference
+from utils.captioner import Captioner
+from utils.model.confidence import FEATURES, Confidence
+from utils.model.consensus import Consensus
+
+
+@pytest.fixture
+def save_model(tiny_captioner, tmp_path):
+    """A function that saves a model whose captions all have the same confidence."""
+
+    def save(confidence):
+        encoder = tiny_captioner.encoder
+        means = np.random.default_rng(0).random((8, encoder.channels), "float32")
+        consensus = Consensus.fit(means, [[[4, 5 if i % 2 else 6]] for i in range(8)], 9)
+        count = len(FEATURES)
+        sure = Confidence(np.zeros(count), np.ones(count), np.zeros(count), np.log(confidence / (1 - confidence)))
+        parts = encoder, tiny_captioner.tokenizer, tiny_captioner.decoder, 6, "shapes", {}
+        Captioner(*parts, consensus, sure).save(tmp_path / "model")
+        return tmp_path / "model"
+
+    return save
+
+
+def test_one_unsure_caption_is_printed_alone_with_a_line_on_standard_error(save_model, save_photo, command):
+    photo = save_photo()
+    _, output, error = command(inference, "--model", save_model(0.3), "--image_path", photo)
+    assert len(output.splitlines()) == 1
+    assert [line for line in error.splitlines() if "unsure" in line] == ["unsure: right with a probability of 0.30"]
+    _, again, error = command(inference, "--model", save_model(0.8), "--image_path", photo)
+    assert again == output
+    assert "unsure" not in error
+
+
+def test_photos_below_the_asked_confidence_are_left_out_and_counted(save_model, save_photo, command):
+    folder = save_photo("photos/a.png").parent
+    save_photo("photos/b.png", seed=1)
+    command_line = inference, "--model", save_model(0.3), "--image_path", folder, "--json", "-", "--min_confidence"
+    status, output, error = command(*command_line, "0.4")
+    assert (status, output) == (0, "")
+    assert "2 photos are left out" in error
+    _, output, _ = command(*command_line, "0.2")
+    rows = [json.loads(line) for line in output.splitlines()]
+    assert [row["captions"][0]["confidence"] for row in rows] == [0.3, 0.3]
+
+
+def test_alternative_texts_are_written_of_captions_that_are_more_often_right(save_model, save_photo, command):
+    photo = save_photo("album/a.png")
+    text = photo.with_name("a.png.txt")
+    command_line = inference, "--model", save_model(0.3), "--image_path", photo.parent, "--alt_text", "file"
+    _, _, error = command(*command_line)
+    assert "1 photos get no alternative text" in error
+    assert not text.exists()
+    command(*command_line, "--min_confidence", "0")
+    assert text.exists()
+
+
+def test_a_model_without_confidence_says_so_at_once(tiny_captioner, tmp_path, fails, save_photo):
+    tiny_captioner.save(tmp_path / "model")
+    line = fails(inference, "--model", tmp_path / "model", "--image_path", save_photo(), "--min_confidence", "0.5")
+    assert "train.py --confidence_only" in line

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from tests.model import test_consensus
+from tests.model.test_consensus import CAT, DOG, RUNS, SITS, A, captions, photos
+from utils.captioner import Captioner
+from utils.data.tokenizer import END
+from utils.errors import InputError
+from utils.model.confidence import FEATURES, Confidence, features
+
+consensus = test_consensus.consensus  # the fixture
+
+
+def test_each_feature_says_what_its_name_says(consensus):
+    words = captions([A, DOG, RUNS, END], [A, DOG, SITS, END], [A, CAT, RUNS, END])[None]
+    regions = photos([0], 1)
+    found = features(consensus, regions, words, np.array([[-4.0, -8.0, -8.0]]))[0]
+    known = {name: found[:, place] for place, name in enumerate(FEATURES)}
+    assert known["log_probability"].tolist() == [-1, -2, -2]
+    # The photo is of a dog; the likeness is the consensus', as a logarithm.
+    expected = np.asarray(consensus.likeness(regions, words))[0]
+    np.testing.assert_allclose(known["likeness"][:2], np.log(expected[:2]), atol=1e-4)
+    assert known["likeness"][0] > known["likeness"][2]
+    far = features(consensus, regions * -20, words, np.zeros((1, 3)))[0]
+    assert (known["nearness"] > far[:, FEATURES.index("nearness")]).all()
+
+
+def test_the_fit_finds_the_probabilities_that_made_the_data():
+    generator = np.random.default_rng(0)
+    rows = generator.normal([-1, 2, 0], [1, 3, 1], (20_000, 3))
+    truth = 1 / (1 + np.exp(-(0.5 + rows[:, 0] - 0.4 * rows[:, 1])))
+    fitted = Confidence.fit(rows, generator.random(len(rows)) < truth)
+    np.testing.assert_allclose(fitted(rows), truth, atol=0.03)
+
+
+def test_a_file_holds_it_and_folders_without_one_have_none(tmp_path):
+    path, rows = tmp_path / "confidence.json", np.random.default_rng(0).normal(size=(9, 3))
+    assert Confidence.load(path) is None
+    fitted = Confidence.fit(rows, np.arange(9) > 4)
+    fitted.save(path)
+    np.testing.assert_allclose(Confidence.load(path)(rows), fitted(rows))
+    path.write_text(path.read_text().replace("likeness", "something"))
+    with pytest.raises(InputError, match="damaged"):
+        Confidence.load(path)
+
+
+def test_captions_of_a_model_that_has_it_are_between_0_and_1_and_others_have_none(
+    tiny_captioner,
+    consensus,
+    save_photo,
+    tmp_path,
+):
+    encoder = tiny_captioner.encoder
+    means = np.random.default_rng(0).random((8, encoder.channels), "float32")
+    own = type(consensus).fit(means, [[[A, DOG if i % 2 else CAT]] for i in range(8)], 9)
+    sure = Confidence(np.zeros(3), np.ones(3), [1, 0.1, 0], 1.0)
+    Captioner(encoder, tiny_captioner.tokenizer, tiny_captioner.decoder, 6, "shapes", {}, own, sure).save(tmp_path)
+    loaded = Captioner.from_folder(tmp_path)
+    (alone,) = loaded.caption([save_photo()], beam_size=2)
+    assert 0 < alone.confidence < 1
+    ((_, several),) = loaded.caption_each([save_photo()], beam_size=2, num_captions=2)
+    assert several[0].confidence == pytest.approx(alone.confidence, abs=1e-5)
+    (tmp_path / "confidence.json").unlink()
+    assert Captioner.from_folder(tmp_path).caption([save_photo()])[0].confidence is None

@@ -1,0 +1,113 @@
+"""How sure a caption is: the probability that a person would call it right, or right in its main point."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from utils.data.tokenizer import END, PAD
+from utils.errors import InputError
+
+# What tells a right caption from a wrong one while captioning; each costs nothing beside the search.
+FEATURES = ("log_probability", "likeness", "nearness")
+
+# Log-likenesses below this one are all the same: nothing of what is expected is said.
+_LEAST = 0.005
+
+# Weight of the squares of the coefficients in the fit.
+_RIDGE = 1.0
+
+
+def features(consensus, regions, words, log_probabilities):
+    """What is known of hypotheses while captioning.
+
+    `log_probability` is that of a word, the end included. `likeness` is the logarithm of the caption's likeness with
+    what people would say, by the consensus. `nearness` is the photo's mean likeness to training photos, the consensus'
+    landmarks. How far the hypotheses agree and how wide the expected words spread were tried, and added nothing
+    (docs/confidence.md).
+
+    Args:
+        consensus: a Consensus.
+        regions: (photos, regions, channels).
+        words: (photos, hypotheses, length), ended by END, filled with PAD.
+        log_probabilities: (photos, hypotheses).
+
+    Returns:
+        Float (photos, hypotheses, features), in the order of FEATURES.
+    """
+    kernel, expected = consensus.compare(np.asarray(regions, "float32").mean(axis=1))
+    found = np.empty((*words.shape[:2], len(FEATURES)))
+    lengths = ((words != PAD) & (words != END)).sum(axis=-1)
+    found[..., 0] = log_probabilities / (lengths + 1)
+    found[..., 2] = kernel.mean(axis=1)[:, None]
+    for photo, row in enumerate(expected):
+        for index, numbers in enumerate(words[photo]):
+            found[photo, index, 1] = np.log(max(consensus.likeness_of(numbers, row), _LEAST))
+    return found
+
+
+class Confidence:
+    """Logistic regression from `features` to a probability.
+
+    Args:
+        means, scales: of each feature over the captions of the fit.
+        weights: of each standardised feature.
+        bias: of all.
+    """
+
+    def __init__(self, means, scales, weights, bias):
+        self.means, self.scales, self.weights = (np.asarray(each, float) for each in (means, scales, weights))
+        self.bias = float(bias)
+
+    @classmethod
+    def fit(cls, rows, targets):
+        """Fit by maximum likelihood, with a small ridge.
+
+        Args:
+            rows: features, float (captions, features).
+            targets: whether each caption is right, (captions,).
+        """
+        means, scales = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-9)
+        inputs = np.c_[np.ones(len(rows)), (rows - means) / scales]
+        weights, ridge = np.zeros(inputs.shape[1]), _RIDGE * np.eye(inputs.shape[1])
+        ridge[0, 0] = 1e-6
+        for _ in range(50):  # Newton's method, which needs about six steps
+            found = _logistic(inputs @ weights)
+            slope = inputs.T @ (found - targets) + ridge @ weights
+            weights -= np.linalg.solve((inputs.T * (found * (1 - found))) @ inputs + ridge, slope)
+        return cls(means, scales, weights[1:], weights[0])
+
+    def __call__(self, rows):
+        """Probabilities, float (…), of features (…, features)."""
+        return _logistic((rows - self.means) / self.scales @ self.weights + self.bias)
+
+    def save(self, path):
+        """Write a JSON file, replaced by a rename."""
+        values = zip(self.means.tolist(), self.scales.tolist(), self.weights.tolist())
+        content = {name: dict(zip(("mean", "scale", "weight"), value)) for name, value in zip(FEATURES, values)}
+        temporary = Path(path).with_name(f"partial.{Path(path).name}")
+        temporary.write_text(json.dumps({"bias": self.bias, "features": content}, indent=2) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+
+    @classmethod
+    def load(cls, path):
+        """Read what `save` wrote; None if there is no such file, as in folders of earlier versions.
+
+        Raises:
+            InputError: damaged, or of other features.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            if tuple(content["features"]) != FEATURES:
+                raise ValueError("of other features")
+            values = [[each[name] for each in content["features"].values()] for name in ("mean", "scale", "weight")]
+            return cls(*values, content["bias"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: damaged ({error}); delete it, or run train.py --confidence_only") from None
+
+
+def _logistic(values):
+    return 1 / (1 + np.exp(-np.clip(values, -50, 50)))
