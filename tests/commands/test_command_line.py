@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import pytest
 
 import evaluate
@@ -112,13 +113,57 @@ def test_an_interrupted_run_is_never_lost_by_accident_and_can_be_resumed(tiny, c
 
     with monkeypatch.context() as patch:
         patch.setattr("utils.training.pipeline._write_history", interrupt)
-        assert command(train)[0] == 130
+        status, output, _ = command(train, "--seed", "1", "--set", "dropout=.1")
+    assert status == 130
+    assert "go on with: python train.py --resume models/shapes" in output
     assert "holds an interrupted run" in fails(train)
-    assert "begun with epochs 2" in fails(train, "--resume", "--epochs", "3")
-    status, output, error = command(train, "--resume")
+    run = Path("models/shapes/run.json")
+    text = run.read_text()
+    message = fails(train, "--resume", "--epochs", "3")
+    assert "begun with epochs 2, not 3: leave that out" in message
+    run.write_text(json.dumps({key: value for key, value in json.loads(text).items() if key != "version"}))
+    assert "begun by another version" in fails(train, "--resume")
+    run.write_text(text)
+    scenes = shapes.load_scenes
+    with monkeypatch.context() as patch:
+        other = replace(scenes(Path("data/shapes"), 1)[0], references=("a cat",))
+        patch.setattr(shapes, "load_scenes", lambda *given: [other, *scenes(*given)[1:]])
+        assert "begun with other captions than are there now" in fails(train, "--resume")
+    # Nothing but the folder is needed.
+    status, output, error = command(train, "--resume", "models/shapes")
     assert status == 0, error
+    recipe = json.loads(Path("models/shapes/config.json").read_text())["training"]
+    assert recipe["dropout"] == 0.1
+    assert recipe["precision"] in ("float32", "bfloat16")
     assert "epoch 2:" in output
     assert not (tiny / "models" / "shapes" / "checkpoint.npz").exists()
+
+
+def test_ones_own_photos_start_from_a_trained_model(tiny, model, command, save_photo, monkeypatch):
+    monkeypatch.setattr(train, "START", model)
+    recipe = replace(recipes.RECIPES["custom"], consensus=False, beam_size=2)
+    monkeypatch.setitem(recipes.RECIPES, "custom", recipe)
+    rows = [f"{save_photo(f'own/{n}.png', seed=n).name},a zebra runs" for n in range(6)]
+    Path("own/captions.csv").write_text("image,caption\n" + "\n".join(rows) + "\n")
+    seen = []
+
+    class Logs(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(dict(logs))
+
+    flags = ["--dataset", "custom", "--data_dir", "own", "--epochs", "1"]
+    with monkeypatch.context() as patch:
+        main = train.main
+        patch.setattr(train, "main", lambda: main(callbacks=[Logs()]))
+        status, output, error = command(train, *flags)
+    assert status == 0, error
+    assert output.startswith("training starts from model: its vgg16, decoder and 9 words")
+    assert "vocabulary: 10 words, 1 of them new" in output
+    assert "photos are few to validate on" in output
+    assert "kept: " in output
+    assert {"loss", "val_loss", "val_CIDEr", "val_Bleu_4"} <= seen[0].keys()
+    assert Captioner.from_folder("models/custom").tokenizer.words[-1] == "zebra"
+    assert "Training started from the model `model`" in Path("models/custom/README.md").read_text()
 
 
 @pytest.mark.slow
@@ -181,6 +226,14 @@ def test_an_encoder_is_tuned_after_a_decoder_that_learnt_from_cached_regions(tin
         (train, ["--distribute", "mirrored", "--scst_epochs", "1"], "runs on one device"),
         (train, ["--dataset", "flickr8k", "--data_dir", "nowhere"], "no such folder"),
         (train, ["--encoder", "vgg17"], "unknown encoder"),
+        (train, ["--encoder", "effnet", "--dataset", "flickr8k", "--data_dir", "nowhere"], "unknown encoder"),
+        (train, ["--set", "width=3"], "NAME is encoder, encoder_weights"),
+        (train, ["--set", "units=many"], "units is a whole number"),
+        (train, ["--set", "units=0"], "must be between 1"),
+        (train, ["--set", "epochs=3", "--epochs", "3"], "given twice"),
+        (train, ["--precision", "half"], "invalid choice"),
+        (train, ["--start_from", "nowhere"], "no model in this folder"),
+        (train, ["--start_from", str(ROOT / "models/flickr8k"), "--encoder", "resnet50"], "leave it out"),
         (train, ["--encoder_weights", "nowhere.h5"], "no such file"),
         (train, ["--output_dir", "/proc/model"], "cannot be written"),
         (train, ["--encoder", "vgg17", "--encoder_weights", "scenes"], "unknown encoder"),

@@ -1,9 +1,11 @@
 import json
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conftest import make_decoder
 from tests.fresh_process import FreshProcess
 from utils.captioner import Captioner
 from utils.data.images import load_pixels
@@ -243,3 +245,23 @@ def test_a_model_is_found_beside_the_scripts_from_any_folder(tiny_captioner, tmp
     (elsewhere / "models" / "mine").mkdir(parents=True)  # what is in the working folder comes first
     with pytest.raises(InputError, match=r"^models/mine: no model in this folder"):
         Captioner.from_folder("models/mine")
+
+
+def test_weights_beyond_half_precision_survive_and_weights_that_are_not_finite_are_refused(tiny_captioner, tmp_path):
+    decoder = make_decoder(len(tiny_captioner.tokenizer), channels=tiny_captioner.encoder.channels)
+    captioner = Captioner(tiny_captioner.encoder, tiny_captioner.tokenizer, decoder, 6, "shapes", {})
+    decoder.region_mean.assign(decoder.region_mean + 1e6)
+    decoder.gate.kernel.assign(decoder.gate.kernel * 1e6)
+    captioner.save(tmp_path)
+    loaded = Captioner.from_folder(tmp_path).decoder
+    np.testing.assert_array_equal(loaded.region_mean, decoder.region_mean)
+    np.testing.assert_array_equal(loaded.gate.kernel, decoder.gate.kernel)
+    with h5py.File(tmp_path / "decoder.weights.h5", "r+") as file:
+        found = []
+        file.visititems(lambda name, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
+        found[0][...] = np.inf
+    with pytest.raises(InputError, match="are not finite"):
+        Captioner.from_folder(tmp_path)
+    decoder.region_mean.assign(decoder.region_mean * np.nan)
+    with pytest.raises(InputError, match=r"not written, as weights of .* are not finite"):
+        captioner.save(tmp_path / "other")
