@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from utils.errors import InputError
+from utils.runtime import keras_internals
 
 # In type hints: a tensor of Keras's backend, or an array that Keras makes one of.
 Tensor = Any
@@ -60,7 +61,7 @@ def separate(variables):
 def write_back(model):
     """Give a model's variables the values that they have by now in the midst of `Model.fit`."""
     if name() == "jax":
-        model.jax_state_sync()
+        keras_internals.write_back_from_jax(model)
 
 
 def compiled(function, variables, changing=()):

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from utils.errors import InputError
+from utils.runtime import keras_internals
 from utils.runtime.one_device import OneDevice
 
 # How TensorFlow tells that another worker has gone.
@@ -86,8 +87,7 @@ class Replicated(OneDevice):
             return {"loss": tracker.result()}
 
         model.train_function = lambda iterator: step(next(iterator))
-        # Otherwise `fit` would first trace the model with a batch of its own, in a way that fails with several workers.
-        model._distribute_strategy = None
+        keras_internals.forget_strategy(model)
 
     def dataset(self, batches, epoch, step):
         """The parts of every batch that this worker's replicas train on, as a DistributedDataset."""

@@ -2,6 +2,8 @@
 
 import keras
 
+from utils.runtime import keras_internals
+
 # The averaged weights of a whole stage hold at most exp(-2) of those that it began with.
 _FORGETTING = 2
 
@@ -17,15 +19,15 @@ class PacedAdamW(keras.optimizers.AdamW):
     def slow_down(self, variables, pace):
         """Let `variables` move at `pace` times the learning rate; to be called before `build`."""
         # Not the variables themselves, which Keras would take for the optimizer's own.
-        self._slow, self._pace = tuple(self._var_key(variable) for variable in variables), pace
+        self._slow, self._pace = tuple(keras_internals.variable_key(self, each) for each in variables), pace
         if variables:
             self.exclude_from_weight_decay(var_list=variables)
 
     def update_step(self, gradient, variable, learning_rate):
         """One variable's step."""
         # By index, as Keras's own update: what comes here is the backend's variable, not Keras's.
-        slow = {self._trainable_variables_indices[key] for key in self._slow}
-        pace = self._pace if self._get_variable_index(variable) in slow else 1.0
+        slow = keras_internals.indices_of(self, self._slow)
+        pace = self._pace if keras_internals.index_of(self, variable) in slow else 1.0
         super().update_step(gradient, variable, learning_rate * pace)
 
 

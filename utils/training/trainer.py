@@ -14,7 +14,7 @@ from utils.features.encoders import ARCHITECTURES
 from utils.model.decoder import AttentionDecoder
 from utils.model.search import Search
 from utils.progress import silent
-from utils.runtime import backend
+from utils.runtime import backend, keras_internals
 from utils.runtime.hardware import dtype_policy
 from utils.runtime.one_device import OneDevice
 from utils.training.batches import Batches, caption_arrays
@@ -282,8 +282,7 @@ class Trainer:
         progress, recipe = self.progress, self.recipe
         optimizer = self.model.optimizer
         self.averaged.set_weights(self.model.get_weights())
-        # No public name for them; keras.callbacks.SwapEMAWeights reads them so too.
-        for target, value in zip(self.averaged.trainable_variables, optimizer._model_variables_moving_average):
+        for target, value in zip(self.averaged.trainable_variables, keras_internals.averaged_weights(optimizer)):
             target.assign(value)
         # Wortsman et al., "Robust fine-tuning of zero-shot models", 2022: between the weights
         # before and after lie better ones, where the latter know the training photos by heart.
