@@ -294,11 +294,16 @@ def main():
         examples = find_examples(models.values(), folder)
         page = make_page(load, list(models), arguments.beam_size, examples)
         try:
-            serve(page, server_name=arguments.host, server_port=arguments.port, share=arguments.share)
+            place = {"server_name": arguments.host, "server_port": arguments.port, "share": arguments.share}
+            _, address, public = serve(page, prevent_thread_lock=True, quiet=True, **place)
         except OSError as error:
             console.fail(
                 f"{arguments.host}, port {arguments.port} cannot be opened ({error}); choose another --host or --port"
             )
+        console.say(f"open {address} (Ctrl-C ends it)")
+        if arguments.share and not public:
+            console.warn("Gradio's servers gave no public address; the page is served without")
+        page.block_thread()
     return 0
 
 
