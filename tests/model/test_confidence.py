@@ -21,20 +21,21 @@ def test_each_feature_says_what_its_name_says(consensus):
     expected = np.asarray(consensus.likeness(regions, words))[0]
     np.testing.assert_allclose(known["likeness"][:2], np.log(expected[:2]), atol=1e-4)
     assert known["likeness"][0] > known["likeness"][2]
-    far = features(consensus, regions * -20, words, np.zeros((1, 3)))[0]
-    assert (known["nearness"] > far[:, FEATURES.index("nearness")]).all()
+    # Far from the training photos nothing is expected.
+    far = features(consensus, regions * -20, words, np.zeros((1, 3)))[0, :, 1]
+    assert (far < known["likeness"]).all()
 
 
 def test_the_fit_finds_the_probabilities_that_made_the_data():
     generator = np.random.default_rng(0)
-    rows = generator.normal([-1, 2, 0], [1, 3, 1], (20_000, 3))
+    rows = generator.normal([-1, 2], [1, 3], (20_000, 2))
     truth = 1 / (1 + np.exp(-(0.5 + rows[:, 0] - 0.4 * rows[:, 1])))
     fitted = Confidence.fit(rows, generator.random(len(rows)) < truth)
     np.testing.assert_allclose(fitted(rows), truth, atol=0.03)
 
 
 def test_a_file_holds_it_and_folders_without_one_have_none(tmp_path):
-    path, rows = tmp_path / "confidence.json", np.random.default_rng(0).normal(size=(9, 3))
+    path, rows = tmp_path / "confidence.json", np.random.default_rng(0).normal(size=(9, 2))
     assert Confidence.load(path) is None
     fitted = Confidence.fit(rows, np.arange(9) > 4)
     fitted.save(path)
@@ -53,7 +54,7 @@ def test_captions_of_a_model_that_has_it_are_between_0_and_1_and_others_have_non
     encoder = tiny_captioner.encoder
     means = np.random.default_rng(0).random((8, encoder.channels), "float32")
     own = type(consensus).fit(means, [[[A, DOG if i % 2 else CAT]] for i in range(8)], 9)
-    sure = Confidence(np.zeros(3), np.ones(3), [1, 0.1, 0], 1.0)
+    sure = Confidence(np.zeros(2), np.ones(2), [1, 0.1], 1.0)
     Captioner(encoder, tiny_captioner.tokenizer, tiny_captioner.decoder, 6, "shapes", {}, own, sure).save(tmp_path)
     loaded = Captioner.from_folder(tmp_path)
     (alone,) = loaded.caption([save_photo()], beam_size=2)

@@ -9,8 +9,8 @@ import numpy as np
 from utils.data.tokenizer import END, PAD
 from utils.errors import InputError
 
-# What tells a right caption from a wrong one while captioning; each costs nothing beside the search.
-FEATURES = ("log_probability", "likeness", "nearness")
+# What tells a right caption from a wrong one, at no cost beside the search. docs/confidence.md says what was left out.
+FEATURES = ("log_probability", "likeness")
 
 # Log-likenesses below this one are all the same: nothing of what is expected is said.
 _LEAST = 0.005
@@ -23,9 +23,7 @@ def features(consensus, regions, words, log_probabilities):
     """What is known of hypotheses while captioning.
 
     `log_probability` is that of a word, the end included. `likeness` is the logarithm of the caption's likeness with
-    what people would say, by the consensus. `nearness` is the photo's mean likeness to training photos, the consensus'
-    landmarks. How far the hypotheses agree and how wide the expected words spread were tried, and added nothing
-    (docs/confidence.md).
+    what people would say, by the consensus; far from its training photos it expects nothing, and likenesses are small.
 
     Args:
         consensus: a Consensus.
@@ -36,11 +34,10 @@ def features(consensus, regions, words, log_probabilities):
     Returns:
         Float (photos, hypotheses, features), in the order of FEATURES.
     """
-    kernel, expected = consensus.compare(np.asarray(regions, "float32").mean(axis=1))
+    expected = consensus.expect(np.asarray(regions, "float32").mean(axis=1))
     found = np.empty((*words.shape[:2], len(FEATURES)))
     lengths = ((words != PAD) & (words != END)).sum(axis=-1)
     found[..., 0] = log_probabilities / (lengths + 1)
-    found[..., 2] = kernel.mean(axis=1)[:, None]
     for photo, row in enumerate(expected):
         for index, numbers in enumerate(words[photo]):
             found[photo, index, 1] = np.log(max(consensus.likeness_of(numbers, row), _LEAST))

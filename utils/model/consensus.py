@@ -102,19 +102,11 @@ class Consensus:
         directions = _directions(ops.mean(regions, axis=1), self.mean, self.scale)
         return _likeness_of_photos(directions, self._landmarks) @ self._coefficients
 
-    def compare(self, means):
-        """Likenesses with the landmarks and the weight of each expected word, in NumPy, for what is not compiled.
-
-        Args:
-            means: mean regions, float32 (photos, channels).
-
-        Returns:
-            Float32 (photos, landmarks) and (photos, words), the latter as `expectations` gives them.
-        """
+    def expect(self, means):
+        """As `expectations`, of mean regions, float32 (photos, channels), in NumPy, for what is not compiled."""
         vectors = (means - self.mean) * self.scale
         vectors /= np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-        kernel = np.exp(2 * _SHARPNESS * (vectors @ self.landmarks.T - 1))
-        return kernel, kernel @ self.coefficients
+        return np.exp(2 * _SHARPNESS * (vectors @ self.landmarks.T - 1)) @ self.coefficients
 
     def likeness(self, regions, words):
         """How well captions meet what people would say, about 0 to 1; may be compiled.
@@ -135,7 +127,7 @@ class Consensus:
         return ops.sum(expected * rarity, axis=-1) / ops.maximum(ops.sqrt(squares), 1e-12)
 
     def likeness_of(self, words, expected):
-        """The likeness of one caption, in NumPy; arguments: word numbers (length,), a row of `compare` (words,)."""
+        """The likeness of one caption, in NumPy; arguments: word numbers (length,), a row of `expect` (words,)."""
         numbers, counts = np.unique(words, return_counts=True)
         weights = counts * self.rarity[numbers]
         padded = np.append(expected, 0.0)
