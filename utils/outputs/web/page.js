@@ -28,7 +28,7 @@ function addButton(row, label, action) {
 }
 
 function add(files) {
-  if (!worker) return;
+  if (!worker) return say("The model is not loaded. Reload the page to try again.");
   for (const file of files) {
     const number = count++;
     const item = make("li", {}, make("p", { class: "name" }, file.name), make("p", {}, "Waiting …"));
@@ -96,7 +96,7 @@ function show(photo, { text, words, maps, rows, columns, score, preview }) {
 
   const actions = make("div", { class: "row" });
   addButton(actions, "Copy sentence", (button) => copy(text, button));
-  addButton(actions, "Copy as alt attribute", (button) => copy(altAttribute(text), button));
+  addButton(actions, "Copy as alt=…", (button) => copy(altAttribute(text), button));
   photo.item.lastChild.replaceWith(
     make("div", { class: "photo" }, picture, map), make("p", { class: "sentence" }, text), row, actions,
   );
@@ -158,7 +158,8 @@ const answers = {
 
 // Through service.js the page also works offline, and with several threads. It takes effect by loading again, once.
 async function settle() {
-  if (!navigator.serviceWorker) return;
+  // One that is there already is looked after by the browser.
+  if (!navigator.serviceWorker || navigator.serviceWorker.controller) return;
   try {
     await navigator.serviceWorker.register("service.js");
     await navigator.serviceWorker.ready;
@@ -215,7 +216,10 @@ async function start() {
   say("Loading …");
   await settle();
   worker = new Worker("worker.js", { type: "module" });
-  worker.addEventListener("message", ({ data: { type, ...answer } }) => answers[type](answer));
+  worker.addEventListener("message", ({ data: { type, ...answer } }) => {
+    // What still arrives after a failure would hide it.
+    if (worker) answers[type](answer);
+  });
   worker.addEventListener("error", ({ message }) => answers.dead({ message: message || "the worker does not start" }));
   listen();
 }

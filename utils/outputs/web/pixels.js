@@ -127,7 +127,7 @@ export async function decode(file) {
 export function photoPixels({ bitmap, isJpeg }, size) {
   const { width, height } = bitmap;
   const canvas = new OffscreenCanvas(width, Math.min(height, Math.max(Math.ceil(STRIP_PIXELS / width), 256)));
-  let context = canvas.getContext("2d", { willReadFrequently: true });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
   const read = (top, rows) => {
     if (rows > canvas.height) canvas.height = rows;
     context.fillStyle = "white";

@@ -22,17 +22,19 @@ async function load(name, version, count) {
   return new Uint8Array(await new Response(unpacked).arrayBuffer());
 }
 
-// WebGPU needs a browser that can wait for it from WebAssembly, too.
+// WebGPU needs a browser that can wait for it from WebAssembly, too. One without a processor of its own is slower.
 async function hasWebGpu() {
   try {
-    return "Suspending" in WebAssembly && Boolean(await navigator.gpu?.requestAdapter());
+    const adapter = "Suspending" in WebAssembly && await navigator.gpu?.requestAdapter();
+    return Boolean(adapter) && !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter);
   } catch {
     return false;
   }
 }
 
 async function makeEncoder(device) {
-  return runtime.InferenceSession.create(encoderBytes, { executionProviders: device === "WebGPU" ? ["webgpu"] : ["wasm"] });
+  const provider = device === "WebGPU" ? "webgpu" : "wasm";
+  return runtime.InferenceSession.create(encoderBytes, { executionProviders: [provider], logSeverityLevel: 3 });
 }
 
 async function start() {
