@@ -50,8 +50,8 @@ def make_notebook(name):
             body = re.sub(r"^# ?", "", body, flags=re.M)
             cell = nbformat.v4.new_markdown_cell(body.strip())
         else:
-            # IPython's own commands stand in comments, with a pass behind them, so that sources are Python.
-            body = re.sub(r"^(\s*)# ([%!]\w.*)\n\s*pass$", r"\1\2", body, flags=re.M)
+            # IPython's own commands stand in comments, so that sources are Python.
+            body = re.sub(r"^(\s*)# ([%!]\w.*)$", r"\1\2", body, flags=re.M)
             cell = nbformat.v4.new_code_cell(body.strip())
             if "[parameters]" in head:
                 cell.metadata["tags"] = ["parameters"]

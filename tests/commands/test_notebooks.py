@@ -84,7 +84,7 @@ def run(tmp_path, monkeypatch):
     (startup / "tiny.py").write_text(_TINY.format(root=str(ROOT)))
     monkeypatch.setenv("IPYTHONDIR", str(startup.parents[1]))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    for name in ("utils", "models", "train.py", "evaluate.py", "inference.py"):
+    for name in ("utils", "models", "notebooks", "train.py", "evaluate.py", "inference.py"):
         (tmp_path / name).symlink_to(ROOT / name)
 
     def call(name, **parameters):
