@@ -74,7 +74,7 @@ class Recipe:
     scst_dropout: float = 0.0
     scst_start_share: float = 0.5  # of the weights before it in those that are kept
 
-    def stages(self):
+    def stages(self) -> list[Stage]:
         """The stages that this recipe goes through."""
         joint = self.finetune_encoder is not None
         tagging = joint and self.tagging_epochs > 0
