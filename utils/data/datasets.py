@@ -55,7 +55,7 @@ class Dataset:
     uncaptioned: list = field(default_factory=list)
     files: list = field(default_factory=list)
 
-    def split(self, name):
+    def split(self, name: str) -> list[Photo]:
         """The photos of one split.
 
         Raises:
@@ -71,7 +71,7 @@ class Dataset:
         return photos
 
 
-def load_dataset(name, data_dir, seed=0, with_photos=True):
+def load_dataset(name: str, data_dir: str | Path, seed: int = 0, with_photos: bool = True) -> Dataset:
     """Read a dataset, or several as one table.
 
     In a table of several, ids begin with the dataset's name and a slash.

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from utils.data import penn_treebank
@@ -11,7 +12,7 @@ PAD, START, END, UNKNOWN = range(4)
 SPECIAL_WORDS = ("<pad>", "<start>", "<end>", "<unk>")
 
 
-def split_words(text):
+def split_words(text: str) -> list[str]:
     """The words of a sentence to learn: its Penn Treebank tokens without brackets, faces and the like.
 
     `split_words("The dog's ball (red).")` is `["the", "dog", "'s", "ball", "red"]`.
@@ -23,7 +24,7 @@ def _is_word(token):
     return token not in penn_treebank.BRACKETS.values() and any(character.isalnum() for character in token)
 
 
-def join_words(words):
+def join_words(words: Iterable[str]) -> str:
     """Words as a sentence: clitics rejoined, a capital letter, a full stop."""
     text = re.sub(r" ('(?:s|m|d|ll|re|ve)|n't)\b", r"\1", " ".join(words))
     return text[:1].upper() + text[1:] + "." if text else ""
@@ -36,17 +37,17 @@ class Tokenizer:
         words: all words in the order of their numbers, `SPECIAL_WORDS` first.
     """
 
-    def __init__(self, words):
+    def __init__(self, words: Iterable[str]) -> None:
         self.words = list(words)
         if tuple(self.words[:4]) != SPECIAL_WORDS or len(set(self.words)) != len(self.words):
             raise InputError(f"a vocabulary begins with {' '.join(SPECIAL_WORDS)} and holds every word once")
         self.number = {word: number for number, word in enumerate(self.words)}
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.words)
 
     @classmethod
-    def fit(cls, captions, min_word_count=5):
+    def fit(cls, captions: Iterable[str], min_word_count: int = 5) -> "Tokenizer":
         """The vocabulary of training captions: words that occur `min_word_count` times or more."""
         counts = Counter(word for caption in captions for word in split_words(caption))
         kept = sorted(
@@ -56,11 +57,11 @@ class Tokenizer:
             raise InputError(f"no word occurs {min_word_count} times in the training captions: lower --min_word_count")
         return cls([*SPECIAL_WORDS, *kept])
 
-    def encode(self, caption):
+    def encode(self, caption: str) -> list[int]:
         """The numbers of a caption's words, without start and end; unknown words become <unk>."""
         return [self.number.get(word, UNKNOWN) for word in split_words(caption)]
 
-    def decode(self, numbers):
+    def decode(self, numbers: Iterable[int]) -> list[str]:
         """The words of numbers, up to the first <end> or <pad>."""
         words = []
         for number in numbers:
@@ -69,11 +70,11 @@ class Tokenizer:
             words.append(self.words[number])
         return words
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         """Write the vocabulary as text, one word a line."""
         Path(path).write_text("".join(f"{word}\n" for word in self.words), encoding="utf-8")
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | Path) -> "Tokenizer":
         """Read what `save` wrote."""
         return cls(Path(path).read_text(encoding="utf-8").split("\n")[:-1])

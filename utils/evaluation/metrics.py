@@ -5,6 +5,7 @@ import functools
 import importlib.util
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class Scores:
     images: dict
     bleu_counts: np.ndarray
 
-    def weighted(self, weights):
+    def weighted(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """Corpus scores with every image counted a number of times, as a bootstrap does.
 
         METEOR, whose corpus score is no mean either, is the mean over images,
@@ -60,7 +61,7 @@ class Scores:
         return result
 
 
-def bleu_of_counts(counts):
+def bleu_of_counts(counts: np.ndarray) -> list[np.ndarray]:
     """BLEU-1 to 4 of counts (samples, 10) as in `Scores`; Papineni et al., 2002."""
     matching, written, length, closest = counts[:, :4], counts[:, 4:8], counts[:, 8], counts[:, 9]
     precision = np.cumprod((matching + _TINY) / (written + _SMALL), 1)
@@ -70,7 +71,7 @@ def bleu_of_counts(counts):
 
 
 @functools.cache
-def available():
+def available() -> tuple[tuple[str, ...], dict[str, str]]:
     """The names of `SCORERS` that this machine can run, and why it cannot run the others, by name."""
     missing = {}
     if not _java_runs():
@@ -89,12 +90,14 @@ def _java_runs():
     return bool(shutil.which("java")) and not subprocess.run(["java", "-version"], capture_output=True).returncode
 
 
-def evaluate(references, candidates, which=None):
+def evaluate(
+    references: dict[str, list[str]], candidates: dict[str, str], which: Iterable[str] | None = None
+) -> dict[str, float]:
     """Score candidate captions: the `corpus` of `score`, a dict of floats by pycocoevalcap's names."""
     return score(references, candidates, which).corpus
 
 
-def score(references, candidates, which=None):
+def score(references: dict[str, list[str]], candidates: dict[str, str], which: Iterable[str] | None = None) -> Scores:
     """Score candidate captions against references.
 
     Both are split into the words that pycocoevalcap has from its Java program

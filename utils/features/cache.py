@@ -14,8 +14,10 @@ import shutil
 import time
 import zipfile
 from collections import namedtuple
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -95,7 +97,7 @@ class RegionCache:
             that a stale cache is never used.
     """
 
-    def __init__(self, folder, name, encoder):
+    def __init__(self, folder: str | Path, name: str, encoder: Any) -> None:
         self.encoder = encoder
         names = name.split("+")
         suffix = f"{encoder.name}-{encoder.fingerprint[:12]}"
@@ -106,7 +108,7 @@ class RegionCache:
         self._held, self._held_bytes = {}, 0  # by Member
         self._refresh()
 
-    def __contains__(self, photo):
+    def __contains__(self, photo: Any) -> bool:
         """Whether the regions of a photo, as its file is now, are there."""
         member = self._members.get(photo.id)
         current = member and cache_files.if_of(member, photo.path)
@@ -114,7 +116,7 @@ class RegionCache:
             self._members[photo.id] = current
         return bool(current)
 
-    def __getitem__(self, image_id):
+    def __getitem__(self, image_id: str) -> np.ndarray:
         """Float32 (regions, channels) of a photo that is in the cache."""
         member = self._members[image_id]
         data = self._held.get(member)
@@ -126,11 +128,11 @@ class RegionCache:
                 self._held_bytes += len(data)
         return cache_files.restore(data, self.encoder.channels)
 
-    def stack(self, image_ids):
+    def stack(self, image_ids: Iterable[str]) -> np.ndarray:
         """Float32 (photos, regions, channels) of photos that are in the cache."""
         return np.stack([self[image_id] for image_id in image_ids])
 
-    def means(self, image_ids, progress=silent):
+    def means(self, image_ids: list[str], progress: Any = silent) -> np.ndarray:
         """Mean regions, float32 (photos, channels), of photos that are in the cache, with progress as tqdm's."""
         means = np.empty((len(image_ids), self.encoder.channels), "float32")
         with progress(total=len(image_ids), unit="photo", desc="mean regions", leave=False) as bar:
@@ -139,10 +141,10 @@ class RegionCache:
                 bar.update()
         return means
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._members)
 
-    def bytes_per_photo(self):
+    def bytes_per_photo(self) -> float:
         """Mean size of a photo's regions on disk."""
         return sum(path.stat().st_size for _, path in self._shards()) / max(1, len(self))
 
@@ -164,7 +166,7 @@ class RegionCache:
             self._known.add(path)
             self._members |= {prefix + name: member for name, member in members.items()}
 
-    def plan(self, photos):
+    def plan(self, photos: Iterable) -> Work:
         """The Work that `fill` has to do, judged by a first batch of photos.
 
         Raises:
@@ -190,7 +192,7 @@ class RegionCache:
             )
         return work
 
-    def fill(self, photos, progress=silent):
+    def fill(self, photos: Iterable, progress: Any = silent) -> dict[str, ImageError]:
         """Extract the regions of all photos that are not in the cache yet.
 
         Args:

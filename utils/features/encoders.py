@@ -228,7 +228,16 @@ class Encoder:
         InputError: unknown name or layer, weights that are missing or wrong.
     """
 
-    def __init__(self, name, weights="imagenet", image_size=224, layer=None, seed=0, precision=None, mirror=False):
+    def __init__(
+        self,
+        name: str,
+        weights: str | Path | None = "imagenet",
+        image_size: int = 224,
+        layer: str | None = None,
+        seed: int = 0,
+        precision: str | None = None,
+        mirror: bool = False,
+    ) -> None:
         check_names(name, weights)
         architecture = ARCHITECTURES[name]
         self.name, self.image_size, self.seed = name, image_size, seed
@@ -268,7 +277,7 @@ class Encoder:
         self.rows, self.columns, self.channels = output.shape[1:]
         self._encode = backend.compiled(self.regions, self.network.variables)
 
-    def forward(self, pixels):
+    def forward(self, pixels: backend.Tensor) -> backend.Tensor:
         """Regions as a tensor through which gradients flow, of the photos as they are; otherwise as `encode`.
 
         Batch normalisation keeps to its statistics, in training too.
@@ -277,7 +286,7 @@ class Encoder:
         regions = ops.cast(self.network(inputs, training=False), "float32")
         return ops.reshape(regions, (-1, self.rows * self.columns, self.channels))
 
-    def regions(self, pixels):
+    def regions(self, pixels: backend.Tensor) -> backend.Tensor:
         """As `encode`, but tensors."""
         if not self.mirror:
             return self.forward(pixels)
@@ -285,7 +294,7 @@ class Encoder:
         photo, mirrored = ops.split(ops.reshape(both, (-1, self.rows, self.columns, self.channels)), 2)
         return ops.reshape((photo + ops.flip(mirrored, axis=2)) / 2, (-1, self.rows * self.columns, self.channels))
 
-    def copy(self, mirror=None, precision=None):
+    def copy(self, mirror: bool | None = None, precision: str | None = None) -> "Encoder":
         """An Encoder of its own with the same weights; `mirror` and `precision` other than this one's if given."""
         twin = copy.copy(self)
         twin.__dict__.pop("fingerprint", None)
@@ -306,7 +315,7 @@ class Encoder:
         twin._encode = backend.compiled(twin.regions, twin.network.variables)
         return twin
 
-    def load_trained(self, file):
+    def load_trained(self, file: str | Path) -> None:
         """Take the weights that `network.save_weights` of such an encoder or `save_compact` wrote.
 
         Raises:
@@ -316,7 +325,7 @@ class Encoder:
         self.weights = "trained"
         self.__dict__.pop("fingerprint", None)
 
-    def freeze_below(self, layer):
+    def freeze_below(self, layer: str) -> None:
         """Make the layers after `layer` trainable, and `layer` and those before it not.
 
         Args:
@@ -333,7 +342,7 @@ class Encoder:
         for number, each in enumerate(self.network.layers):
             each.trainable = number > names.index(layer)
 
-    def encode(self, pixels):
+    def encode(self, pixels: np.ndarray) -> np.ndarray:
         """Regions of photos, row by row from the top left.
 
         Args:
@@ -344,13 +353,13 @@ class Encoder:
         """
         return self._encode(pixels)
 
-    def describe(self):
+    def describe(self) -> dict:
         """What decides the regions, as a dict, for the record."""
         names = ("name", "weights", "layer", "image_size", "mirror", "fingerprint")
         return {name: getattr(self, name) for name in names} | {"regions": [self.rows, self.columns, self.channels]}
 
     @cached_property
-    def operations(self):
+    def operations(self) -> int:
         """Floating point operations of the convolutions for the regions of one photo (a multiply-add is two)."""
         total = 0
         for layer in self.network.layers:
@@ -360,7 +369,7 @@ class Encoder:
         return total * (2 if self.mirror else 1)
 
     @cached_property
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """A SHA-256 over all that decides the regions of a photo: weights, layer, size, network.
 
         The arithmetic's precision is left out, because it changes no caption:

@@ -111,7 +111,7 @@ class Recipe:
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise InputError(f"precision {self.precision}: choose auto, float32 or bfloat16")
 
-    def stages(self):
+    def stages(self) -> list[Stage]:
         """The stages that this recipe goes through."""
         joint = self.finetune_encoder is not None
         tagging = joint and self.tagging_epochs > 0
