@@ -69,9 +69,10 @@ for text in [first, *others[:2], photos[1].references[0], " ".join(tokenize(firs
     print(f"{cosine(vector(text), reference):.2f}  {text}")
 
 # %% [markdown]
-# And with pycocoevalcap, as `evaluate.py` uses it. Each row scores captions of the same kind for all photos: a
-# reference against the others (what people reach), the same words in reverse order, and a caption of another photo.
-# Reversed words keep BLEU-1 and lose everything that looks at order.
+# And with pycocoevalcap, as `evaluate.py` uses it. Each row scores captions of one kind for all photos: a reference
+# against the others (about what a person reaches), its words in reverse order, and a reference of another photo.
+# Reversed words keep BLEU-1, which counts single words; BLEU-4 falls to zero, and of CIDEr the part for single words
+# remains.
 
 # %%
 from utils.evaluation.metrics import evaluate as score
