@@ -40,7 +40,11 @@ def caption_each(photos, *options):
     """In place of `Captioner.caption_each`: the mean colour is the caption."""
     for photo, regions in encode_files(BlockEncoder(), photos):
         if not isinstance(regions, Exception):
-            regions = [SimpleNamespace(text=f"Mean {regions.mean(0)}.", log_probability=-float(regions.mean()))]
+            regions = [
+                SimpleNamespace(
+                    text=f"Mean {regions.mean(0)}.", log_probability=-float(regions.mean()), confidence=None
+                )
+            ]
         yield photo, regions
 
 
