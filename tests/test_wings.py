@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # From the first to the last; a wing is a folder of `utils` or some files at its root.
 WINGS = {
-    "basics": ("errors", "progress"),
+    "basics": ("errors", "files", "progress"),
     "runtime": ("runtime",),
     "data": ("data",),
     "features": ("features",),
