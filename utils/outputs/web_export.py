@@ -1,8 +1,8 @@
 """A captioner as a folder that any static web host serves: the page captions photos in the visitor's browser.
 
 The page runs two ONNX graphs by onnxruntime-web: `encoder` once a photo, `step` once a word. The search of the words
-is written in JavaScript (`web/search.js`), with the beam of `inference.py`. Of 100 photos of Flickr8k's val, 98 captions
-or more are the same.
+is written in JavaScript (`web/search.js`), with the beam of `inference.py`. Of 100 photos of Flickr8k's val, 98
+captions or more are the same.
 """
 
 import gzip
