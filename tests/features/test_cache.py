@@ -61,7 +61,9 @@ def test_a_finished_photo_is_not_extracted_again(tmp_path, tiny_encoder, photos,
     RegionCache(tmp_path, "test", tiny_encoder).fill(photos[:8])
     seen = []
     original = cache_module.encode_files
-    monkeypatch.setattr(cache_module, "encode_files", lambda e, p, *a: seen.extend(p) or original(e, p, *a))
+    monkeypatch.setattr(
+        cache_module, "encode_files", lambda e, p, **options: seen.extend(p) or original(e, p, **options)
+    )
     cache = RegionCache(tmp_path, "test", tiny_encoder)
     cache.fill(photos)
     assert [photo.id for photo in seen] == [photo.id for photo in photos[8:]]

@@ -14,7 +14,7 @@ import shutil
 import time
 import zipfile
 from collections import namedtuple
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -44,13 +44,19 @@ _STALE_SECONDS = 120
 Work = namedtuple("Work", "photos bytes seconds")
 
 
-def encode_files(encoder, photos, batch_size=BATCH_PHOTOS):
+def load_photo(photo, size):
+    """The pixels of an object with a `path`, uint8 (size, size, 3)."""
+    return load_pixels(photo.path, size)
+
+
+def encode_files(encoder, photos, batch_size=BATCH_PHOTOS, load=load_photo):
     """Decode and encode photos in batches, decoding ahead while the encoder works.
 
     Args:
         encoder: an Encoder.
         photos: objects with a `path`.
         batch_size: photos that go through the encoder together.
+        load: gives the pixels of a photo at a size, as `load_photo`.
 
     Yields:
         (photo, float32 regions (regions, channels)), or (photo, ImageError) for
@@ -59,7 +65,7 @@ def encode_files(encoder, photos, batch_size=BATCH_PHOTOS):
 
     def read(photo):
         try:
-            return load_pixels(photo.path, encoder.image_size)
+            return load(photo, encoder.image_size)
         except ImageError as error:
             return error
 
@@ -95,10 +101,11 @@ class RegionCache:
             photos begin with their dataset's name and a slash.
         encoder: an Encoder; its fingerprint is part of the folder's name, so
             that a stale cache is never used.
+        load: gives the pixels of a photo at a size, as `load_photo`.
     """
 
-    def __init__(self, folder: str | Path, name: str, encoder: Any) -> None:
-        self.encoder = encoder
+    def __init__(self, folder: str | Path, name: str, encoder: Any, load: Callable = load_photo) -> None:
+        self.encoder, self._load = encoder, load
         names = name.split("+")
         suffix = f"{encoder.name}-{encoder.fingerprint[:12]}"
         self._folders = {f"{n}/" if len(names) > 1 else "": Path(folder) / f"{n}-{suffix}" for n in names}
@@ -177,7 +184,7 @@ class RegionCache:
         sizes = []
         for _ in range(2):  # the first time includes compilation
             start = time.perf_counter()
-            for _, regions in encode_files(self.encoder, sample):
+            for _, regions in encode_files(self.encoder, sample, load=self._load):
                 if not isinstance(regions, ImageError):
                     sizes.append(len(cache_files.pack(regions)) + 200)
             seconds = time.perf_counter() - start
@@ -268,7 +275,7 @@ class RegionCache:
         try:
             with open(partial_path, "wb") as file:
                 with zipfile.ZipFile(file, "w") as shard:
-                    for photo, regions in encode_files(self.encoder, photos):
+                    for photo, regions in encode_files(self.encoder, photos, load=self._load):
                         if isinstance(regions, ImageError):
                             bad[photo.id] = regions
                         else:

@@ -275,6 +275,7 @@ class Encoder:
             # Keras's files hold all layers, ours those that were trained.
             _load_file(self.network if quantised_weights.is_compact(file) else network, file)
         self.rows, self.columns, self.channels = output.shape[1:]
+        self.above, self._upper = None, None
         self._encode = backend.compiled(self.regions, self.network.variables)
 
     def forward(self, pixels: backend.Tensor) -> backend.Tensor:
@@ -282,20 +283,28 @@ class Encoder:
 
         Batch normalisation keeps to its statistics, in training too.
         """
-        inputs = self.preprocess(ops.cast(pixels, "float32"))
-        regions = ops.cast(self.network(inputs, training=False), "float32")
+        if self.above:
+            lower = self._upper.inputs[0]
+            regions = self._upper(ops.reshape(ops.cast(pixels, lower.dtype), (-1, *lower.shape[1:])), training=False)
+        else:
+            regions = self.network(self.preprocess(ops.cast(pixels, "float32")), training=False)
+        regions = ops.cast(regions, "float32")
         return ops.reshape(regions, (-1, self.rows * self.columns, self.channels))
 
     def regions(self, pixels: backend.Tensor) -> backend.Tensor:
         """As `encode`, but tensors."""
-        if not self.mirror:
+        if self.above or not self.mirror:
             return self.forward(pixels)
         both = self.forward(ops.concatenate([pixels, ops.flip(pixels, axis=2)], axis=0))
         photo, mirrored = ops.split(ops.reshape(both, (-1, self.rows, self.columns, self.channels)), 2)
         return ops.reshape((photo + ops.flip(mirrored, axis=2)) / 2, (-1, self.rows * self.columns, self.channels))
 
-    def copy(self, mirror: bool | None = None, precision: str | None = None) -> "Encoder":
-        """An Encoder of its own with the same weights; `mirror` and `precision` other than this one's if given."""
+    def copy(self, mirror: bool | None = None, precision: str | None = None, above: str | None = None) -> "Encoder":
+        """An Encoder of its own with the same weights; `mirror`, `precision` and `above` other than its if given.
+
+        One with `above`, the name of a layer, takes that layer's outputs in place of pixels, float32 (photos, regions,
+        channels) as `below` gives them; it does not average mirror images.
+        """
         twin = copy.copy(self)
         twin.__dict__.pop("fingerprint", None)
         twin.__dict__.pop("operations", None)
@@ -312,6 +321,24 @@ class Encoder:
         for layer in twin.network.layers:
             layer.trainable = True
         twin.network.set_weights(self.network.get_weights())
+        twin.above = above or self.above
+        twin._upper = twin.above and keras.Model(twin.network.get_layer(twin.above).output, twin.network.output)
+        twin._encode = backend.compiled(twin.regions, twin.network.variables)
+        return twin
+
+    def below(self, layer: str) -> "Encoder":
+        """An Encoder of its own that ends at a lower layer, whose outputs must not be negative.
+
+        Args:
+            layer: its name, or "default" for the architecture's.
+
+        Raises:
+            InputError: there is no such layer below the output.
+        """
+        twin = self.copy(mirror=False)
+        twin.layer = self._lower_layer(layer)
+        twin.network = keras.Model(twin.network.input, twin.network.get_layer(twin.layer).output, name=self.name)
+        twin.rows, twin.columns, twin.channels = twin.network.output.shape[1:]
         twin._encode = backend.compiled(twin.regions, twin.network.variables)
         return twin
 
@@ -325,6 +352,14 @@ class Encoder:
         self.weights = "trained"
         self.__dict__.pop("fingerprint", None)
 
+    def _lower_layer(self, layer):
+        """The name of a layer below the output, that of the architecture for "default"."""
+        if layer == "default":
+            layer = ARCHITECTURES[self.name].general
+        if layer not in [each.name for each in self.network.layers][:-1]:
+            raise InputError(f"encoder {self.name} has no layer {layer} below {self.layer}")
+        return layer
+
     def freeze_below(self, layer: str) -> None:
         """Make the layers after `layer` trainable, and `layer` and those before it not.
 
@@ -334,11 +369,8 @@ class Encoder:
         Raises:
             InputError: there is no such layer below the output.
         """
-        if layer == "default":
-            layer = ARCHITECTURES[self.name].general
+        layer = self._lower_layer(layer)
         names = [each.name for each in self.network.layers]
-        if layer not in names[:-1]:
-            raise InputError(f"encoder {self.name} has no layer {layer} below {self.layer}")
         for number, each in enumerate(self.network.layers):
             each.trainable = number > names.index(layer)
 

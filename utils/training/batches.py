@@ -59,7 +59,7 @@ class RegionSource:
 
 
 @cache
-def _sides_matter(references):
+def sides_matter(references):
     """Whether captions tell left from right; asked of every photo in every epoch."""
     return any({"left", "right"} & set(split_words(text)) for text in references)
 
@@ -81,7 +81,7 @@ class PhotoSource:
 
     def _vary(self, photo, generator):
         size = self.encoder.image_size
-        photo, mirror = open_photo(photo.path, at_least=2 * size), not _sides_matter(tuple(photo.references))
+        photo, mirror = open_photo(photo.path, at_least=2 * size), not sides_matter(tuple(photo.references))
         return np.asarray(augment(photo, size, generator, mirror))
 
     def regions(self, encoder, photos):

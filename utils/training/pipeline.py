@@ -31,6 +31,7 @@ from utils.training.model_card import write_card
 from utils.training.recipes import Recipe
 from utils.training.start import add_words, hash_files, widen
 from utils.training.trainer import Trainer
+from utils.training.views import ViewSource, open_views, view_of
 
 # The encoder after the tagging stage; lies in a model folder only while it is being trained.
 _TAGGED_ENCODER = "tagged_encoder.weights.h5"
@@ -110,7 +111,7 @@ class _Training:
 
     def __init__(self, dataset, places, folder, recipe, seed, say, progress, distribution):
         self.dataset, self.places, self.folder, self.recipe, self.seed = dataset, places, folder, recipe, seed
-        self.say, self.progress, self.distribution = say, progress, distribution
+        self.say, self.progress, self.distribution, self.views = say, progress, distribution, None
         self.settings = {
             "version": _RUN_VERSION,
             "dataset": dataset,
@@ -206,6 +207,8 @@ class _Training:
         stages = stages[next((n for n, stage in enumerate(stages) if stage.name == begun["stage"]), 0) :]
         if stages[0].on_photos:
             self.splits = leave_out_unreadable(self.splits, self.say, self.progress)
+        if self.recipe.finetune_encoder and self.recipe.views:
+            self._open_views()
         for stage in stages:
             trainer = self._make_trainer(stage, history)
             if stage.name == begun["stage"]:
@@ -220,6 +223,16 @@ class _Training:
         distribution.from_chief(None)
         return captioner
 
+    def _open_views(self):
+        """Extract the views of all photos by the encoder's layers that stay as they are in all stages."""
+        count, layer = {"train": self.recipe.views, "val": 2}, self.recipe.finetune_encoder
+        self.views = open_views(self.places["cache_dir"], self.dataset, self.encoder, layer)
+        wanted = {
+            split: [view_of(photo, number) for photo in photos for number in range(count[split])]
+            for split, photos in self.splits.items()
+        }
+        cache_regions(self.views, wanted, self.say, self.progress)
+
     def _make_trainer(self, stage, history):
         """The Trainer of a stage, on what the stages before have left."""
         folder, start = self.folder, None
@@ -228,9 +241,11 @@ class _Training:
             start, self.encoder = captioner.decoder, captioner.encoder
         elif stage.name == "decoder":
             start = self.start
-            if stage.on_photos:
+            if self.recipe.stages()[0].tagging:
                 self.encoder.load_trained(folder / _TAGGED_ENCODER)
-        if stage.on_photos:
+        if stage.on_photos and self.views:
+            source = ViewSource(self.encoder, self.views, self.recipe.views)
+        elif stage.on_photos:
             # The encoder's double work in use is little beside what it does in training.
             source = PhotoSource(self.encoder.copy(mirror=True))
         else:

@@ -37,7 +37,7 @@ class Stage:
 
 # Of whole numbers that may be 0, and of fractions that are no shares; others are at least 1, or at most.
 _BOUNDS = dict.fromkeys(
-    ("tagging_epochs", "finetune_epochs", "scst_epochs", "warmup_steps", "least_steps", "patience_steps"),
+    ("tagging_epochs", "finetune_epochs", "scst_epochs", "warmup_steps", "least_steps", "patience_steps", "views"),
     (0, math.inf),
 ) | {
     "attention_entropy": (0, math.inf),
@@ -67,6 +67,9 @@ class Recipe:
     finetune_encoder: str | None = None  # the encoder's layers above this one are trained too
     tagging_epochs: int = 10  # of the encoder alone before the decoder, and of both after it; 0 leaves the stage out
     finetune_epochs: int = 8
+    views: int = (
+        0  # of a training photo, cached below `finetune_encoder`, 2 or more; 0 varies photos anew at every step
+    )
     scst_epochs: int = 0  # of self-critical training, at the end
     precision: str = "auto"  # "float32" or "bfloat16" products; "auto" takes what this machine is made for
 
@@ -108,6 +111,8 @@ class Recipe:
                 # Written so that nan is refused too.
                 if not low <= value <= high:
                     raise InputError(f"{field.name} {value}: must be between {low} and {high}")
+        if self.views == 1:
+            raise InputError("views 1: give 0, or 2 or more: the first two are the photo and its mirror image")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise InputError(f"precision {self.precision}: choose auto, float32 or bfloat16")
 
@@ -120,8 +125,9 @@ class Recipe:
         if tagging:
             rate = self.tagging_learning_rate
             stages.append(Stage("tagging", 1, self.tagging_epochs, rate, 0.3, **whole, tagging=True))
+        varied = tagging or (joint and self.views > 0)
         # A decoder that knows nothing yet would spoil the encoder. Regions of one that is still as it was are cached.
-        stages.append(Stage("decoder", 0, self.epochs, self.learning_rate, self.dropout, on_photos=tagging))
+        stages.append(Stage("decoder", 0, self.epochs, self.learning_rate, self.dropout, on_photos=varied))
         if joint and self.finetune_epochs > 0:
             rate = self.finetune_learning_rate
             stages.append(Stage("finetuning", 2, self.finetune_epochs, rate, self.dropout, **whole))
