@@ -146,13 +146,14 @@ def test_a_jpeg_of_one_colour_without_its_last_bytes_is_read(tmp_path):
         assert load_pixels(tmp_path / "red.jpg", 2)[0, 0, 0] > 250
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_odd_exif_data_cost_neither_the_photo_nor_its_orientation(shared):
     folder = shared / "field_cases" / "exif"
     for path in folder.glob("*.jpg"):
         assert open_photo(path).size == (224, 224), path.name
 
 
-@pytest.mark.filterwarnings("ignore:Truncated File Read")
+@pytest.mark.filterwarnings("ignore:Truncated File Read", "ignore:Metadata Warning")
 @pytest.mark.parametrize(
     ("kind", "count", "value"),
     [(3, 1, b"\6\0\0\0"), (4, 1, b"\6\0\0\0"), (2, 2, b"6\0\0\0"), (3, 2, b"\6\0\1\0"), (1, 1, b"\6\0\0\0")],
