@@ -10,7 +10,7 @@ of {units} units → words. Made by `train.py` of this repository.
 
 ```python
 from utils.captioner import Captioner
-caption = Captioner.from_folder("{folder}").caption(["photo.jpg"], beam_size=3)[0]
+caption = Captioner.from_folder("{folder}").caption("photo.jpg")
 print(caption.text, caption.attention.shape)
 ```
 
