@@ -358,7 +358,7 @@ class Captioner:
         except OSError as error:
             raise InputError(f"{folder}: the model cannot be written ({error.strerror or error})") from None
 
-    def save_confidence(self, folder):
+    def save_confidence(self, folder: str | Path) -> None:
         """Write the confidence alone into the folder that this was loaded from; remove it if there is none."""
         path = Path(folder) / _CONFIDENCE_FILE
         try:

@@ -113,7 +113,7 @@ def _measure_grid(sizes, grid, paths, progress):
     speed = {name: rates(captions, seconds) for name, seconds in values.items()}
     expanded = rates(baseline.expanded_captions, values["expanded"])
     compilation = float(cold - np.median(values["whole step"]))
-    title += f", {trainer.progress['precision']}"
+    title += f", {trainer.model.decoder.dtype_policy.name}"
     rows = [
         *((name, "captions/s", speed[name], speed[f"baseline's {name}"]) for name in PHASES),
         ("whole step, a sample a word in the tutorial baseline", "captions/s", speed["whole step"], expanded),

@@ -102,7 +102,7 @@ class Recipe:
     scst_dropout: float = 0.0
     scst_start_share: float = 0.5  # of the weights before it in those that are kept
 
-    def check(self):
+    def check(self) -> None:
         """Raise InputError unless every value is one that can be trained with."""
         for field in fields(self):
             value, bounds = getattr(self, field.name), _BOUNDS.get(field.name)
