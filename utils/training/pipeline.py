@@ -313,11 +313,13 @@ class _Training:
             self.say("consensus is left out: too few validation photos to tell whether it helps")
         elif self.recipe.consensus:
             scores = _fit_consensus(captioner, folder, self.splits, cache_dir, self.seed, self.say, self.progress)
-            if scores["CIDEr"] >= best["val_CIDEr"]:
+            plain = Captioner.from_folder(folder)
+            without = _score_val(plain, folder, self.splits["val"], cache_dir, self.say, self.progress)
+            if scores["CIDEr"] >= without["CIDEr"]:
                 captioner.save_consensus(folder)
             else:
-                self.say(f"without it {best['val_CIDEr']:.3f}: consensus is left out")
-                captioner, scores = Captioner.from_folder(folder), {}
+                self.say(f"without it {without['CIDEr']:.3f}: consensus is left out")
+                captioner, scores = plain, {}
         fit_confidence(captioner, folder, self.splits["val"], cache_dir, self.say, self.progress)
         counts = {split: len(photos) for split, photos in self.splits.items()}
         write_card(folder, captioner, history, best, judge.score, counts, scores)
@@ -389,21 +391,26 @@ def add_consensus(
 
 def _fit_consensus(captioner, folder, splits, cache_dir, seed, say, progress):
     """Give the captioner of a folder a Consensus of the training photos; the scores of `val` with it."""
-    from utils.evaluation.evaluate import Split, evaluate_captioner
-
     cache = RegionCache(cache_dir, captioner.dataset, captioner.encoder)
     splits = cache_regions(cache, splits, say, progress)
     train = [photo for photo in splits["train"] if photo.references]
     means = cache.means([photo.id for photo in train], progress)
     captions = [[captioner.tokenizer.encode(text) for text in photo.references] for photo in train]
     captioner.consensus = Consensus.fit(means, captions, len(captioner.tokenizer), seed)
-    split = Split(captioner.dataset, "val", [photo for photo in splits["val"] if photo.references], [])
+    scores = _score_val(captioner, folder, splits["val"], cache_dir, say, progress)
+    say(f"with consensus: val CIDEr {scores['CIDEr']:.3f}, BLEU-4 {scores['Bleu_4']:.3f}")
+    return scores
+
+
+def _score_val(captioner, folder, photos, cache_dir, say, progress):
+    """Scores of the validation photos' captions, as a user of the captioner gets them."""
+    from utils.evaluation.evaluate import Split, evaluate_captioner
+
+    split = Split(captioner.dataset, "val", [photo for photo in photos if photo.references], [])
     beam_sizes = (captioner.training.get("beam_size", Recipe.beam_size),)
     (result,) = evaluate_captioner(split, captioner, str(folder), cache_dir, beam_sizes, say, progress)
     scores = metrics.score(result.references, result.captions, ("Bleu", "CIDEr")).corpus
-    scores["distinct_captions"] = len(set(result.captions.values()))
-    say(f"with consensus: val CIDEr {scores['CIDEr']:.3f}, BLEU-4 {scores['Bleu_4']:.3f}")
-    return scores
+    return scores | {"distinct_captions": len(set(result.captions.values()))}
 
 
 def _check_workers(distribution, folder, settings):
