@@ -42,7 +42,10 @@ def caption_each(photos, *options):
         if not isinstance(regions, Exception):
             regions = [
                 SimpleNamespace(
-                    text=f"Mean {regions.mean(0)}.", log_probability=-float(regions.mean()), confidence=None
+                    text=f"Mean {regions.mean(0)}.",
+                    log_probability=-float(regions.mean()),
+                    score=-float(regions.mean()),
+                    confidence=None,
                 )
             ]
         yield photo, regions
