@@ -70,7 +70,7 @@ class Caption:
             1000 lower for a caption that breaks off or names a thing twice.
         photo: the image that was given instead of a file, as a PIL image; None for files.
         confidence: the probability, 0 to 1, that a person would call the caption right, or right in its main point;
-            None where the model has none.
+            None where the model has none, and for captions drawn by chance.
     """
 
     path: Path | None
@@ -151,8 +151,8 @@ class Captioner:
         if key not in self._searches:
             if temperature is None:
                 size, options = beam_size, {"groups": num_captions}
-                # A single hypothesis is the first whatever its words are.
-                options["consensus"] = self.consensus if beam_size > 1 else None
+                # A single hypothesis is the first whatever its words are; only its confidence reads the consensus.
+                options["consensus"] = self.consensus if beam_size > 1 or self.confidence else None
             else:
                 # Some are drawn more than once, so more are drawn than asked for.
                 size, options = _DRAWS * num_captions, {"method": sample, "temperature": temperature}
@@ -237,9 +237,8 @@ class Captioner:
             good = [(file, regions) for file, regions in batch if not isinstance(regions, ImageError)]
             captions = iter(())
             if good:
-                stacked = np.stack([regions for _, regions in good])
-                hypotheses = search(stacked)
-                captions = iter(self._captions([file.path for file, _ in good], hypotheses, num_captions, stacked))
+                hypotheses = search(np.stack([regions for _, regions in good]))
+                captions = iter(self._captions([file.path for file, _ in good], hypotheses, num_captions))
             for photo, (_, regions) in zip(photos[start : start + size], batch):
                 result = regions if isinstance(regions, ImageError) else next(captions)
                 if _is_image(photo) and not isinstance(result, ImageError):
@@ -250,17 +249,15 @@ class Captioner:
         self, paths: Iterable[Path], regions: np.ndarray, beam_size: int = 3, batch_size: int = _BATCH_PHOTOS
     ) -> list[Caption]:
         """Captions from regions (photos ≤ batch_size, regions, channels) that were extracted before."""
-        hypotheses = self.search(beam_size, batch_size)(regions)
-        return [captions[0] for captions in self._captions(paths, hypotheses, regions=regions)]
+        return [captions[0] for captions in self._captions(paths, self.search(beam_size, batch_size)(regions))]
 
-    def _captions(self, paths, hypotheses, count=1, regions=None):
+    def _captions(self, paths, hypotheses, count=1):
         """For each photo `count` different Captions, from hypotheses of as many groups, or fewer."""
         sure = [None] * len(paths)
-        if self.confidence and self.consensus and regions is not None:
-            known = features(self.consensus, regions, hypotheses.words, hypotheses.log_probabilities)
-            sure = self.confidence(known).tolist()
+        if self.confidence and not np.isnan(hypotheses.likeness).any():
+            sure = self.confidence(features(hypotheses)).tolist()
         found = []
-        for path, likely, numbers, log_probabilities, maps, scores in zip(paths, sure, *hypotheses):
+        for path, likely, numbers, log_probabilities, maps, scores in zip(paths, sure, *hypotheses[:4]):
             captions = {}
             for index in self.order(numbers, count):
                 words = tuple(self.tokenizer.decode(numbers[index]))

@@ -1,30 +1,27 @@
 import numpy as np
 import pytest
 
+from tests.conftest import make_decoder
 from tests.model import test_consensus
-from tests.model.test_consensus import CAT, DOG, RUNS, SITS, A, captions, photos
+from tests.model.test_consensus import CAT, DOG, A, photos
 from utils.captioner import Captioner
-from utils.data.tokenizer import END
+from utils.data.tokenizer import END, PAD
 from utils.errors import InputError
 from utils.model.confidence import FEATURES, Confidence, features
+from utils.model.search import Search
 
 consensus = test_consensus.consensus  # the fixture
 
 
 def test_each_feature_says_what_its_name_says(consensus):
-    words = captions([A, DOG, RUNS, END], [A, DOG, SITS, END], [A, CAT, RUNS, END])[None]
-    regions = photos([0], 1)
-    found = features(consensus, regions, words, np.array([[-4.0, -8.0, -8.0]]))[0]
-    known = {name: found[:, place] for place, name in enumerate(FEATURES)}
-    assert known["log_probability"].tolist() == [-1, -2, -2]
-    # The photo is of a dog; the likeness is the consensus', as a logarithm.
-    expected = np.asarray(consensus.likeness(regions, words))[0]
-    np.testing.assert_allclose(known["likeness"][:2], np.log(expected[:2]), atol=1e-4)
-    assert known["likeness"][0] > known["likeness"][2]
-    # Far from the training photos, on neither side of what tells dogs from cats, little is expected.
-    far_regions = regions + 100 * np.random.default_rng(5).normal(size=regions.shape[-1])
-    far = features(consensus, far_regions, words, np.zeros((1, 3)))[0, :, 1]
-    assert (far[:2] < known["likeness"][:2]).all()
+    decoder = make_decoder(seed=3)
+    found = Search(decoder, 3, 5, batch_size=2, consensus=consensus)(photos([0, 1], 7))
+    known = dict(zip(FEATURES, np.moveaxis(features(found), -1, 0)))
+    words = ((found.words != PAD) & (found.words != END)).sum(axis=-1)
+    np.testing.assert_allclose(known["log_probability"], found.log_probabilities / (words + 1))
+    expected = np.asarray(consensus.likeness(photos([0, 1], 7), found.words))
+    np.testing.assert_allclose(known["likeness"], np.log(np.maximum(expected, 0.005)), atol=1e-3)
+    assert np.isnan(Search(decoder, 3, 5, batch_size=2)(photos([0, 1], 7)).likeness).all()
 
 
 def test_the_fit_finds_the_probabilities_that_made_the_data():

@@ -32,6 +32,7 @@ def test_a_caption_that_names_a_thing_twice_comes_behind_the_others(tiny_caption
     broken, whole = [a, dog, a, dog, END, PAD], [a, cat, END, PAD, PAD, PAD]
     regions = tiny_captioner.encoder.rows * tiny_captioner.encoder.columns
     scores = np.array([[-1.0, -2.0]])
-    hypotheses = Hypotheses(np.array([[broken, whole]]), scores, np.zeros((1, 2, 6, regions), "float32"), scores)
+    attention, likeness = np.zeros((1, 2, 6, regions), "float32"), np.full((1, 2), np.nan)
+    hypotheses = Hypotheses(np.array([[broken, whole]]), scores, attention, scores, likeness)
     (found,) = tiny_captioner._captions(["photo.jpg"], hypotheses)
     assert (found[0].words, found[0].log_probability) == (("a", "cat"), -2.0)

@@ -19,29 +19,21 @@ _LEAST = 0.005
 _RIDGE = 1.0
 
 
-def features(consensus, regions, words, log_probabilities):
-    """What is known of hypotheses while captioning.
+def features(hypotheses):
+    """What is known of hypotheses after a search.
 
     `log_probability` is that of a word, the end included. `likeness` is the logarithm of the caption's likeness with
     what people would say, by the consensus; far from its training photos it expects nothing, and likenesses are small.
 
     Args:
-        consensus: a Consensus.
-        regions: (photos, regions, channels).
-        words: (photos, hypotheses, length), ended by END, filled with PAD.
-        log_probabilities: (photos, hypotheses).
+        hypotheses: of `utils.model.search`, from a beam search with a consensus; of others the likeness is nan.
 
     Returns:
         Float (photos, hypotheses, features), in the order of FEATURES.
     """
-    expected = consensus.expect(np.asarray(regions, "float32").mean(axis=1))
-    found = np.empty((*words.shape[:2], len(FEATURES)))
-    lengths = ((words != PAD) & (words != END)).sum(axis=-1)
-    found[..., 0] = log_probabilities / (lengths + 1)
-    for photo, row in enumerate(expected):
-        for index, numbers in enumerate(words[photo]):
-            found[photo, index, 1] = np.log(max(consensus.likeness_of(numbers, row), _LEAST))
-    return found
+    lengths = ((hypotheses.words != PAD) & (hypotheses.words != END)).sum(axis=-1)
+    likeness = np.log(np.maximum(hypotheses.likeness, _LEAST))
+    return np.stack([hypotheses.log_probabilities / (lengths + 1), likeness], axis=-1)
 
 
 class Confidence:

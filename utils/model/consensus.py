@@ -53,7 +53,6 @@ class Consensus:
         # For each word its place among the expected ones; all others share the place behind these.
         places = np.full(len(rarity), len(expected_words), "int32")
         places[expected_words] = np.arange(len(expected_words))
-        self.places = places
         # Compiled functions hold tensors by reference, of arrays they hold copies.
         tensors = [ops.convert_to_tensor(each) for each in (landmarks, coefficients, rarity, places)]
         self._landmarks, self._coefficients, self._rarity, self._places = tensors
@@ -102,12 +101,6 @@ class Consensus:
         directions = _directions(ops.mean(regions, axis=1), self.mean, self.scale)
         return _likeness_of_photos(directions, self._landmarks) @ self._coefficients
 
-    def expect(self, means):
-        """As `expectations`, of mean regions, float32 (photos, channels), in NumPy, for what is not compiled."""
-        vectors = (means - self.mean) * self.scale
-        vectors /= np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-        return np.exp(2 * _SHARPNESS * (vectors @ self.landmarks.T - 1)) @ self.coefficients
-
     def likeness(self, regions, words):
         """How well captions meet what people would say, about 0 to 1; may be compiled.
 
@@ -125,13 +118,6 @@ class Consensus:
         same = ops.cast(words[..., :, None] == words[..., None, :], "float32")
         squares = ops.sum(same * rarity[..., None] ** 2, axis=(-2, -1))
         return ops.sum(expected * rarity, axis=-1) / ops.maximum(ops.sqrt(squares), 1e-12)
-
-    def likeness_of(self, words, expected):
-        """The likeness of one caption, in NumPy; arguments: word numbers (length,), a row of `expect` (words,)."""
-        numbers, counts = np.unique(words, return_counts=True)
-        weights = counts * self.rarity[numbers]
-        padded = np.append(expected, 0.0)
-        return float(weights @ padded[self.places[numbers]] / max(np.linalg.norm(weights), 1e-12))
 
     def save(self, path):
         """Write an .h5 file, replaced by a rename: eight bits a weight of landmarks and regression."""

@@ -1,5 +1,6 @@
 """Captions from probabilities: beam search (a beam of one is greedy decoding) and sampling, whole batches at once."""
 
+import math
 from collections import namedtuple
 
 import keras
@@ -14,8 +15,9 @@ from utils.runtime import backend
 # For each photo `beam_size` captions, best first (group after group, where
 # there are groups): words, int (batch, beam, length), ended by END and filled
 # with PAD; log-probabilities (batch, beam); attention (batch, beam, length,
-# regions), a map a word; scores (batch, beam), by which they are ranked.
-Hypotheses = namedtuple("Hypotheses", "words log_probabilities attention scores")
+# regions), a map a word; scores (batch, beam), by which they are ranked; likeness
+# with what people would say (batch, beam), nan without a consensus.
+Hypotheses = namedtuple("Hypotheses", "words log_probabilities attention scores likeness")
 
 # No three words come twice in a caption: the end of "a white and white and
 # white …", and worth .003 of CIDEr on Flickr8k's val (models/README.md).
@@ -176,12 +178,13 @@ def beam_search(
         unfinished, extend, (ops.convert_to_tensor(0), last, scores, tuple(state), words, attention)
     )
     ranks = _per_word(scores, words, 1.0 if consensus else length_penalty)
+    likeness = consensus.likeness(regions, words) if consensus else ops.full_like(scores, math.nan)
     if consensus:
-        ranks += WEIGHT * consensus.likeness(regions, words)
+        ranks += WEIGHT * likeness
     ranks = ops.where((last == END) | (last == PAD), ranks, ranks - _UNENDED)
     _, order = ops.top_k(ops.reshape(ranks, (batch, groups, group_size)), group_size)
     order = ops.reshape(order + ops.arange(groups)[:, None] * group_size, (batch, beam_size))
-    return Hypotheses(*(_take(each, order) for each in (words, scores, attention, ranks)))
+    return Hypotheses(*(_take(each, order) for each in (words, scores, attention, ranks, likeness)))
 
 
 def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated=0):
@@ -232,7 +235,8 @@ def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated
     _, _, _, scores, words, attention = ops.while_loop(
         unfinished, extend, (ops.convert_to_tensor(0), last, tuple(state), scores, words, attention)
     )
-    return Hypotheses(words, scores, attention, _per_word(scores, words, LENGTH_PENALTY))
+    ranks = _per_word(scores, words, LENGTH_PENALTY)
+    return Hypotheses(words, scores, attention, ranks, ops.full_like(scores, math.nan))
 
 
 class Search:

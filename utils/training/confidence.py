@@ -33,8 +33,7 @@ def describe(captioner, batches, beam_size):
     search, texts, rows = captioner.search(beam_size, _BATCH_PHOTOS), [], []
     for regions in batches:
         found = search(regions)
-        known = features(captioner.consensus, regions, found.words, found.log_probabilities)
-        for numbers, own in zip(found.words, known):
+        for numbers, own in zip(found.words, features(found)):
             best = captioner.order(numbers)[0]
             texts.append(" ".join(captioner.tokenizer.decode(numbers[best])))
             rows.append(own[best])
