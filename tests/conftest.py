@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from utils import console
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+_BROWSER_FLAGS = (
+    "headless no-sandbox disable-gpu disable-dev-shm-usage disable-quic no-first-run disable-background-networking "
+    "disable-component-update disable-sync"
+)
 
 
 @pytest.fixture(scope="session")
@@ -104,6 +111,22 @@ def save_photo(tmp_path):
         return path
 
     return save
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """Headless Chromium, driven by selenium."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("needs chromium and chromedriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (*_BROWSER_FLAGS.split(), f"user-data-dir={tmp_path / 'browser'}"):
+        options.add_argument(f"--{flag}")
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield browser
+    browser.quit()
 
 
 @pytest.fixture(autouse=True)

@@ -15,11 +15,6 @@ import app
 from utils.data.images import sample_photo
 from utils.errors import InputError
 
-_FLAGS = (
-    "headless no-sandbox disable-gpu disable-dev-shm-usage disable-quic no-first-run disable-background-networking "
-    "disable-component-update disable-sync"
-)
-
 
 def _visible(browser, selector):
     """The elements of a CSS selector, once there are any."""
@@ -35,21 +30,6 @@ def _drop(browser, *photos):
 def _content(link):
     """What a link that holds its file would save."""
     return base64.b64decode(link.get_attribute("href").split("base64,")[1])
-
-
-@pytest.fixture
-def browser(tmp_path):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("needs chromium and chromedriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*_FLAGS.split(), f"user-data-dir={tmp_path / 'browser'}"):
-        options.add_argument(f"--{flag}")
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield browser
-    browser.quit()
 
 
 @pytest.fixture

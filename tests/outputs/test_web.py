@@ -24,11 +24,6 @@ for (const { file, width, height, size } of JSON.parse(readFileSync(0, "utf8")))
 }
 """
 
-_FLAGS = (
-    "headless no-sandbox disable-gpu disable-quic disable-dev-shm-usage no-first-run disable-background-networking "
-    "disable-component-update disable-sync"
-)
-
 
 @pytest.fixture(scope="module")
 def template():
@@ -108,21 +103,6 @@ def page(template, tiny_captioner, tmp_path_factory):
         if "cannot fetch" in str(error):
             pytest.skip(str(error))
         raise
-
-
-@pytest.fixture
-def browser(tmp_path):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("needs chromium and chromedriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*_FLAGS.split(), f"user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(f"--{flag}")
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield browser
-    browser.quit()
 
 
 @pytest.fixture
