@@ -101,9 +101,9 @@ def measure(arguments):
         clip = load_clip()
     with_photos = bool(arguments.model) or arguments.clipscore
     split = evaluate.open_split(
-        arguments.dataset, arguments.data_dir, arguments.split, arguments.seed, with_photos, console.say
+        arguments.dataset, arguments.data_dir, arguments.split, arguments.seed, with_photos, console.REPORTER
     )
-    common = {"encoder_weights": arguments.encoder_weights, "say": console.say, "progress": console.progress}
+    common = {"encoder_weights": arguments.encoder_weights, "reporter": console.REPORTER}
     results, neighbours = [], []
     for models in [[model] for model in arguments.model] + [arguments.model] * arguments.ensemble:
         results += evaluate.evaluate_model(
@@ -111,7 +111,7 @@ def measure(arguments):
         )
     for result in results if boxes else ():
         evaluate.add_boxes(split, result, boxes)
-    results += [evaluate.evaluate_captions(split, path, console.say) for path in arguments.captions]
+    results += [evaluate.evaluate_captions(split, path, console.REPORTER) for path in arguments.captions]
     if arguments.baselines and arguments.model:
         neighbours = [
             evaluate.evaluate_neighbours(

@@ -263,7 +263,7 @@ def main(arguments=None, callbacks=()):
 
     recipe = choose_recipe(arguments)
 
-    common = {"seed": arguments.seed, "say": console.say, "progress": console.progress}
+    common = {"seed": arguments.seed, "reporter": console.REPORTER}
     if arguments.shard:
         extract_part(
             arguments.shard,

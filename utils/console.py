@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from utils import files
 from utils.errors import ImageWarning, InputError, one_line, reason, shorten
+from utils.progress import Reporter
 
 
 def _escape(error):
@@ -338,6 +339,10 @@ def say(*lines):
     """Print lines at once, so that a log is up to date."""
     for line in lines:
         print(line, flush=True)
+
+
+# Lines and progress bars of long work, on this terminal.
+REPORTER = Reporter(say, progress)
 
 
 def note(message):

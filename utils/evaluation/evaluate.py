@@ -19,7 +19,7 @@ from utils.evaluation import (
     diversity,
     metrics,
 )
-from utils.progress import silent
+from utils.progress import QUIET
 
 # Photos that are decoded together.
 _BATCH_PHOTOS = 50
@@ -143,7 +143,7 @@ class Evaluation:
         )
 
 
-def open_split(dataset, data_dir, name="val", seed=0, with_photos=True, say=lambda line: None):
+def open_split(dataset, data_dir, name="val", seed=0, with_photos=True, reporter=QUIET):
     """Read a split.
 
     Args:
@@ -151,34 +151,24 @@ def open_split(dataset, data_dir, name="val", seed=0, with_photos=True, say=lamb
         name: "train", "val" or "test"; `shapes` also has "unseen".
         seed: of the scenes of `shapes`.
         with_photos: False where captions suffice: photos that are not there are kept.
-        say: called with lines for a person.
+        reporter: a Reporter.
 
     Returns:
         A Split.
     """
     table = load_dataset(dataset, data_dir, seed, with_photos)
-    for note in table.notes:
-        say(note)
+    reporter.say(*table.notes)
     photos = table.split(name)
     mute = [photo.id for photo in photos if not photo.references]
     if mute:
-        say(f"{len(mute)} photos of split {name} have no references and are not scored, such as {mute[0]}")
+        reporter.say(f"{len(mute)} photos of split {name} have no references and are not scored, such as {mute[0]}")
         photos = [photo for photo in photos if photo.references]
     training = [text for photo in table.photos if photo.split == "train" for text in photo.references]
     scenes = {scene.id: scene for scene in shapes.load_scenes(data_dir, seed)} if dataset == "shapes" else {}
     return Split(dataset, name, photos, training, scenes)
 
 
-def evaluate_model(
-    split,
-    models,
-    cache_dir,
-    beam_sizes=(3,),
-    encoder_weights=None,
-    consensus=True,
-    say=lambda line: None,
-    progress=silent,
-):
+def evaluate_model(split, models, cache_dir, beam_sizes=(3,), encoder_weights=None, consensus=True, reporter=QUIET):
     """Caption a split with a model, or several together, once for every beam size, and score the captions.
 
     Args:
@@ -188,8 +178,7 @@ def evaluate_model(
         beam_sizes: hypotheses kept.
         encoder_weights: as for `Captioner.from_folder`.
         consensus: whether captions are ranked by the models' consensus too, where they have one.
-        say: called with lines for a person.
-        progress: called as tqdm is.
+        reporter: a Reporter.
 
     Yields:
         An Evaluation for every beam size.
@@ -200,10 +189,10 @@ def evaluate_model(
     if not consensus:
         captioner.consensus = None
         name += " without consensus"
-    yield from evaluate_captioner(split, captioner, name, cache_dir, beam_sizes, say, progress)
+    yield from evaluate_captioner(split, captioner, name, cache_dir, beam_sizes, reporter)
 
 
-def evaluate_captioner(split, captioner, name, cache_dir, beam_sizes=(3,), say=lambda line: None, progress=silent):
+def evaluate_captioner(split, captioner, name, cache_dir, beam_sizes=(3,), reporter=QUIET):
     """As `evaluate_model`, with a Captioner that is loaded, and what to call it."""
     from utils.features.cache import RegionCache
     from utils.features.extraction import cache_regions
@@ -212,11 +201,13 @@ def evaluate_captioner(split, captioner, name, cache_dir, beam_sizes=(3,), say=l
     encoders = getattr(captioner.encoder, "encoders", [captioner.encoder])
     caches = [RegionCache(cache_dir, split.dataset, encoder) for encoder in encoders]
     for cache in caches:
-        split.photos = cache_regions(cache, {split.name: split.photos}, say, progress)[split.name]
+        split.photos = cache_regions(cache, {split.name: split.photos}, reporter)[split.name]
     for beam_size in beam_sizes:
         start = time.perf_counter()
-        captions = _caption(captioner, caches, split.photos, beam_size, progress)
-        say(f"{name}, beam {beam_size}: {len(captions)} photos captioned in {time.perf_counter() - start:.0f} s")
+        captions = _caption(captioner, caches, split.photos, beam_size, reporter.progress)
+        reporter.say(
+            f"{name}, beam {beam_size}: {len(captions)} photos captioned in {time.perf_counter() - start:.0f} s"
+        )
         written = {photo.id: caption for photo, caption in zip(split.photos, captions)}
         result = _evaluate(split, name, {i: caption.text for i, caption in written.items()}, beam_size)
         result.written, result.attention = written, attention_quality.spread(captions)
@@ -242,15 +233,13 @@ def _evaluate(split, name, captions, beam_size=None):
     return Evaluation(name, beam_size, captions, split.references, split.training)
 
 
-def evaluate_captions(split, path, say=lambda line: None):
+def evaluate_captions(split, path, reporter=QUIET):
     """Score anyone's captions from a file in COCO's results format; needs neither model nor photos."""
-    captions = coco_results.match(coco_results.read_results(path), split.references, say)
+    captions = coco_results.match(coco_results.read_results(path), split.references, reporter.say)
     return _evaluate(split, str(path), captions)
 
 
-def evaluate_neighbours(
-    split, model, data_dir, cache_dir, seed=0, encoder_weights=None, say=lambda line: None, progress=silent
-):
+def evaluate_neighbours(split, model, data_dir, cache_dir, seed=0, encoder_weights=None, reporter=QUIET):
     """The baseline of `baselines.nearest_neighbour_captions`, on the regions that a model's encoder sees."""
     from utils.captioner import Captioner
     from utils.features.cache import RegionCache
@@ -259,7 +248,7 @@ def evaluate_neighbours(
     captioner = Captioner.from_folder(model, encoder_weights)
     cache = RegionCache(cache_dir, split.dataset, captioner.encoder)
     training = load_dataset(split.dataset, data_dir, seed).split("train")
-    training = cache_regions(cache, {"train": training}, say, progress)["train"]
+    training = cache_regions(cache, {"train": training}, reporter)["train"]
     captions = baselines.nearest_neighbour_captions(cache, split.photos, training)
     return _evaluate(split, f"nearest neighbours by {captioner.encoder.name}", captions)
 

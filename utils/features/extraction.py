@@ -7,19 +7,19 @@ from utils.errors import InputError
 from utils.runtime.hardware import matmul_rate
 
 
-def leave_out_unreadable(splits, say, progress):
+def leave_out_unreadable(splits, reporter):
     """The splits, lists of Photo, without photos whose files cannot be read; says which."""
-    bad = find_unreadable([photo.path for split in splits.values() for photo in split], progress)
-    return _keep_readable(splits, bad, lambda photo: photo.path not in bad, say)
+    bad = find_unreadable([photo.path for split in splits.values() for photo in split], reporter.progress)
+    return _keep_readable(splits, bad, lambda photo: photo.path not in bad, reporter)
 
 
-def cache_regions(cache, splits, say, progress):
+def cache_regions(cache, splits, reporter):
     """Extract what is missing from a cache, and tell before and after.
 
     Args:
         cache: a RegionCache.
         splits: lists of Photo by split.
-        say, progress: as for `train`.
+        reporter: a Reporter.
 
     Returns:
         The splits without photos that cannot be read.
@@ -29,29 +29,28 @@ def cache_regions(cache, splits, say, progress):
     work = cache.plan(photos)
     bad = {}
     if work.photos:
-        say(
+        reporter.say(
             f"extracting {work.photos} photos with {encoder.name} ({encoder.precision}, "
             f"{encoder.operations / 1e9:.1f} GFLOP a photo) to {cache.folder}: about {work.bytes / 1e6:.0f} MB, "
             f"{work.seconds / 60:.1f} minutes"
         )
         start = time.perf_counter()
-        bad = cache.fill(photos, progress)
+        bad = cache.fill(photos, reporter.progress)
         rate = work.photos / (time.perf_counter() - start)
         share = rate * encoder.operations / matmul_rate("float32")
-        say(
+        reporter.say(
             f"{rate:.1f} photos/s, {rate * encoder.operations / 1e9:.0f} GFLOP/s: {share:.0%} of this machine's "
             f"float32 matrix products; {cache.bytes_per_photo() / 1000:.1f} KB a photo"
         )
-    return _keep_readable(splits, bad, lambda photo: photo in cache, say)
+    return _keep_readable(splits, bad, lambda photo: photo in cache, reporter)
 
 
-def _keep_readable(splits, bad, readable, say):
+def _keep_readable(splits, bad, readable, reporter):
     """The splits' photos that are `readable`; tells of those that are `bad`, a dict of ImageError."""
     if bad:
-        for error in list(bad.values())[:5]:
-            say(f"left out: {error}")
+        reporter.say(*(f"left out: {error}" for error in list(bad.values())[:5]))
         count = sum(len(photos) for photos in splits.values())
-        say(f"{len(bad)} of {count} photos cannot be read and are left out")
+        reporter.say(f"{len(bad)} of {count} photos cannot be read and are left out")
     kept = {split: [photo for photo in photos if readable(photo)] for split, photos in splits.items()}
     for split, photos in kept.items():
         if not photos:

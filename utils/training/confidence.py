@@ -10,7 +10,7 @@ from utils.evaluation.confidence_quality import is_right
 from utils.features.cache import RegionCache
 from utils.features.extraction import cache_regions
 from utils.model.confidence import Confidence, features
-from utils.progress import silent
+from utils.progress import QUIET
 from utils.training.recipes import Recipe
 
 # Fewer photos tell nothing.
@@ -40,7 +40,7 @@ def describe(captioner, batches, beam_size):
     return texts, np.array(rows)
 
 
-def training_rows(captioner, photos, cache_dir, beam_size=3, seed=0, say=lambda line: None, progress=silent):
+def training_rows(captioner, photos, cache_dir, beam_size=3, seed=0, reporter=QUIET):
     """What a Confidence is fitted on: captions of photos and of pictures of nothing.
 
     Args:
@@ -49,14 +49,13 @@ def training_rows(captioner, photos, cache_dir, beam_size=3, seed=0, say=lambda 
         cache_dir: folder of the region caches.
         beam_size: hypotheses kept.
         seed: of the pictures of nothing.
-        say: called with lines for a person.
-        progress: called as tqdm is.
+        reporter: a Reporter.
 
     Returns:
         Features (captions, features), and whether each caption is right; the photos come first.
     """
     cache = RegionCache(cache_dir, captioner.dataset, captioner.encoder)
-    photos = cache_regions(cache, {"val": photos}, say, progress)["val"]
+    photos = cache_regions(cache, {"val": photos}, reporter)["val"]
     batches = [photos[start : start + _BATCH_PHOTOS] for start in range(0, len(photos), _BATCH_PHOTOS)]
     texts, rows = describe(captioner, (cache.stack([photo.id for photo in batch]) for batch in batches), beam_size)
     references = {photo.id: list(photo.references) for photo in photos}
@@ -72,7 +71,7 @@ def training_rows(captioner, photos, cache_dir, beam_size=3, seed=0, say=lambda 
     return np.concatenate([rows, nothing]), np.concatenate([is_right(cider), np.zeros(_EMPTY, bool)])
 
 
-def fit_confidence(captioner, folder, photos, cache_dir, say=lambda line: None, progress=silent):
+def fit_confidence(captioner, folder, photos, cache_dir, reporter=QUIET):
     """Fit the confidence of a model folder's captioner and write it there; needs a consensus and 50 photos.
 
     Args:
@@ -80,24 +79,21 @@ def fit_confidence(captioner, folder, photos, cache_dir, say=lambda line: None, 
         folder: the model folder.
         photos: as for `training_rows`; those without references are left out.
         cache_dir: folder of the region caches.
-        say: called with lines for a person.
-        progress: called as tqdm is.
+        reporter: a Reporter.
     """
     photos = [photo for photo in photos if photo.references]
     captioner.confidence = None
     if captioner.consensus and len(photos) >= _LEAST_PHOTOS:
         beam_size = captioner.training.get("beam_size", Recipe.beam_size)
-        rows, right = training_rows(captioner, photos, cache_dir, beam_size, say=say, progress=progress)
+        rows, right = training_rows(captioner, photos, cache_dir, beam_size, reporter=reporter)
         captioner.confidence = Confidence.fit(rows, right)
-        say(f"confidence: {captioner.confidence(rows[:-_EMPTY]).mean():.2f} in the mean of val")
+        reporter.say(f"confidence: {captioner.confidence(rows[:-_EMPTY]).mean():.2f} in the mean of val")
     else:
-        say(f"captions have no confidence: it takes a consensus and {_LEAST_PHOTOS} photos in val")
+        reporter.say(f"captions have no confidence: it takes a consensus and {_LEAST_PHOTOS} photos in val")
     captioner.save_confidence(folder)
 
 
-def add_confidence(
-    dataset, data_dir, cache_dir, folder, encoder_weights=None, seed=0, say=lambda line: None, progress=silent
-):
+def add_confidence(dataset, data_dir, cache_dir, folder, encoder_weights=None, seed=0, reporter=QUIET):
     """Fit the confidence of a model folder anew, on its dataset's val split; all else in the folder stays as it is.
 
     Args:
@@ -106,8 +102,7 @@ def add_confidence(
         folder: the model folder.
         encoder_weights: as for `Captioner.from_folder`.
         seed: of the scenes of `shapes`.
-        say: called with lines for a person.
-        progress: called as tqdm is.
+        reporter: a Reporter.
 
     Raises:
         InputError: no model there, one of another dataset, or one without a consensus.
@@ -118,6 +113,5 @@ def add_confidence(
     if not captioner.consensus:
         raise InputError(f"{folder}: has no consensus, which confidence reads; run train.py --consensus_only first")
     table = load_dataset(dataset, data_dir, seed)
-    for note in table.notes:
-        say(note)
-    fit_confidence(captioner, folder, table.split("val"), cache_dir, say, progress)
+    reporter.say(*table.notes)
+    fit_confidence(captioner, folder, table.split("val"), cache_dir, reporter)

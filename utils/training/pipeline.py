@@ -18,7 +18,7 @@ from utils.features.extraction import cache_regions, leave_out_unreadable
 from utils.files import exists, replacing
 from utils.model.consensus import Consensus
 from utils.outputs import plots
-from utils.progress import silent
+from utils.progress import QUIET
 from utils.runtime import backend
 from utils.runtime.devices import open_distribution
 from utils.runtime.hardware import choose_precision
@@ -55,8 +55,7 @@ def train(
     seed=0,
     overwrite=False,
     resume=False,
-    say=lambda line: None,
-    progress=silent,
+    reporter=QUIET,
     callbacks=(),
     distribute=None,
 ):
@@ -73,8 +72,7 @@ def train(
         seed: fixes all randomness.
         overwrite: replace a model that is in output_dir.
         resume: go on with the run that was begun in output_dir.
-        say: called with lines for a person.
-        progress: called as tqdm is.
+        reporter: a Reporter.
         callbacks: Keras callbacks for the fit.
         distribute: None, "mirrored" or "multiworker", as for `open_distribution`.
 
@@ -91,10 +89,10 @@ def train(
     if not recipe.start_from:
         check_names(recipe.encoder, recipe.encoder_weights)
     # Before the work, so that whatever is wrong with one worker ends all of them.
-    with open_distribution(distribute, say) as distribution:
+    with open_distribution(distribute, reporter.say) as distribution:
         recipe = replace(recipe, precision=distribution.from_chief(choose_precision(recipe.precision)))
         places = {"data_dir": data_dir, "cache_dir": cache_dir}
-        training = _Training(dataset, places, Path(output_dir), recipe, seed, say, progress, distribution)
+        training = _Training(dataset, places, Path(output_dir), recipe, seed, reporter, distribution)
         training.open(overwrite, resume)
         return training.run(callbacks)
 
@@ -103,15 +101,15 @@ class _Training:
     """A run from the table to the model folder, on devices that are connected.
 
     Args:
-        dataset, recipe, seed, say, progress: as for `train`.
+        dataset, recipe, seed, reporter: as for `train`.
         places: its `data_dir` and `cache_dir`.
         folder: the model folder.
         distribution: of `open_distribution`.
     """
 
-    def __init__(self, dataset, places, folder, recipe, seed, say, progress, distribution):
+    def __init__(self, dataset, places, folder, recipe, seed, reporter, distribution):
         self.dataset, self.places, self.folder, self.recipe, self.seed = dataset, places, folder, recipe, seed
-        self.say, self.progress, self.distribution, self.views = say, progress, distribution, None
+        self.reporter, self.say, self.distribution, self.views = reporter, reporter.say, distribution, None
         self.settings = {
             "version": _RUN_VERSION,
             "dataset": dataset,
@@ -136,8 +134,7 @@ class _Training:
                 f"{len(started.tokenizer)} words; --start_from none starts from nothing"
             )
         table = load_dataset(self.dataset, self.places["data_dir"], self.seed)
-        for note in table.notes:
-            say(note)
+        say(*table.notes)
         self.splits = {split: table.split(split) for split in ("train", "val")}
         say(
             f"{self.dataset}: "
@@ -206,7 +203,7 @@ class _Training:
         history, stages = begun["history"], self.recipe.stages()
         stages = stages[next((n for n, stage in enumerate(stages) if stage.name == begun["stage"]), 0) :]
         if stages[0].on_photos:
-            self.splits = leave_out_unreadable(self.splits, self.say, self.progress)
+            self.splits = leave_out_unreadable(self.splits, self.reporter)
         if self.recipe.finetune_encoder and self.recipe.views:
             self._open_views()
         for stage in stages:
@@ -231,7 +228,7 @@ class _Training:
             split: [view_of(photo, number) for photo in photos for number in range(count[split])]
             for split, photos in self.splits.items()
         }
-        cache_regions(self.views, wanted, self.say, self.progress)
+        cache_regions(self.views, wanted, self.reporter)
 
     def _make_trainer(self, stage, history):
         """The Trainer of a stage, on what the stages before have left."""
@@ -250,7 +247,7 @@ class _Training:
             source = PhotoSource(self.encoder.copy(mirror=True))
         else:
             cache = RegionCache(self.places["cache_dir"], self.dataset, self.encoder)
-            self.splits = cache_regions(cache, self.splits, self.say, self.progress)
+            self.splits = cache_regions(cache, self.splits, self.reporter)
             source = RegionSource(cache)
         train, val = self.splits["train"], self.splits["val"]
         if stage.name == "decoder":
@@ -278,7 +275,7 @@ class _Training:
         )
         if self.start and not trainer.history:
             trainer.judge_start(self._after_epoch)
-        trainer.fit(self._after_epoch, self.progress, callbacks)
+        trainer.fit(self._after_epoch, self.reporter.progress, callbacks)
         if trainer.should_stop():
             since = trainer.judge.epochs_since_best([row for row in trainer.history if row["stage"] == stage.name])
             say(f"{stage.name} stopped: no better {trainer.judge.score} for {since} epochs")
@@ -312,15 +309,15 @@ class _Training:
         if self.recipe.consensus and judge.by_loss:
             self.say("consensus is left out: too few validation photos to tell whether it helps")
         elif self.recipe.consensus:
-            scores = _fit_consensus(captioner, folder, self.splits, cache_dir, self.seed, self.say, self.progress)
+            scores = _fit_consensus(captioner, folder, self.splits, cache_dir, self.seed, self.reporter)
             plain = Captioner.from_folder(folder)
-            without = _score_val(plain, folder, self.splits["val"], cache_dir, self.say, self.progress)
+            without = _score_val(plain, folder, self.splits["val"], cache_dir, self.reporter)
             if scores["CIDEr"] >= without["CIDEr"]:
                 captioner.save_consensus(folder)
             else:
                 self.say(f"without it {without['CIDEr']:.3f}: consensus is left out")
                 captioner, scores = plain, {}
-        fit_confidence(captioner, folder, self.splits["val"], cache_dir, self.say, self.progress)
+        fit_confidence(captioner, folder, self.splits["val"], cache_dir, self.reporter)
         counts = {split: len(photos) for split, photos in self.splits.items()}
         write_card(folder, captioner, history, best, judge.score, counts, scores)
         for name in (_TAGGED_ENCODER, run_folder.RUN_FILE, run_folder.CHECKPOINT_FILE):
@@ -351,14 +348,12 @@ def kept_of_run(folder):
     return [f"kept: {kept}", f"go on with: python train.py --resume {folder}"]
 
 
-def add_consensus(
-    dataset, data_dir, cache_dir, folder, encoder_weights=None, seed=0, say=lambda line: None, progress=silent
-):
+def add_consensus(dataset, data_dir, cache_dir, folder, encoder_weights=None, seed=0, reporter=QUIET):
     """Fit the consensus of a model folder anew; all else in it stays as it is, its card too.
 
     Args:
         folder: the model folder.
-        dataset, data_dir, cache_dir, seed, say, progress: as for `train`; the photos that it was trained on.
+        dataset, data_dir, cache_dir, seed, reporter: as for `train`; the photos that it was trained on.
         encoder_weights: as for `Captioner.from_folder`.
 
     Raises:
@@ -373,8 +368,7 @@ def add_consensus(
     if captioner.dataset != dataset:
         raise InputError(f"{folder}: was trained on --dataset {captioner.dataset.replace('+', ' ')}; name the same")
     table = load_dataset(dataset, data_dir, seed)
-    for note in table.notes:
-        say(note)
+    reporter.say(*table.notes)
     splits = {split: table.split(split) for split in ("train", "val")}
     texts = [text for photo in splits["train"] for text in photo.references]
     least = captioner.training.get("min_word_count", Recipe.min_word_count)
@@ -383,32 +377,32 @@ def add_consensus(
             f"{folder}: knows other words than the captions of these {len(splits['train'])} training photos hold; give "
             "--data_dir, and for shapes --seed, as in its training"
         )
-    _fit_consensus(captioner, folder, splits, cache_dir, seed, say, progress)
+    _fit_consensus(captioner, folder, splits, cache_dir, seed, reporter)
     captioner.save_consensus(folder)
     # It reads the consensus.
-    fit_confidence(captioner, folder, splits["val"], cache_dir, say, progress)
+    fit_confidence(captioner, folder, splits["val"], cache_dir, reporter)
 
 
-def _fit_consensus(captioner, folder, splits, cache_dir, seed, say, progress):
+def _fit_consensus(captioner, folder, splits, cache_dir, seed, reporter):
     """Give the captioner of a folder a Consensus of the training photos; the scores of `val` with it."""
     cache = RegionCache(cache_dir, captioner.dataset, captioner.encoder)
-    splits = cache_regions(cache, splits, say, progress)
+    splits = cache_regions(cache, splits, reporter)
     train = [photo for photo in splits["train"] if photo.references]
-    means = cache.means([photo.id for photo in train], progress)
+    means = cache.means([photo.id for photo in train], reporter.progress)
     captions = [[captioner.tokenizer.encode(text) for text in photo.references] for photo in train]
     captioner.consensus = Consensus.fit(means, captions, len(captioner.tokenizer), seed)
-    scores = _score_val(captioner, folder, splits["val"], cache_dir, say, progress)
-    say(f"with consensus: val CIDEr {scores['CIDEr']:.3f}, BLEU-4 {scores['Bleu_4']:.3f}")
+    scores = _score_val(captioner, folder, splits["val"], cache_dir, reporter)
+    reporter.say(f"with consensus: val CIDEr {scores['CIDEr']:.3f}, BLEU-4 {scores['Bleu_4']:.3f}")
     return scores
 
 
-def _score_val(captioner, folder, photos, cache_dir, say, progress):
+def _score_val(captioner, folder, photos, cache_dir, reporter):
     """Scores of the validation photos' captions, as a user of the captioner gets them."""
     from utils.evaluation.evaluate import Split, evaluate_captioner
 
     split = Split(captioner.dataset, "val", [photo for photo in photos if photo.references], [])
     beam_sizes = (captioner.training.get("beam_size", Recipe.beam_size),)
-    (result,) = evaluate_captioner(split, captioner, str(folder), cache_dir, beam_sizes, say, progress)
+    (result,) = evaluate_captioner(split, captioner, str(folder), cache_dir, beam_sizes, reporter)
     scores = metrics.score(result.references, result.captions, ("Bleu", "CIDEr")).corpus
     return scores | {"distinct_captions": len(set(result.captions.values()))}
 
@@ -441,23 +435,22 @@ def _millions(model):
     return sum(math.prod(variable.shape) for variable in model.trainable_variables) / 1e6
 
 
-def extract_part(part, dataset, data_dir, cache_dir, recipe, seed=0, say=lambda line: None, progress=silent):
+def extract_part(part, dataset, data_dir, cache_dir, recipe, seed=0, reporter=QUIET):
     """Extract the regions of a part of a dataset's photos; other machines do the other parts.
 
     Args:
         part: (number, count): which part, from 1, of how many.
-        dataset, data_dir, cache_dir, recipe, seed, say, progress: as for `train`.
+        dataset, data_dir, cache_dir, recipe, seed, reporter: as for `train`.
     """
     table = load_dataset(dataset, data_dir, seed)
-    for note in table.notes:
-        say(note)
+    reporter.say(*table.notes)
     photos = shard_of(table.photos, *part)
-    say(f"part {part[0]} of {part[1]}: {len(photos)} of {len(table.photos)} photos")
+    reporter.say(f"part {part[0]} of {part[1]}: {len(photos)} of {len(table.photos)} photos")
     encoder = Captioner.from_folder(recipe.start_from).encoder if recipe.start_from else _make_encoder(recipe, seed)
     cache = RegionCache(cache_dir, dataset, encoder)
     if photos:
-        cache_regions(cache, {f"part {part[0]}": photos}, say, progress)
-    say(f"{len(cache)} photos are in {cache.folder}")
+        cache_regions(cache, {f"part {part[0]}": photos}, reporter)
+    reporter.say(f"{len(cache)} photos are in {cache.folder}")
 
 
 def _write_history(folder, history):
