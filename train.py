@@ -259,7 +259,7 @@ def main(arguments=None, callbacks=()):
     """Train, from the arguments (those of the command line if None) to the model folder."""
     arguments = parse_arguments(arguments)
     console.import_keras()
-    from utils.training.pipeline import add_consensus, extract_part, kept_of_run, train
+    from utils.training.pipeline import extract_part, kept_of_run, train
 
     recipe = choose_recipe(arguments)
 
@@ -282,6 +282,8 @@ def main(arguments=None, callbacks=()):
         console.say(f"model  {arguments.output_dir}")
         return 0
     if arguments.consensus_only:
+        from utils.training.consensus import add_consensus
+
         folders = arguments.data_dir, arguments.cache_dir, arguments.output_dir
         add_consensus(arguments.dataset, *folders, arguments.encoder_weights, **common)
         console.say(f"model  {arguments.output_dir}")

@@ -112,10 +112,10 @@ def test_an_interrupted_run_is_never_lost_by_accident_and_can_be_resumed(tiny, c
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("utils.training.pipeline._write_history", interrupt)
+        patch.setattr("utils.training.pipeline.write_history", interrupt)
         status, output, _ = command(train, "--seed", "1", "--set", "dropout=.1")
     assert status == 130
-    assert "go on with: python train.py --resume models/shapes" in output
+    assert "continue with: python train.py --resume models/shapes" in output
     assert "holds an interrupted run" in fails(train)
     run = Path("models/shapes/run.json")
     text = run.read_text()
@@ -367,7 +367,7 @@ def test_a_part_of_coco_with_ones_own_photos_trains_and_is_evaluated(
     assert "was trained on --dataset coco custom; name the same" in message
     Path("own/captions.csv").write_text("image,caption,split\n" + "\n".join(rows[:6]).replace("dog", "cat") + "\n")
     message = fails(train, *both, "--consensus_only")
-    assert "knows other words than the captions of these" in message
+    assert "its vocabulary differs from the words of these" in message
     assert "trains nothing: leave --overwrite" in fails(train, "--consensus_only", "--overwrite")
 
 
@@ -379,7 +379,7 @@ def test_consensus_that_makes_captions_worse_is_left_out(tiny, command, monkeypa
     monkeypatch.setattr(Consensus, "likeness", lambda *given: -100 * likeness(*given))
     status, output, error = command(train)
     assert status == 0, error
-    assert "without it" in output
+    assert "consensus is left out" in output
     folder = Path("models/shapes")
     assert not (folder / "consensus.h5").exists()
     assert json.loads((folder / "config.json").read_text())["consensus"] is False

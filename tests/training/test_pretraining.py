@@ -144,7 +144,7 @@ def test_a_killed_run_ends_with_the_weights_it_would_have_had(tiny_encoder, tmp_
     resumed = make(tmp_path / "killed")
     resumed.resume()
     resumed.fit(0.0)
-    assert [row["step"] for row in resumed.progress["history"]] == [1, 2, 3, 4]
+    assert [row["step"] for row in resumed.state["history"]] == [1, 2, 3, 4]
     for one, other in zip(whole.encoder.network.get_weights(), resumed.encoder.network.get_weights()):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 

@@ -15,7 +15,7 @@ from utils.errors import InputError
 from utils.training.batches import RegionSource
 from utils.training.recipes import Recipe
 from utils.training.rewards import CiderReward
-from utils.training.trainer import Trainer
+from utils.training.trainer import Setup, Trainer
 
 
 def worker(folder, stage, *moment):
@@ -101,7 +101,7 @@ def test_eight_images_are_memorised_word_for_word(tmp_path):
         dropout=0.0, label_smoothing=0.0, learning_rate=0.02, warmup_steps=5, averaging=0.5, patience=60,
     )  # fmt: skip
     regions, (stage,) = RegionSource(Regions()), recipe.stages()
-    trainer = Trainer(recipe, stage, Tokenizer.fit(captions, 1), regions, photos, photos, tmp_path)
+    trainer = Trainer(Setup(recipe, Tokenizer.fit(captions, 1), photos, photos, tmp_path), stage, regions)
     trainer.fit()
     written, loss = trainer.write_captions(photos)
     assert [" ".join(words) for words in written] == captions
@@ -127,7 +127,7 @@ def test_what_fails_in_the_middle_of_training_is_told_in_its_own_words(tmp_path)
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     trainer = make_trainer(tmp_path)
-    trainer.checkpoint.save(trainer.progress)
+    trainer.checkpoint.save(trainer.state)
     path = tmp_path / "checkpoint.npz"
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(InputError, match="does not fit this run"):

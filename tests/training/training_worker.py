@@ -14,10 +14,11 @@ from PIL import Image
 from utils.data.tokenizer import Tokenizer
 from utils.features.encoders import Encoder
 from utils.model import decoder
+from utils.runtime.one_device import OneDevice
 from utils.training import trainer
 from utils.training.batches import PhotoSource, RegionSource
 from utils.training.recipes import Recipe
-from utils.training.trainer import Trainer
+from utils.training.trainer import Setup, Trainer
 
 CAPTIONS = ("a red dog runs", "a cat sits", "two birds fly over a tree", "a dog sits", "the cat runs to a red tree")
 
@@ -69,10 +70,8 @@ def make_trainer(folder, stage="regions", distribution=None, **changes):
     if stage.on_photos:
         source = PhotoSource(Encoder("vgg16", "random", 32, "block2_pool", precision="float32"))
     with patch.object(decoder, "_LAST_WORD_DROPOUT", last_word_dropout):
-        return Trainer(
-            recipe, stage, tokenizer, source, photos[:10], photos[10:], folder, seed=1,
-            checkpoint_steps=2, distribution=distribution,
-        )  # fmt: skip
+        setup = Setup(recipe, tokenizer, photos[:10], photos[10:], folder, 1, distribution or OneDevice())
+        return Trainer(setup, stage, source, checkpoint_steps=2)
 
 
 def die():

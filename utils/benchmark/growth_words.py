@@ -56,7 +56,7 @@ def _checkpoint(sizes, paths, count):
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         trainer = training.make_trainer(*_settings(sizes, count), paths, folder)
         yield
-        trainer.checkpoint.save(trainer.progress)
+        trainer.checkpoint.save(trainer.state)
         return trainer.checkpoint.path.stat().st_size
 
 

@@ -12,7 +12,7 @@ from utils.benchmark.samples import DrawnRegions, draw_tokenizer, with_captions
 from utils.features.cache import RegionCache
 from utils.model.decoder import AttentionDecoder
 from utils.training.batches import RegionSource, caption_arrays
-from utils.training.trainer import Trainer
+from utils.training.trainer import Setup, Trainer
 
 # Each contains the one before it, but for the first.
 PHASES = ("input", "forward", "forward and backward", "whole step")
@@ -31,7 +31,7 @@ def make_trainer(sizes, grid, paths, folder):
     cache = RegionCache(folder, "benchmark", DrawnRegions(*grid))
     cache.fill(photos)
     stage = next(stage for stage in recipe.stages() if stage.name == "decoder")
-    return Trainer(recipe, stage, tokenizer, RegionSource(cache), photos, photos, folder)
+    return Trainer(Setup(recipe, tokenizer, photos, photos, folder), stage, RegionSource(cache))
 
 
 class BaselineTraining:

@@ -23,14 +23,14 @@ class Checkpoint:
     def __init__(self, path, variables):
         self.path, self._variables = Path(path), list(variables)
 
-    def save(self, progress):
-        """Write variables and `progress`, a JSON object."""
+    def save(self, state):
+        """Write the variables and `state`, a JSON object, which the file holds under the name `progress`."""
         arrays = {f"variable_{n}": np.asarray(ops.convert_to_numpy(v)) for n, v in enumerate(self._variables)}
         with replacing(self.path, "make room and --resume") as temporary, open(temporary, "wb") as file:
-            np.savez(file, progress=np.array(json.dumps(progress)), **arrays)
+            np.savez(file, progress=np.array(json.dumps(state)), **arrays)
 
     def load(self):
-        """Restore the variables and return what was saved as `progress`."""
+        """Restore the variables; returns the saved `state`."""
         with _opened(self.path) as file:
             values = [file[f"variable_{n}"] for n in range(len(self._variables))]
             for variable, value in zip(self._variables, values, strict=True):
@@ -38,8 +38,8 @@ class Checkpoint:
             return json.loads(str(file["progress"]))
 
 
-def read_progress(path):
-    """What was saved as `progress` in a checkpoint, or None where there is no checkpoint."""
+def read_state(path):
+    """The `state` that a checkpoint file holds; None if there is no such file."""
     if not exists(path):
         return None
     with _opened(path) as file:

@@ -1,13 +1,16 @@
-"""Fitting a model stage by stage: validation, early stopping, checkpoints that resume exactly."""
+"""Training of one stage: validation, early stopping, and checkpoints that resume exactly."""
 
 import math
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from utils.data.tokenizer import Tokenizer
 from utils.errors import InputError
 from utils.evaluation import metrics
 from utils.features.encoders import ARCHITECTURES
@@ -23,31 +26,54 @@ from utils.training.encoder_decoder import EndToEnd
 from utils.training.judge import Judge
 from utils.training.losses import CaptionLoss
 from utils.training.optimizers import make_optimizer
+from utils.training.recipes import Recipe
 from utils.training.rewards import CaptionReward
 from utils.training.run_folder import CHECKPOINT_FILE
 from utils.training.self_critical import SelfCritical
 from utils.training.tagging import Tagger, TagLoss, tag_precision, tag_shares
 
-# Steps between two checkpoints: a few minutes on two cores.
+# Steps between two checkpoints: a few minutes of work on two cores.
 CHECKPOINT_STEPS = 200
 
-# Validation scores in the history; a stage has those of what it writes.
+# Names of the validation scores in the history. Scores that a stage does not have are None.
 SCORES = ("val_loss", "val_Bleu_4", "val_CIDEr", "distinct_captions", "empty_captions", "val_tag_precision")
 
-# Photos whose tags are looked for together.
+# Photos per batch when tags are predicted.
 _TAGGED_PHOTOS = 64
 
-# Photos whose regions give the channels' mean and deviation.
+# Photos from which the mean and the standard deviation of each region channel are computed.
 _STATISTICS_PHOTOS = 500
 
 
-class Run(keras.callbacks.Callback):
-    """What happens beside the steps: checkpoints, validation, history, the best weights, early stopping.
+@dataclass(frozen=True)
+class Setup:
+    """The settings, data and devices that all stages of a run share.
 
     Args:
-        trainer: the Trainer whose fit this belongs to.
+        recipe: a Recipe.
+        tokenizer: Tokenizer of the training captions.
+        train, val: lists of Photo.
+        folder: model folder, which gets `checkpoint.npz`.
+        seed: seed of weights, dropout, photo order and augmentation.
+        distribution: devices, from `open_distribution`.
+    """
+
+    recipe: Recipe
+    tokenizer: Tokenizer
+    train: list
+    val: list
+    folder: Path
+    seed: int = 0
+    distribution: Any = field(default_factory=OneDevice)
+
+
+class Run(keras.callbacks.Callback):
+    """Keras callback of a stage: checkpoints, validation, history, best weights and early stopping.
+
+    Args:
+        trainer: the Trainer that calls `fit`.
         single: whether to stop after one epoch.
-        progress: called as tqdm is, once an epoch.
+        progress: function with tqdm's arguments, called once per epoch.
     """
 
     def __init__(self, trainer, single, progress):
@@ -58,28 +84,30 @@ class Run(keras.callbacks.Callback):
         trainer = self.trainer
         if not math.isfinite(logs["loss"]):
             raise InputError(
-                f"{trainer.stage.name} epoch {trainer.progress['epoch'] + 1}, step {trainer.progress['step'] + 1}: the "
-                "loss is not finite, so the weights are lost; begin anew with a lower --learning_rate and --overwrite"
+                f"{trainer.stage.name} epoch {trainer.state['epoch'] + 1}, step {trainer.state['step'] + 1}: the "
+                "loss is not finite, so the weights are useless; train again with --overwrite and a lower "
+                "--learning_rate"
             )
         self._steps = batch + 1
-        trainer.progress["step"] += 1
-        trainer.progress["loss_sum"] += logs["loss"] * (batch + 1) - self._seen_loss
+        trainer.state["step"] += 1
+        trainer.state["loss_sum"] += logs["loss"] * (batch + 1) - self._seen_loss
         self._seen_loss = logs["loss"] * (batch + 1)
         self._bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
         self._bar.update()
-        # None after an epoch's last step: finish_epoch writes the next one, and a fit of no steps would never end.
-        step = trainer.progress["step"]
+        # No checkpoint after the last step of an epoch: `finish_epoch` writes it, and a resumed fit of 0 steps would
+        # not end.
+        step = trainer.state["step"]
         due = step % trainer.checkpoint_steps == 0 and step < trainer.batches.steps_per_epoch
         if due and trainer.distribution.chief:
             backend.write_back(self.model)
-            trainer.checkpoint.save(trainer.progress)
+            trainer.checkpoint.save(trainer.state)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._seen_loss, self._started = 0.0, time.perf_counter()
         trainer = self.trainer
         self._bar = self.progress(
             total=trainer.batches.steps_per_epoch,
-            initial=trainer.progress["step"],
+            initial=trainer.state["step"],
             desc=f"{trainer.stage.name} epoch {epoch + 1}/{trainer.stage.epochs}",
             unit="step",
             leave=False,
@@ -89,7 +117,7 @@ class Run(keras.callbacks.Callback):
         seconds = time.perf_counter() - self._started
         self._bar.close()
         self.trainer.finish_epoch(self._steps, seconds)
-        # Keras hands the same object to the callbacks that follow.
+        # Keras passes the same dict on to the callbacks that follow.
         row = self.trainer.history[-1]
         logs |= {name: row[name] for name in SCORES if row[name] is not None}
         if self.single or self.trainer.should_stop():
@@ -97,48 +125,37 @@ class Run(keras.callbacks.Callback):
 
 
 class Trainer:
-    """Trains one stage of a recipe.
+    """Training of one stage of a recipe.
 
-    Validation captions are written free-running by a second, float32 model
-    that holds the averaged weights (Polyak and Juditsky, 1992), in some stages
-    their mean with those that the stage began with; so it neither touches the
-    weights in training nor their random states.
+    A second model, in float32, holds the averaged weights (Polyak and Juditsky, 1992) and writes the validation
+    captions free-running. So validation changes neither the weights in training nor their random states. Some stages
+    average these weights once more, with the weights that the stage began with.
 
     Args:
-        recipe: a Recipe.
-        stage: one of its stages.
-        tokenizer: of the training captions.
-        source: a PhotoSource if the stage is `on_photos`, otherwise a RegionSource.
-        train, val: lists of Photo.
-        folder: where `checkpoint.npz` goes.
-        seed: of weights, dropout, order and variation.
-        start: a decoder whose weights the stage begins with; fresh ones if None.
-        history: rows of the stages before.
-        checkpoint_steps: steps between checkpoints.
-        distribution: the devices, of `open_distribution`; one if None.
+        setup: a Setup.
+        stage: a Stage of its recipe.
+        source: a RegionSource, or a PhotoSource or ViewSource if the stage is `on_photos`.
+        start: AttentionDecoder with the initial weights; None for random weights.
+        history: rows of the earlier stages.
+        checkpoint_steps: number of steps between checkpoints.
     """
 
     def __init__(
         self,
-        recipe,
+        setup,
         stage,
-        tokenizer,
         source,
-        train,
-        val,
-        folder,
-        seed=0,
         start=None,
         history=(),
         checkpoint_steps=CHECKPOINT_STEPS,
-        distribution=None,
     ):
-        seed += 1000 * stage.number  # so that stages see the photos in other orders
+        recipe, train, val = setup.recipe, setup.train, setup.val
+        seed = setup.seed + 1000 * stage.number  # so that each stage sees the photos in another order
         keras.utils.set_random_seed(seed)
-        self.recipe, self.stage, self.tokenizer, self.source, self.val = recipe, stage, tokenizer, source, val
+        self.recipe, self.stage, self.tokenizer, self.source, self.val = recipe, stage, setup.tokenizer, source, val
         self.judge = Judge(recipe, len(val), stage.tagging)
-        self.checkpoint_steps, self.distribution = checkpoint_steps, distribution or OneDevice()
-        self.batches = Batches(source, train, tokenizer, recipe, seed)
+        self.checkpoint_steps, self.distribution = checkpoint_steps, setup.distribution
+        self.batches = Batches(source, train, setup.tokenizer, recipe, seed)
         self._statistics = None
         if not (start or stage.tagging):
             self._statistics = source.regions(source.encoder, train[:_STATISTICS_PHOTOS])
@@ -160,16 +177,16 @@ class Trainer:
             optimizer.build(self.model.trainable_variables)
         loss = TagLoss() if stage.tagging else CaptionLoss(recipe.label_smoothing)
         if stage.self_critical:
-            loss = None  # it has its own
+            loss = None  # SelfCritical computes its own loss
         self.model.compile(optimizer, loss, jit_compile=backend.compiles())
         self.distribution.attach(self.model, loss)
-        # What the stage began with is best told by a checkpoint too: by then the model folder may hold later weights.
+        # Checkpoint the stage's initial weights: after a resume the model folder may hold newer ones.
         begun = self.model.trainable_variables if stage.start_share else ()
         self.begun = [keras.Variable(variable, trainable=False) for variable in begun]
-        # With the dropout layers' random states, the optimizer's moments and step, and its averaged weights.
+        # The random states of dropout, the optimizer's moments and step, and the averaged weights are among them.
         variables = [*self.model.variables, *optimizer.variables, *self.begun]
-        self.checkpoint = Checkpoint(Path(folder) / CHECKPOINT_FILE, variables)
-        self.progress = {
+        self.checkpoint = Checkpoint(Path(setup.folder) / CHECKPOINT_FILE, variables)
+        self.state = {
             "stage": stage.name,
             "epoch": 0,
             "step": 0,
@@ -178,7 +195,13 @@ class Trainer:
         }
 
     def _make_model(self, policy, start, stage=None):
-        """A model with the weights that the stage begins with; without `stage`, one that is only used."""
+        """A model with the initial weights of the stage.
+
+        Args:
+            policy: Keras dtype policy of the decoder.
+            start: as for the Trainer.
+            stage: the stage, for the model that is trained; None for a model that is only used.
+        """
         recipe, encoder, dropout = self.recipe, self.source.encoder, self.stage.dropout
         if encoder:
             encoder = encoder.copy()
@@ -212,40 +235,40 @@ class Trainer:
         return EndToEnd(decoder, encoder)
 
     def resume(self):
-        """Go on from the checkpoint; the other workers get its variables from the chief when a fit begins."""
-        self.progress = self.distribution.from_chief(self.checkpoint.load() if self.distribution.chief else None)
+        """Restore the checkpoint. Other workers get the variables from the first worker when `fit` begins."""
+        self.state = self.distribution.from_chief(self.checkpoint.load() if self.distribution.chief else None)
 
     def fit(self, on_epoch=lambda trainer: None, progress=silent, callbacks=()):
-        """Train until the recipe's epochs are over or validation no longer improves.
+        """Train until the stage's epochs are over or validation stops improving.
 
         Args:
-            on_epoch: called with this trainer after every epoch, when `history`
-                has its row and `averaged` the weights; `is_best` tells whether
-                it is the best so far. Runs before the epoch's checkpoint is
-                written, so after a kill it may be called for an epoch again.
-            progress: called as tqdm is, to show how far an epoch is.
+            on_epoch: function called with this trainer after every epoch. By then `history` has the row of the epoch,
+                `averaged` has its weights, and `is_best` says whether it is the best so far. It is called before the
+                checkpoint is written, so a run that is killed and resumed may call it twice for the same epoch.
+            progress: function with tqdm's arguments, for a progress bar per epoch.
             callbacks: further Keras callbacks.
         """
         self._on_epoch = on_epoch
-        if self.progress["step"]:
-            # An epoch that was begun is finished first: it has fewer steps left.
-            self._fit(self.batches.steps_per_epoch - self.progress["step"], True, progress, callbacks)
-            # Keras ends every fit by putting the averaged weights in place.
+        if self.state["step"]:
+            # Finish the interrupted epoch in a fit of its own, since it has fewer steps.
+            self._fit(self.batches.steps_per_epoch - self.state["step"], True, progress, callbacks)
+            # At the end of a fit Keras replaces the weights by the averaged ones; restore the weights in training.
             self.resume()
-        if self.stage.tagging and not self.progress["epoch"]:
+        if self.stage.tagging and not self.state["epoch"]:
             self._prepare_tagger(progress)
-        if self.progress["epoch"] < self.stage.epochs and not self.should_stop():
+        if self.state["epoch"] < self.stage.epochs and not self.should_stop():
             self._fit(self.batches.steps_per_epoch, False, progress, callbacks)
 
     def _prepare_tagger(self, progress):
+        """Fit the tagger's linear layer to the encoder before both are trained."""
         photos, means = self.batches.photos, []
-        encoder = self.source.encoder.copy(mirror=False)  # as in training
+        encoder = self.source.encoder.copy(mirror=False)  # training does not add the mirror image
         with progress(total=len(photos), unit="photo", desc="mean regions", leave=False) as bar:
             for start in range(0, len(photos), _TAGGED_PHOTOS):
                 batch = photos[start : start + _TAGGED_PHOTOS]
                 means.append(self.source.regions(encoder, batch).mean(axis=1))
                 bar.update(len(batch))
-        # Not the model in training, whose variables may be mirrored on several devices.
+        # Fit the layer in the averaged model: the variables in training may be mirrored on several devices.
         self.averaged.prepare(np.concatenate(means), self.batches.arrays[1], self.batches.seed)
         self.model.set_weights(self.averaged.get_weights())
 
@@ -255,16 +278,16 @@ class Trainer:
         backend.separate(variables)
         try:
             self.model.fit(
-                self.distribution.dataset(self.batches, self.progress["epoch"], self.progress["step"]),
-                initial_epoch=self.progress["epoch"],
+                self.distribution.dataset(self.batches, self.state["epoch"], self.state["step"]),
+                initial_epoch=self.state["epoch"],
                 epochs=self.stage.epochs,
                 steps_per_epoch=steps,
-                shuffle=False,  # the batches come shuffled
+                shuffle=False,  # Batches shuffles
                 verbose=0,
                 callbacks=[Run(self, single, progress), *callbacks],
             )
         except Exception:
-            if self.batches.error:  # TensorFlow passes on its words alone
+            if self.batches.error:  # TensorFlow keeps the message of an exception, not its type
                 raise self.batches.error from None
             raise
 
@@ -272,20 +295,21 @@ class Trainer:
         """Validate the averaged weights, record the epoch and write the checkpoint.
 
         Args:
-            steps, seconds: how much of the epoch was trained just now, and the time it took.
+            steps: number of steps that were trained since `fit` was called or the last epoch ended.
+            seconds: time that these steps took.
         """
         if self.distribution.chief:
             self._record_epoch(steps, seconds)
-        self.progress = self.distribution.from_chief(self.progress)
+        self.state = self.distribution.from_chief(self.state)
 
     def _record_epoch(self, steps, seconds):
-        progress, recipe = self.progress, self.recipe
+        state, recipe = self.state, self.recipe
         optimizer = self.model.optimizer
         self.averaged.set_weights(self.model.get_weights())
         for target, value in zip(self.averaged.trainable_variables, keras_internals.averaged_weights(optimizer)):
             target.assign(value)
-        # Wortsman et al., "Robust fine-tuning of zero-shot models", 2022: between the weights
-        # before and after lie better ones, where the latter know the training photos by heart.
+        # Wortsman et al., "Robust fine-tuning of zero-shot models", 2022: the mean of the weights before and after
+        # fine-tuning is better on new photos than either.
         for target, value in zip(self.averaged.trainable_variables, self.begun):
             target.assign(target + self.stage.start_share * (value - target))
         started = time.perf_counter()
@@ -293,21 +317,21 @@ class Trainer:
         references = len(self.batches.photos) * recipe.captions_per_photo
         row = {
             "stage": self.stage.name,
-            "epoch": progress["epoch"] + 1,
-            "loss": round(progress["loss_sum"] / self.batches.steps_per_epoch, 5),
+            "epoch": state["epoch"] + 1,
+            "loss": round(state["loss_sum"] / self.batches.steps_per_epoch, 5),
             **scores,
             "learning_rate": float(ops.convert_to_numpy(optimizer.learning_rate)),
             "captions_per_second": round(references * steps / self.batches.steps_per_epoch / seconds),
             "minutes": round(seconds / 60, 2),
             "validation_seconds": round(time.perf_counter() - started, 1),
         }
-        progress["history"].append(row)
+        state["history"].append(row)
         self._on_epoch(self)
-        progress |= {"epoch": progress["epoch"] + 1, "step": 0, "loss_sum": 0.0}
-        self.checkpoint.save(progress)
+        state |= {"epoch": state["epoch"] + 1, "step": 0, "loss_sum": 0.0}
+        self.checkpoint.save(state)
 
     def judge_start(self, on_epoch):
-        """Let the model that training starts from compete as epoch 0, so that training never keeps a worse one.
+        """Validate the model that training starts from as epoch 0, so that no worse model replaces it.
 
         Args:
             on_epoch: as for `fit`.
@@ -317,19 +341,24 @@ class Trainer:
             started = time.perf_counter()
             row = {"stage": "start", "epoch": 0, "loss": None, **self.validate(), **row, "minutes": 0.0}
             row["validation_seconds"] = round(time.perf_counter() - started, 1)
-            self.progress["history"].append(row)
+            self.state["history"].append(row)
             on_epoch(self)
-        self.progress = self.distribution.from_chief(self.progress)
+        self.state = self.distribution.from_chief(self.state)
 
     def validate(self):
-        """The SCORES of the averaged weights, a dict; those that this stage does not have are None."""
+        """Validation scores of the averaged weights: a dict with the keys SCORES."""
         scores = self._validate_tags() if self.stage.tagging else self._validate_captions()
         return {name: scores.get(name) for name in SCORES}
 
     def write_captions(self, photos):
-        """The averaged weights' best caption of each photo, a list of words, and the mean loss of a reference word.
+        """Captions and loss of photos, by the averaged weights.
 
-        The loss is that of teacher forcing, in nats, without label smoothing.
+        Args:
+            photos: a list of Photo.
+
+        Returns:
+            The best caption of each photo, a list of lists of words. The mean loss of a reference word under teacher
+            forcing, in nats, without label smoothing.
         """
         recipe, size = self.recipe, self.search.batch_size
         captions, losses, counts = [], 0.0, 0.0
@@ -338,19 +367,19 @@ class Trainer:
             regions = self.source.regions(self.averaged.encoder, batch)
             captions += [self.tokenizer.decode(numbers) for numbers in self.search(regions).words[:, 0]]
             arrays = caption_arrays(batch, self.tokenizer, recipe.captions_per_photo, recipe.max_words)
-            # Filled up with padding, so that nothing is compiled twice.
+            # Pad the last batch, so that nothing is compiled for another size.
             regions, *arrays = (np.pad(a, [(0, size - len(a))] + [(0, 0)] * (a.ndim - 1)) for a in (regions, *arrays))
             total, count = self._loss_sums(regions.astype("float32"), *arrays)
             losses, counts = losses + float(total), counts + float(count)
         return captions, losses / max(counts, 1.0)
 
     def _validate_captions(self):
-        """Scores of free-running captions of the validation photos, and the loss of their references."""
+        """Scores of the captions written for the validation photos, and the loss of their references."""
         captions, loss = self.write_captions(self.val)
         if not math.isfinite(loss):
             raise InputError(
-                f"{self.stage.name}: the validation loss is not finite, so the weights are lost; begin anew with a "
-                "lower --learning_rate and --overwrite"
+                f"{self.stage.name}: the validation loss is not finite, so the weights are useless; train again "
+                "with a lower --learning_rate and --overwrite"
             )
         written = [" ".join(words) for words in captions]
         scores = metrics.evaluate(
@@ -367,7 +396,7 @@ class Trainer:
         }
 
     def _validate_tags(self):
-        """How well the words of the validation photos' captions are told from the photos."""
+        """Precision of the tags predicted for the validation photos."""
         recipe, logits, shares = self.recipe, [], []
         for start in range(0, len(self.val), _TAGGED_PHOTOS):
             photos = self.val[start : start + _TAGGED_PHOTOS]
@@ -378,15 +407,15 @@ class Trainer:
 
     @property
     def history(self):
-        """A dict per finished epoch."""
-        return self.progress["history"]
+        """Rows of all finished epochs, a list of dicts."""
+        return self.state["history"]
 
     @property
     def is_best(self):
-        """Whether the last epoch is the first one with the best validation score."""
+        """Whether the last epoch is better than all earlier ones."""
         return self.judge.best(self.history) is self.history[-1]
 
     def should_stop(self):
-        """Whether this stage's score has not improved for long enough."""
+        """Whether the stage's validation score has stalled for the recipe's patience."""
         rows = [row for row in self.history if row["stage"] == self.stage.name]
         return self.judge.has_stalled(rows, self.batches.steps_per_epoch)

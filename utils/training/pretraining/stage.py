@@ -1,6 +1,5 @@
 """Pretraining of an encoder on drawn scenes whose labels say what stands at each region."""
 
-import csv
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,11 +9,11 @@ import numpy as np
 from keras import ops
 
 from utils.features.quantised_weights import save_compact
-from utils.files import replacing
 from utils.progress import silent
 from utils.runtime import backend
 from utils.runtime.hardware import dtype_policy
-from utils.training.checkpoint import Checkpoint, read_progress
+from utils.training.checkpoint import Checkpoint, read_state
+from utils.training.history import write_rows
 from utils.training.pretraining.normalised import fold, normalised_twin
 from utils.training.run_folder import CHECKPOINT_FILE
 
@@ -82,12 +81,12 @@ class Pretraining:
         variables = [*self.model.twin.variables, *self.model.head.variables, *optimizer.variables]
         self.checkpoint = Checkpoint(self.folder / CHECKPOINT_FILE, variables)
         self._read = backend.compiled(self.model.call, self.model.variables)
-        self.progress = {"step": 0, "seconds": 0.0, "history": []}
+        self.state = {"step": 0, "seconds": 0.0, "history": []}
 
     def resume(self):
         """Continue from the checkpoint, if there is one."""
-        if read_progress(self.folder / CHECKPOINT_FILE):
-            self.progress = self.checkpoint.load()
+        if read_state(self.folder / CHECKPOINT_FILE):
+            self.state = self.checkpoint.load()
 
     def batch(self, step):
         """The scenes and labels of a step, on the device already; they depend on the seed and the step alone."""
@@ -105,27 +104,27 @@ class Pretraining:
         started = time.perf_counter()
         with (
             ThreadPoolExecutor(1) as pool,
-            progress(total=self.steps, initial=self.progress["step"], unit="step", desc="pretraining") as bar,
+            progress(total=self.steps, initial=self.state["step"], unit="step", desc="pretraining") as bar,
         ):
-            ahead = pool.submit(self.batch, self.progress["step"])
-            while self.progress["step"] < self.steps:
+            ahead = pool.submit(self.batch, self.state["step"])
+            while self.state["step"] < self.steps:
                 pixels, labels = ahead.result()
-                self.progress["step"] += 1
-                ahead = pool.submit(self.batch, self.progress["step"])
+                self.state["step"] += 1
+                ahead = pool.submit(self.batch, self.state["step"])
                 # Keras gives the mean since the metrics were reset.
                 loss = float(self.model.train_on_batch(pixels, labels))
                 bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
                 bar.update()
                 seconds = time.perf_counter() - started
-                if seconds > 60 * report_minutes or self.progress["step"] == self.steps:
-                    self.progress["seconds"] += seconds
+                if seconds > 60 * report_minutes or self.state["step"] == self.steps:
+                    self.state["seconds"] += seconds
                     on_report(self._report(loss))
                     started = time.perf_counter()
 
     def _report(self, loss):
         row = {
-            "step": self.progress["step"],
-            "hours": round(self.progress["seconds"] / 3600, 3),
+            "step": self.state["step"],
+            "hours": round(self.state["seconds"] / 3600, 3),
             "loss": round(loss, 5),
         }
         fold(self.model.twin, self.encoder.network)
@@ -133,13 +132,7 @@ class Pretraining:
         logits = np.concatenate([self._read(pixels[i : i + 32]) for i in range(0, len(pixels), 32)])
         row |= {name: round(value, 5) for name, value in self.labels.measure(labels, logits).items()}
         save_compact(self.encoder.network, self.folder / ENCODER_FILE)
-        self.progress["history"].append(row)
-        self.checkpoint.save(self.progress)
-        with (
-            replacing(self.folder / HISTORY_FILE) as temporary,
-            open(temporary, "w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, row)
-            writer.writeheader()
-            writer.writerows(self.progress["history"])
+        self.state["history"].append(row)
+        self.checkpoint.save(self.state)
+        write_rows(self.folder / HISTORY_FILE, self.state["history"])
         return row

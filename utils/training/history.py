@@ -1,0 +1,45 @@
+"""The history of a run: one row of scores per epoch, as files and as a line of text."""
+
+import csv
+
+from utils.files import replacing
+from utils.outputs import plots
+
+
+def write_history(folder, history):
+    """Write `history.csv` and its curves, `training.png`, into a model folder.
+
+    Args:
+        folder: model folder, a Path.
+        history: rows of `Trainer.history`.
+    """
+    write_rows(folder / "history.csv", history)
+    plots.save_figure(plots.training_figure(history), folder / "training.png")
+
+
+def write_rows(path, rows):
+    """Write dicts with the same keys as a CSV file."""
+    with (
+        replacing(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def describe_epoch(row):
+    """The scores of an epoch as one line; `row` is a row of `Trainer.history`."""
+    if row["val_CIDEr"] is None:
+        scores = f"mean average precision of the val tags {row['val_tag_precision']:.3f}"
+    else:
+        scores = (
+            f"val loss {row['val_loss']:.3f}, CIDEr {row['val_CIDEr']:.3f}, BLEU-4 {row['val_Bleu_4']:.3f}, "
+            f"{row['distinct_captions']} distinct captions"
+        )
+    if row["stage"] == "start":
+        return f"before training: {scores} (validation {row['validation_seconds']:.0f} s)"
+    return (
+        f"{row['stage']} epoch {row['epoch']}: loss {row['loss']:.3f}, {scores} "
+        f"({row['captions_per_second']} captions/s, validation {row['validation_seconds']:.0f} s)"
+    )
