@@ -120,15 +120,15 @@ def test_an_interrupted_run_is_never_lost_by_accident_and_can_be_resumed(tiny, c
     run = Path("models/shapes/run.json")
     text = run.read_text()
     message = fails(train, "--resume", "--epochs", "3")
-    assert "begun with epochs 2, not 3: leave that out" in message
+    assert "began with epochs 2, not 3; leave that out" in message
     run.write_text(json.dumps({key: value for key, value in json.loads(text).items() if key != "version"}))
-    assert "begun by another version" in fails(train, "--resume")
+    assert "another version of this program began its run" in fails(train, "--resume")
     run.write_text(text)
     scenes = shapes.load_scenes
     with monkeypatch.context() as patch:
         other = replace(scenes(Path("data/shapes"), 1)[0], references=("a cat",))
         patch.setattr(shapes, "load_scenes", lambda *given: [other, *scenes(*given)[1:]])
-        assert "begun with other captions than are there now" in fails(train, "--resume")
+        assert "captions have changed since the run began" in fails(train, "--resume")
     # Nothing but the folder is needed.
     status, output, error = command(train, "--resume", "models/shapes")
     assert status == 0, error

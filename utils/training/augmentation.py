@@ -1,29 +1,28 @@
-"""Chance variations of a training photo, so that a network that is trained on it learns what does not matter."""
+"""Random variations of training photos, so that a network learns to ignore crop, mirroring and light."""
 
 import math
 
 from PIL import Image, ImageEnhance
 
-# Share of the photo's area that a crop keeps at least: captions tell of the
-# whole photo, so most of it must stay in sight.
+# Smallest share of the photo's area that a crop keeps. Captions describe the whole photo, so most of it must stay
+# visible.
 _LEAST_AREA = 0.6
 
-# Brightness, contrast and saturation change by up to this share; more would
-# make the captions' colours wrong.
+# Largest relative change of brightness, contrast and saturation. Larger changes would make the colours in captions
+# wrong.
 _COLOUR_CHANGE = 0.2
 
 
 def augment(photo, size, generator, mirror=True):
-    """A random crop, perhaps mirrored, with other light: a PIL image of `size` × `size`.
+    """A random crop of a photo, with random light and possibly mirrored: a PIL image of `size` × `size` pixels.
 
-    Random-resized crops as in Szegedy et al., "Going deeper with convolutions",
-    2015, section 6, but milder.
+    Random-resized crops as in Szegedy et al., "Going deeper with convolutions", 2015, section 6, but milder.
 
     Args:
-        photo: a PIL image, RGB.
+        photo: PIL image, RGB.
         size: side of the result in pixels.
-        generator: a NumPy random generator.
-        mirror: whether it may be mirrored; not if left and right matter.
+        generator: NumPy random generator.
+        mirror: whether the result may be mirrored. False for photos whose captions mention left or right.
     """
     area, aspect = generator.uniform(_LEAST_AREA, 1), math.exp(generator.uniform(-0.2, 0.2))
     width = photo.width * min(1, math.sqrt(area * aspect))

@@ -1,4 +1,4 @@
-"""Training batches: photos, or their cached regions, with captions as numbers."""
+"""Training batches: photos, or their cached regions, with captions as word numbers."""
 
 import itertools
 import os
@@ -16,14 +16,20 @@ from utils.training.augmentation import augment
 
 
 def caption_arrays(photos, tokenizer, captions_per_photo, max_words):
-    """References as numbers for teacher forcing.
+    """Captions as word numbers for teacher forcing.
 
-    Photos with more references give the first ones; those with fewer are
-    filled up with captions of padding alone, which the loss ignores.
+    A photo with too many references gives its first ones. A photo with too few gets captions of padding alone, which
+    the loss ignores.
+
+    Args:
+        photos: a list of Photo.
+        tokenizer: a Tokenizer.
+        captions_per_photo: number of captions for each photo.
+        max_words: largest number of words; longer captions are cut.
 
     Returns:
-        Inputs, which begin with <start>, and targets, which end with <end>:
-        int32 (photos, captions_per_photo, max_words + 1) each, filled with <pad>.
+        Inputs, which begin with <start>, and targets, which end with <end>: int32 (photos, captions_per_photo,
+        max_words + 1) each, padded with <pad>.
     """
     inputs = np.full((len(photos), captions_per_photo, max_words + 1), PAD, "int32")
     targets = inputs.copy()
@@ -31,14 +37,14 @@ def caption_arrays(photos, tokenizer, captions_per_photo, max_words):
         for column, reference in enumerate(photo.references[:captions_per_photo]):
             words = tokenizer.encode(reference)
             inputs[row, column, : len(words[:max_words]) + 1] = [START, *words[:max_words]]
-            # A caption that is cut must not teach that it ends there.
+            # A caption that is cut gets no <end>: it must not teach that the sentence ends there.
             following = [*words, END][: max_words + 1]
             targets[row, column, : len(following)] = following
     return inputs, targets
 
 
 class RegionSource:
-    """Training on regions that were extracted before; the encoder stays as it is.
+    """Training inputs from the region cache; the encoder is not trained.
 
     Args:
         cache: a RegionCache that holds all photos.
@@ -50,22 +56,22 @@ class RegionSource:
         self.cache = cache
 
     def load(self, photos, generators):
-        """What the model is trained on: float32 (photos, regions, channels)."""
+        """Training inputs of photos, float32 (photos, regions, channels). `generators` are not used."""
         return self.cache.stack([photo.id for photo in photos])
 
     def regions(self, encoder, photos):
-        """The same for validation; `encoder` is None."""
+        """Regions for validation, float32 (photos, regions, channels). `encoder` is None."""
         return self.cache.stack([photo.id for photo in photos])
 
 
 @cache
 def sides_matter(references):
-    """Whether captions tell left from right; asked of every photo in every epoch."""
+    """Whether one of the captions, a tuple of strings, mentions left or right. Cached: asked in every epoch."""
     return any({"left", "right"} & set(split_words(text)) for text in references)
 
 
 class PhotoSource:
-    """Training on pixels, varied by chance, so that the encoder can learn too.
+    """Training inputs from photos with random variations, so that the encoder can be trained too.
 
     Args:
         encoder: the Encoder that training starts from.
@@ -76,7 +82,12 @@ class PhotoSource:
         self._pool = ThreadPoolExecutor(os.cpu_count())
 
     def load(self, photos, generators):
-        """What the model is trained on: uint8 (photos, size, size, 3); each photo is varied by its own generator."""
+        """Training inputs of photos, uint8 (photos, size, size, 3).
+
+        Args:
+            photos: a list of Photo.
+            generators: a NumPy random generator for each photo.
+        """
         return np.stack(list(self._pool.map(self._vary, photos, generators)))
 
     def _vary(self, photo, generator):
@@ -95,48 +106,62 @@ class PhotoSource:
 
 
 class Batches:
-    """Batches of photos whose order and variation depend on the seed and the epoch alone.
+    """Batches of photos in an order, and with variations, that depend on the seed and the epoch alone.
 
     Args:
-        source: a RegionSource or PhotoSource.
-        photos: the training photos.
-        tokenizer, recipe: as trained with.
-        seed: of order and variation.
+        source: a RegionSource, PhotoSource or ViewSource.
+        photos: training photos, a list of Photo.
+        tokenizer: Tokenizer of the captions.
+        recipe: a Recipe.
+        seed: seed of order and variations.
     """
 
     def __init__(self, source, photos, tokenizer, recipe, seed):
         self.source, self.photos, self.seed, self.batch_size = source, photos, seed, recipe.batch_size
         self.arrays = caption_arrays(photos, tokenizer, recipe.captions_per_photo, recipe.max_words)
         self.steps_per_epoch = -(-len(photos) // recipe.batch_size)
-        self._drawn = None, None
-        self.error = None  # the InputError that a dataset ended with
+        self._known_order = None, None
+        self.error = None  # the InputError that ended a dataset
 
     def _order(self, epoch):
-        """The photos' numbers in the order of an epoch, which is drawn once, not at every step."""
-        known, order = self._drawn
+        """The photo numbers in the order of an epoch; computed once per epoch."""
+        known, order = self._known_order
         if known != epoch:
             order = np.random.default_rng([self.seed, epoch]).permutation(len(self.photos))
-            self._drawn = epoch, order
+            self._known_order = epoch, order
         return order
 
     def batch(self, epoch, step, part=0, parts=1):
-        """Regions or pixels, input words and targets of one of a step's equal `parts`, filled up with padding."""
+        """One batch, or one of its equal parts, padded to full size.
+
+        Args:
+            epoch, step: position of the batch, each from 0.
+            part: number of the part, from 0.
+            parts: number of parts, one for each device.
+
+        Returns:
+            Training inputs (regions or pixels), input words and target words, as `load` and `caption_arrays` return
+            them.
+        """
         chosen = self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
         generators = np.random.default_rng([self.seed, epoch, step]).spawn(len(chosen))
         size = -(-self.batch_size // parts)
         mine = slice(part * size, min((part + 1) * size, len(chosen)))
         if mine.start < mine.stop:
             loaded = self.source.load([self.photos[i] for i in chosen[mine]], generators[mine])
-        else:  # A part of the last batch may be empty; a photo tells of what shape nothing is.
+        else:  # A part of the last batch may be empty; one photo is loaded for the shape of the empty array.
             loaded = self.source.load(self.photos[:1], generators[:1])[:0]
         inputs, targets = (array[chosen[mine]] for array in self.arrays)
         fill = size - len(loaded)
         return tuple(np.pad(a, [(0, fill)] + [(0, 0)] * (a.ndim - 1)) for a in (loaded, inputs, targets))
 
     def dataset(self, epoch, step, mine=(0,), parts=1):
-        """All batches from a position on, epoch after epoch, without end, as what `Model.fit` takes.
+        """An endless dataset for `Model.fit`: all batches from a position on, epoch after epoch.
 
-        Of a batch's `parts`, those in `mine` come, one after the other.
+        Args:
+            epoch, step: position of the first batch.
+            mine: numbers of the parts of every batch that the dataset yields, one after another.
+            parts: number of parts of a batch.
         """
 
         def generate():

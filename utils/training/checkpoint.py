@@ -1,4 +1,4 @@
-"""The state of a training run on disk, from which it goes on exactly."""
+"""Checkpoints: the complete state of a training run in one file."""
 
 import contextlib
 import json
@@ -13,11 +13,11 @@ from utils.files import exists, replacing
 
 
 class Checkpoint:
-    """Everything that a run's future depends on, in one file that is replaced by a rename.
+    """Everything that the rest of a run depends on, in one file that is replaced by a rename.
 
     Args:
-        path: the file, an .npz.
-        variables: whatever has to be restored, in the same order each time.
+        path: file to write, an .npz.
+        variables: Keras variables to save and restore, in the same order each time.
     """
 
     def __init__(self, path, variables):
@@ -48,10 +48,10 @@ def read_state(path):
 
 @contextlib.contextmanager
 def _opened(path):
-    """A checkpoint to read from; whatever is wrong with it becomes an InputError."""
+    """An open checkpoint; any problem with the file becomes an InputError."""
     try:
         with np.load(path, allow_pickle=False) as file:
             yield file
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())[:150]
-        raise InputError(f"{path}: does not fit this run ({reason}); train anew with --overwrite") from None
+        raise InputError(f"{path}: does not fit this run ({reason}); train again with --overwrite") from None

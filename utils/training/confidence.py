@@ -1,4 +1,4 @@
-"""Fits how sure a model's captions are, on photos whose captions by people stand in for a judge."""
+"""Fitting a model's confidence on photos whose reference captions serve as the judge."""
 
 import numpy as np
 
@@ -13,22 +13,26 @@ from utils.model.confidence import Confidence, features
 from utils.progress import QUIET
 from utils.training.recipes import Recipe
 
-# Fewer photos tell nothing.
+# Fewer photos do not suffice to fit a confidence.
 _LEAST_PHOTOS = 50
 
-# Pictures of nothing that are added, all captions of which are wrong: photos like those of training show none.
+# Number of pictures of nothing, such as noise. Every caption of them is wrong; the photos of a dataset include no such
+# case.
 _EMPTY = 30
 
 _BATCH_PHOTOS = 16
 
 
 def describe(captioner, batches, beam_size):
-    """Captions and the features of `utils.model.confidence` for each: (texts, float (photos, features)).
+    """The best caption of each photo, and the features from which its confidence is computed.
 
     Args:
         captioner: a Captioner with a consensus.
-        batches: regions of 16 photos or fewer each, (photos, regions, channels).
-        beam_size: hypotheses kept.
+        batches: regions of up to 16 photos each, float (photos, regions, channels).
+        beam_size: number of hypotheses kept.
+
+    Returns:
+        Texts, a list of strings; and features, float (captions, features), as in `utils.model.confidence`.
     """
     search, texts, rows = captioner.search(beam_size, _BATCH_PHOTOS), [], []
     for regions in batches:
@@ -41,18 +45,19 @@ def describe(captioner, batches, beam_size):
 
 
 def training_rows(captioner, photos, cache_dir, beam_size=3, seed=0, reporter=QUIET):
-    """What a Confidence is fitted on: captions of photos and of pictures of nothing.
+    """The data that a Confidence is fitted on: captions of photos and of pictures of nothing.
 
     Args:
         captioner: a Captioner with a consensus.
-        photos: Photos with references that took no part in training, as those of `val`.
+        photos: Photos with references that the model was not trained on, such as those of `val`.
         cache_dir: folder of the region caches.
-        beam_size: hypotheses kept.
-        seed: of the pictures of nothing.
+        beam_size: number of hypotheses kept.
+        seed: seed of the pictures of nothing.
         reporter: a Reporter.
 
     Returns:
-        Features (captions, features), and whether each caption is right; the photos come first.
+        Features, float (captions, features); and whether each caption is right, bool (captions,). The photos come
+        first.
     """
     cache = RegionCache(cache_dir, captioner.dataset, captioner.encoder)
     photos = cache_regions(cache, {"val": photos}, reporter)["val"]
@@ -72,12 +77,14 @@ def training_rows(captioner, photos, cache_dir, beam_size=3, seed=0, reporter=QU
 
 
 def fit_confidence(captioner, folder, photos, cache_dir, reporter=QUIET):
-    """Fit the confidence of a model folder's captioner and write it there; needs a consensus and 50 photos.
+    """Fit the confidence of a model and write it into its folder.
+
+    `captioner.confidence` is set; it is None if the model has no consensus or fewer than 50 photos have references.
 
     Args:
-        captioner: the Captioner of the folder; its `confidence` is set, to None if there is too little to fit it on.
-        folder: the model folder.
-        photos: as for `training_rows`; those without references are left out.
+        captioner: the Captioner of the folder.
+        folder: model folder.
+        photos: as for `training_rows`; photos without references are left out.
         cache_dir: folder of the region caches.
         reporter: a Reporter.
     """
@@ -87,31 +94,33 @@ def fit_confidence(captioner, folder, photos, cache_dir, reporter=QUIET):
         beam_size = captioner.training.get("beam_size", Recipe.beam_size)
         rows, right = training_rows(captioner, photos, cache_dir, beam_size, reporter=reporter)
         captioner.confidence = Confidence.fit(rows, right)
-        reporter.say(f"confidence: {captioner.confidence(rows[:-_EMPTY]).mean():.2f} in the mean of val")
+        reporter.say(f"confidence: mean over val {captioner.confidence(rows[:-_EMPTY]).mean():.2f}")
     else:
-        reporter.say(f"captions have no confidence: it takes a consensus and {_LEAST_PHOTOS} photos in val")
+        reporter.say(f"captions get no confidence: it needs a consensus and {_LEAST_PHOTOS} photos in val")
     captioner.save_confidence(folder)
 
 
 def add_confidence(dataset, data_dir, cache_dir, folder, encoder_weights=None, seed=0, reporter=QUIET):
-    """Fit the confidence of a model folder anew, on its dataset's val split; all else in the folder stays as it is.
+    """Fit the confidence of an existing model on the `val` split of its dataset. Other files stay as they are.
 
     Args:
-        dataset, data_dir: as for `load_dataset`, with the photos of `val` that its training held out.
+        dataset, data_dir: as for `load_dataset`; its `val` photos must not have been trained on.
         cache_dir: folder of the region caches.
-        folder: the model folder.
+        folder: model folder.
         encoder_weights: as for `Captioner.from_folder`.
-        seed: of the scenes of `shapes`.
+        seed: seed of the scenes of `shapes`.
         reporter: a Reporter.
 
     Raises:
-        InputError: no model there, one of another dataset, or one without a consensus.
+        InputError: the folder holds no model, a model of another dataset, or a model without a consensus.
     """
     captioner = Captioner.from_folder(folder, encoder_weights)
     if captioner.dataset != dataset:
         raise InputError(f"{folder}: was trained on --dataset {captioner.dataset.replace('+', ' ')}; name the same")
     if not captioner.consensus:
-        raise InputError(f"{folder}: has no consensus, which confidence reads; run train.py --consensus_only first")
+        raise InputError(
+            f"{folder}: has no consensus, which its confidence would depend on; run train.py --consensus_only first"
+        )
     table = load_dataset(dataset, data_dir, seed)
     reporter.say(*table.notes)
     fit_confidence(captioner, folder, table.split("val"), cache_dir, reporter)

@@ -1,32 +1,39 @@
-"""Encoder and decoder as one model, for training."""
+"""Encoder and decoder as one Keras model, for training."""
 
 import keras
 
 
 class EndToEnd(keras.Model):
-    """From pixels, or from regions extracted before, to the logits of words.
+    """Model from pixels, or from cached regions, to word logits.
 
-    The encoder works as in use, with batch normalisation at its ImageNet
-    statistics: a batch of photos is too small to replace them.
+    The encoder runs in inference mode: its batch normalisation keeps the statistics of ImageNet, since a batch of
+        photos
+    is too small to replace them.
 
     Args:
         decoder: an AttentionDecoder.
-        encoder: an Encoder that is trained too, or None to take regions.
+        encoder: Encoder to train too, or None if the inputs are regions.
     """
 
     def __init__(self, decoder, encoder=None):
         super().__init__()
         self.decoder = decoder
         self.encoder = encoder
-        # Keras follows layers only, and an Encoder is none.
+        # Keras tracks layers only, and an Encoder is not a layer.
         self._network = encoder and encoder.network
         self.built = True
 
     def regions(self, inputs):
-        """Float32 (batch, regions, channels) of pixels (batch, size, size, 3), or of regions as they are."""
+        """Regions, float32 (batch, regions, channels), of pixels (batch, size, size, 3); without encoder, the
+        inputs."""
         return self.encoder.forward(inputs) if self.encoder else inputs
 
     def call(self, inputs, training=False):
-        """Float32 logits (batch, captions, length, vocabulary), as `AttentionDecoder.call`."""
+        """Word logits, float32 (batch, captions, length, vocabulary).
+
+        Args:
+            inputs: (pixels or regions, input words); words are int (batch, captions, length).
+            training: whether dropout is on.
+        """
         inputs, words = inputs
         return self.decoder((self.regions(inputs), words), training=training)

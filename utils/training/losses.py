@@ -1,4 +1,4 @@
-"""What training makes small."""
+"""Loss functions."""
 
 import keras
 from keras import ops
@@ -7,28 +7,28 @@ from utils.data.tokenizer import PAD
 
 
 class MeanLoss(keras.losses.Loss):
-    """A sum over a batch, divided by what is counted in it; replicas of a batch add up both before they divide."""
+    """A sum over a batch divided by a count. On several devices, sum and count are added up before the division."""
 
     def __init__(self, name):
         super().__init__(name=name, reduction=None)
 
     def sums(self, targets, outputs):
-        """The sum and the count, float32 scalars."""
+        """The sum and the count of a batch, two float32 scalars."""
         raise NotImplementedError
 
     def call(self, targets, outputs):
-        """The mean over the batch; 0 where nothing counts."""
+        """The mean over the batch; 0 if the count is 0."""
         total, count = self.sums(targets, outputs)
         return total / ops.maximum(count, 1.0)
 
 
 class CaptionLoss(MeanLoss):
-    """Cross-entropy per word, padding left out, with label smoothing.
+    """Cross-entropy per word with label smoothing; padding does not count.
 
     Szegedy et al., "Rethinking the inception architecture", 2016, section 7.
 
     Args:
-        smoothing: share of the target spread evenly over the vocabulary.
+        smoothing: share of the target probability that is spread evenly over the vocabulary, 0 to 1.
     """
 
     def __init__(self, smoothing=0.0):
@@ -36,7 +36,7 @@ class CaptionLoss(MeanLoss):
         self.smoothing = smoothing
 
     def sums(self, targets, logits):
-        """Over all words of the batch, of targets (…, length) and logits (…, length, vocabulary)."""
+        """Summed cross-entropy and number of words; targets are (…, length), logits (…, length, vocabulary)."""
         real = ops.cast(targets != PAD, "float32")
         normaliser = ops.logsumexp(logits, axis=-1)
         right = logits_of(targets, logits)
@@ -45,8 +45,8 @@ class CaptionLoss(MeanLoss):
 
 
 def logits_of(words, logits):
-    """The logits (…) that given words (…) have among those of all words (…, vocabulary).
+    """The logits (…) of given words (…), out of the logits of all words (…, vocabulary).
 
-    By a product: the gradient of a gather is added up word after word, which takes a twelfth of a training step.
+    Computed as a product with one-hot vectors: the gradient of a gather would take a twelfth of a training step.
     """
     return ops.sum(ops.one_hot(words, logits.shape[-1], dtype=logits.dtype) * logits, axis=-1)

@@ -1,10 +1,10 @@
-"""The model card: what a model folder's README.md says of its model."""
+"""The model card: the README.md of a model folder."""
 
 from pathlib import Path
 
 _CARD = """# {dataset} captioner, {encoder}
 
-Writes a sentence about a photo and shows for every word where it looked: {encoder}
+Writes a sentence about a photo and shows, for every word, the regions it attends to: {encoder}
 ({weights}) → {rows} × {columns} regions → Bahdanau attention and an LSTM
 of {units} units → words. Made by `train.py` of this repository.
 
@@ -17,8 +17,8 @@ print(caption.text, caption.attention.shape)
 ## Training
 
 {started}{train} photos of `{dataset}`, {words} words, batches of {batch_size} photos with {captions} captions
-each; {epochs} epochs in all, of which the one kept is {best} ({minutes:.0f} minutes in all). The whole recipe is
-in `config.json`, every epoch in `history.csv`, and `training.png` shows it.
+each. Training took {epochs} epochs and {minutes:.0f} minutes; the epoch kept is {best}. The whole recipe is in
+`config.json`. Every epoch is in `history.csv` and drawn in `training.png`.
 
 ## Validation
 
@@ -26,27 +26,27 @@ in `config.json`, every epoch in `history.csv`, and `training.png` shows it.
 |---|---|---|---|---|---|---|
 | val | {val} | up to {references} | beam {beam}, free-running | {cider:.3f} | {bleu:.3f} | {distinct} |
 {consensus}
-The epoch was chosen on these photos by its {judged_by}, so other photos score a little lower.
+The epoch was chosen on these photos by its {judged_by}, so scores on other photos are a little lower.
 
 ## Limits
 
-- It knows the {words} words of its training captions and can name nothing else.
-- It describes what such photos usually show: what is rare or small is missed, numbers and colours
-  are sometimes wrong, and a confident sentence is no proof.
-- Captions inherit the habits of the people who wrote the training captions, stereotypes included.
-  Do not use them to judge people.
+- The model knows the {words} words of its training captions and can name nothing else.
+- The model describes what such photos usually show. It misses rare and small things; numbers and colours
+  are sometimes wrong. A fluent sentence is no proof.
+- Captions repeat the habits of the people who wrote the training captions, stereotypes included.
+  Do not use captions to judge people.
 """
 
 
 _WEIGHTS = {
     "imagenet": "ImageNet weights, frozen",
-    "scenes": "weights learnt from drawn scenes, frozen",
+    "scenes": "weights trained on drawn scenes, frozen",
     "trained": "trained with the decoder, weights in this folder",
 }
 
 
 _CONSENSUS = (
-    "| | | | beam {beam}, ranked by consensus too: as the model writes | {CIDEr:.3f} | {Bleu_4:.3f} "
+    "| | | | beam {beam}, ranked by consensus too (the default in use) | {CIDEr:.3f} | {Bleu_4:.3f} "
     "| {distinct_captions} |\n"
 )
 
@@ -55,21 +55,21 @@ def write_card(folder, captioner, history, best, judged_by, counts, scores, refe
     """Write README.md into a model folder.
 
     Args:
-        folder: the model folder.
-        captioner: the Captioner that is in it.
+        folder: model folder.
+        captioner: its Captioner.
         history: rows of `Trainer.history`.
-        best: the one of them that is kept.
-        judged_by: the score that chose it.
-        counts: photos by split.
-        scores: of the captions of `val` with consensus, `distinct_captions` among them; empty where there is none.
-        references: captions a photo has at most.
+        best: the row of the epoch that is kept.
+        judged_by: name of the score that chose it.
+        counts: number of photos by split.
+        scores: validation scores with consensus, including `distinct_captions`; empty without a consensus.
+        references: largest number of captions a photo has.
     """
     recipe, encoder = captioner.training, captioner.encoder
     kept = f"epoch {best['epoch']} of the {best['stage']} stage"
     if best["stage"] == "start":
         kept = "the model it started from, with the new words"
     if best["stage"] == "self-critical":
-        kept += f" (its weights in a mean with those before that stage, which have {recipe['scst_start_share']:.0%})"
+        kept += f", averaged with the weights before that stage (their share: {recipe['scst_start_share']:.0%})"
     text = _CARD.format(
         dataset=captioner.dataset,
         encoder=encoder.name,

@@ -1,4 +1,4 @@
-"""What is trained by default for each dataset: one recipe each, found on its `val` split."""
+"""Recipes: the training settings of each dataset, chosen on its `val` split."""
 
 import math
 from dataclasses import dataclass, fields
@@ -8,19 +8,19 @@ from utils.errors import InputError
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a run that has a goal, and data, of its own.
+    """One part of a training run, with its own objective and data.
 
     Args:
         name: "tagging", "decoder", "finetuning" or "self-critical".
-        number: sets its random choices apart from those of the other stages.
-        epochs: at most.
-        learning_rate: at its peak.
-        dropout: of the decoder.
-        on_photos: whether it trains on photos, varied by chance, rather than on cached regions.
+        number: offset of its random seed, so that stages differ in their random choices.
+        epochs: largest number of epochs.
+        learning_rate: peak learning rate.
+        dropout: dropout rate of the decoder.
+        on_photos: whether inputs are photos with random variations, rather than cached regions.
         trains_encoder: whether the encoder is trained too.
-        self_critical: whether it maximises a reward rather than likelihood.
-        start_share: of the weights that it begins with in the mean that is validated and kept.
-        tagging: whether it trains the encoder alone, to name the words of captions.
+        self_critical: whether a reward is maximised, rather than the likelihood.
+        start_share: share of the initial weights in the weights that are validated and kept, 0 to 1.
+        tagging: whether the encoder alone is trained, to predict the words of captions.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Stage:
     tagging: bool = False
 
 
-# Of whole numbers that may be 0, and of fractions that are no shares; others are at least 1, or at most.
+# Smallest and largest values. Fields not listed: whole numbers from 1, other numbers from 0 to 1.
 _BOUNDS = dict.fromkeys(
     ("tagging_epochs", "finetune_epochs", "scst_epochs", "warmup_steps", "least_steps", "patience_steps", "views"),
     (0, math.inf),
@@ -54,70 +54,72 @@ _BOUNDS = dict.fromkeys(
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of a training run; those in the first block are flags of train.py, `--set` reaches all."""
+    """Settings of a training run. The first block has flags in train.py; `--set` reaches every field.
 
-    start_from: str | None = None  # the model folder whose encoder, decoder and vocabulary training begins with
-    encoder: str = "vgg16"
-    encoder_weights: str = "imagenet"
-    image_size: int = 224
-    epochs: int = 12
-    batch_size: int = 32  # photos, each with its captions
-    learning_rate: float = 1e-3  # at its peak
-    min_word_count: int = 5
-    finetune_encoder: str | None = None  # the encoder's layers above this one are trained too
-    tagging_epochs: int = 10  # of the encoder alone before the decoder, and of both after it; 0 leaves the stage out
-    finetune_epochs: int = 8
-    views: int = (
-        0  # of a training photo, cached below `finetune_encoder`, 2 or more; 0 varies photos anew at every step
-    )
-    scst_epochs: int = 0  # of self-critical training, at the end
-    precision: str = "auto"  # "float32" or "bfloat16" products; "auto" takes what this machine is made for
+    Example:
+        dataclasses.replace(RECIPES["flickr8k"], encoder="mobilenet", epochs=20)
+    """
 
-    layer: str | None = None  # of the encoder; None is its own default
-    units: int = 512
-    attention_units: int = 512
-    embedding_size: int = 256
-    value_size: int | None = None  # of regions as the LSTM and the output see them; None is the encoder's channels
-    grounded: bool = False  # words are told from what is looked at, as in `AttentionDecoder`
-    max_words: int = 16  # longer captions are cut: 7 % of Flickr8k's
-    captions_per_photo: int = 5
-    dropout: float = 0.4
-    label_smoothing: float = 0.1
-    weight_decay: float = 0.01
-    warmup_steps: int = 100
+    start_from: str | None = None  # model folder whose encoder, decoder and vocabulary training starts from
+    encoder: str = "vgg16"  # name of the encoder: vgg16, vgg19, mobilenet or resnet50
+    encoder_weights: str = "imagenet"  # "imagenet", "scenes", "random" or an .h5 file
+    image_size: int = 224  # side of the photos in pixels
+    epochs: int = 12  # maximum epochs of the decoder stage
+    batch_size: int = 32  # photos per step, each with all its captions
+    learning_rate: float = 1e-3  # peak learning rate of the decoder stage
+    min_word_count: int = 5  # rarer words of the training captions are left out of the vocabulary
+    finetune_encoder: str | None = None  # layer of the encoder; the layers above it are trained too
+    tagging_epochs: int = 10  # maximum epochs of the encoder alone, before the decoder; 0 leaves the stage out
+    finetune_epochs: int = 8  # maximum epochs of encoder and decoder together, after the decoder stage; 0 leaves it out
+    views: int = 0  # cached variations per training photo, 2 or more; 0: new variations at every step
+    scst_epochs: int = 0  # maximum epochs of self-critical training, the last stage
+    precision: str = "auto"  # of matrix products: "float32", "bfloat16", or "auto": bfloat16 if the hardware has it
+
+    layer: str | None = None  # layer of the encoder whose output are the regions; None: the encoder's default
+    units: int = 512  # of the LSTM
+    attention_units: int = 512  # of the attention layer
+    embedding_size: int = 256  # of a word
+    value_size: int | None = None  # channels of regions for the LSTM and the output; None: those of the encoder
+    grounded: bool = False  # words are predicted from the attended regions alone, as in `AttentionDecoder`
+    max_words: int = 16  # longer captions are cut (7 % of those in Flickr8k)
+    captions_per_photo: int = 5  # captions of each photo in a batch
+    dropout: float = 0.4  # dropout rate of the decoder
+    label_smoothing: float = 0.1  # share of the target probability that is spread over all words
+    weight_decay: float = 0.01  # of AdamW
+    warmup_steps: int = 100  # steps until the learning rate reaches its peak
     averaging: float = 0.997  # momentum of the averaged weights
-    clip_norm: float = 5.0
+    clip_norm: float = 5.0  # largest norm of the gradient of all weights
     attention_entropy: float = 0.0  # weight of the attention's entropy, in nats, in the loss; narrows the attention
-    least_steps: int = 0  # of the decoder stage: it has more than `epochs` where these would be fewer steps
-    beam_size: int = 3  # of the validation captions
-    consensus: bool = True  # captions that a beam finds are ranked by the words that people would use, too
-    patience: int = 4  # epochs without a better validation score before a stage stops,
-    patience_steps: int = 100  # and steps, which counts where an epoch has few
+    least_steps: int = 0  # minimum steps of the decoder stage; it gets more epochs than `epochs` if needed
+    beam_size: int = 3  # hypotheses of the beam search that writes validation captions
+    consensus: bool = True  # whether captions are re-ranked by the predicted words of people
+    patience: int = 4  # a stage stops after this many epochs without a better validation score,
+    patience_steps: int = 100  # and at least this many steps
 
-    tagging_learning_rate: float = 4e-4  # of the encoder and of the linear layer on top
-    finetune_learning_rate: float = 5e-4
-    scst_learning_rate: float = 1e-4
-    scst_samples: int = 5  # captions drawn for each photo
-    scst_meteor_weight: float = 2.0  # of METEOR in the reward, beside CIDEr-D
-    scst_dropout: float = 0.0
-    scst_start_share: float = 0.5  # of the weights before it in those that are kept
+    tagging_learning_rate: float = 4e-4  # peak learning rate of the tagging stage
+    finetune_learning_rate: float = 5e-4  # peak learning rate of the fine-tuning stage
+    scst_learning_rate: float = 1e-4  # peak learning rate of the self-critical stage
+    scst_samples: int = 5  # sampled captions per photo
+    scst_meteor_weight: float = 2.0  # weight of METEOR in the reward, added to CIDEr-D
+    scst_dropout: float = 0.0  # dropout rate of the decoder in the self-critical stage
+    scst_start_share: float = 0.5  # share of the weights before the self-critical stage in the kept ones
 
     def check(self) -> None:
-        """Raise InputError unless every value is one that can be trained with."""
+        """Raise InputError unless every value is valid."""
         for field in fields(self):
             value, bounds = getattr(self, field.name), _BOUNDS.get(field.name)
             if isinstance(value, (int, float)) and not isinstance(value, bool):
                 low, high = bounds or ((0, 1) if field.type is float else (1, math.inf))
-                # Written so that nan is refused too.
+                # nan fails this comparison and is refused too.
                 if not low <= value <= high:
                     raise InputError(f"{field.name} {value}: must be between {low} and {high}")
         if self.views == 1:
-            raise InputError("views 1: give 0, or 2 or more: the first two are the photo and its mirror image")
+            raise InputError("views 1: must be 0, or 2 or more; the first two are the photo and its mirror image")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise InputError(f"precision {self.precision}: choose auto, float32 or bfloat16")
 
     def stages(self) -> list[Stage]:
-        """The stages that this recipe goes through."""
+        """The stages of this recipe, in order."""
         joint = self.finetune_encoder is not None
         tagging = joint and self.tagging_epochs > 0
         whole = {"on_photos": joint, "trains_encoder": joint}
@@ -126,7 +128,8 @@ class Recipe:
             rate = self.tagging_learning_rate
             stages.append(Stage("tagging", 1, self.tagging_epochs, rate, 0.3, **whole, tagging=True))
         varied = tagging or (joint and self.views > 0)
-        # A decoder that knows nothing yet would spoil the encoder. Regions of one that is still as it was are cached.
+        # An untrained decoder would spoil the encoder, so the encoder is frozen in this stage. Regions of an untuned
+        # encoder are cached.
         stages.append(Stage("decoder", 0, self.epochs, self.learning_rate, self.dropout, on_photos=varied))
         if joint and self.finetune_epochs > 0:
             rate = self.finetune_learning_rate
@@ -139,8 +142,8 @@ class Recipe:
 
 
 RECIPES = {
-    # Regions of a layer that sees little beyond them, so that an object is to be
-    # found where it stands. Small, so that it takes minutes.
+    # Regions of a lower layer, whose receptive field is small, so that attention can locate objects. Small sizes, so
+    # that training takes minutes.
     "shapes": Recipe(
         encoder_weights="scenes",
         epochs=8,
@@ -164,16 +167,16 @@ RECIPES = {
     "flickr8k": Recipe(),
     "flickr30k": Recipe(),
     "coco": Recipe(),
-    "custom": Recipe(least_steps=300),  # one's own photos, which may be few
+    "custom": Recipe(least_steps=300),  # your own photos, which may be few
 }
 
-# Of a run that starts from a trained model, unless other values are given. Small steps, since much is known already.
+# Defaults of a run that starts from a trained model. Small steps, since the model knows much already.
 STARTED = {
     "learning_rate": 3e-4, "batch_size": 8, "min_word_count": 2, "tagging_epochs": 0, "least_steps": 100,
     "patience_steps": 30,
 }  # fmt: skip
 
-# What a run that starts from a trained model takes from that model.
+# Fields that a run takes from the model it starts from.
 INHERITED = (
     "encoder", "encoder_weights", "image_size", "layer", "units", "attention_units", "embedding_size", "value_size",
     "grounded", "max_words",

@@ -1,4 +1,4 @@
-"""Scores of captions as rewards: computed on numbers instead of words, in milliseconds a batch."""
+"""Caption scores as rewards: computed on word numbers, in milliseconds per batch."""
 
 import math
 from collections import Counter, defaultdict
@@ -7,45 +7,43 @@ import numpy as np
 
 from utils.data.tokenizer import END, PAD
 
-# As in the paper: n-grams of one to four words, and the deviation of the
-# penalty on lengths that differ.
+# n-grams of one to four words, and the standard deviation of the length penalty, as in the CIDEr paper.
 _ORDERS, _SIGMA = 4, 6.0
 
 
 class CaptionReward:
-    """CIDEr-D and METEOR, added.
+    """The sum of CIDEr-D and weighted METEOR.
 
-    Captions that are rewarded by CIDEr-D alone leave out what is in doubt. METEOR
-    counts foremost how much of what a person said is there.
+    Captions that are rewarded by CIDEr-D alone leave out uncertain details. METEOR rewards above all how much of a
+    reference is covered.
 
     Args:
         references: as for CiderReward.
-        meteor_weight: what METEOR, about 0 to 1, is multiplied by; 0 leaves it out.
+        meteor_weight: factor of METEOR (about 0 to 1); 0 leaves METEOR out.
     """
 
     def __init__(self, references, meteor_weight):
         self._cider, self._meteor_weight = CiderReward(references), meteor_weight
 
     def __call__(self, references, captions):
-        """As `CiderReward.__call__`."""
+        """Rewards, as `CiderReward.__call__` returns them."""
         rewards = self._cider(references, captions)
         if self._meteor_weight:
             for photo, (truths, written) in enumerate(zip(references, captions)):
                 truths = [_words(truth) for truth in truths if truth[0] != PAD]
                 for number, caption in enumerate(map(_words, written)):
-                    # As METEOR does, against the reference that is most like it.
+                    # The best match counts, as in METEOR.
                     best = max((meteor(caption, truth) for truth in truths), default=0.0)
                     rewards[photo, number] += self._meteor_weight * best
         return rewards
 
 
 class CiderReward:
-    """CIDEr-D of captions against references, with document frequencies of training references only.
+    """CIDEr-D of captions, with document frequencies from the training references.
 
-    Vedantam, Zitnick and Parikh, "CIDEr: consensus-based image description
-    evaluation", 2015, section 5. The end of a caption counts as a word, as in
-    Luo, "A better variant of self-critical sequence training", 2020: otherwise
-    captions learn to break off.
+    Vedantam, Zitnick and Parikh, "CIDEr: consensus-based image description evaluation", 2015, section 5. The end of a
+    caption counts as a word, as in Luo, "A better variant of self-critical sequence training", 2020. Without it, the
+    model learns captions that break off.
 
     Args:
         references: targets of all training photos, int (photos, references, length).
@@ -58,11 +56,11 @@ class CiderReward:
         self._log_photos = math.log(max(2, len(references)))
 
     def __call__(self, references, captions):
-        """Rewards, about 0 to 10.
+        """Rewards of captions, about 0 to 10.
 
         Args:
-            references: int (batch, references, length), ended by <end>, filled with <pad>.
-            captions: int (batch, captions, length), as the references.
+            references: int (batch, references, length), ended by <end>, padded with <pad>.
+            captions: int (batch, captions, length), in the same form.
 
         Returns:
             Float32 (batch, captions).
@@ -77,7 +75,7 @@ class CiderReward:
         return rewards
 
     def _vector(self, caption):
-        """tf-idf weights by n-gram, their norm for each order, and the length."""
+        """tf-idf weights by n-gram, their norm for each n-gram order, and the caption's length in words."""
         counts = _n_grams(caption)
         weights = {g: count * (self._log_photos - math.log(self._frequency[g] or 1)) for g, count in counts.items()}
         norms = [0.0] * _ORDERS
@@ -88,7 +86,7 @@ class CiderReward:
 
 
 def _words(caption, ends=0):
-    """A caption's words, with its end if `ends` is 1."""
+    """The words of a caption; the end token is included if `ends` is 1."""
     words = [int(word) for word in caption if word != PAD]
     return words[: words.index(END) + ends] if END in words else words
 
@@ -110,14 +108,13 @@ def _similarity(caption, reference):
 
 
 def meteor(caption, reference):
-    """How much of a reference a caption says, and how much else, and in which order: 0 to 1.
+    """METEOR of a caption against one reference, 0 to 1: matched words, other words, and word order.
 
-    Banerjee and Lavie, "METEOR: an automatic metric for MT evaluation with
-    improved correlation with human judgments", 2005, section 2.2, where only
-    the same words match; the program of that name also knows stems and synonyms.
+    Banerjee and Lavie, "METEOR: an automatic metric for MT evaluation with improved correlation with human judgments",
+    2005, section 2.2. Only identical words match; the METEOR program also matches stems and synonyms.
 
     Args:
-        caption, reference: lists of words or of their numbers.
+        caption, reference: lists of words or of word numbers.
     """
     places = defaultdict(list)
     for place, word in enumerate(reference):
@@ -126,7 +123,7 @@ def meteor(caption, reference):
     for word in caption:
         free, place = places[word], None
         if free:
-            # The place that goes on from the word before, if there is one, so that chunks are few.
+            # Prefer the place after the previous match, so that chunks are few.
             place = before + 1 if before is not None and before + 1 in free else free[0]
             free.remove(place)
             matches += 1

@@ -1,4 +1,4 @@
-"""The folder that a run writes to: nothing in it is lost, and a run is resumed as it was begun."""
+"""The folder that a run writes to: protection of existing files, and the record of the run for --resume."""
 
 import hashlib
 import json
@@ -7,26 +7,27 @@ import shutil
 from utils.errors import InputError, reason, shorten
 from utils.files import exists
 
-# In a folder while its run goes on, or after it was interrupted.
+# Files of an unfinished run.
 RUN_FILE, CHECKPOINT_FILE = "run.json", "checkpoint.npz"
 
-# By what a finished model folder is known.
+# File by which a finished model folder is recognised.
 _MODEL_FILE = "config.json"
 
-# Room for checkpoint, model and pictures; asked for before the work starts.
+# Disk space for checkpoint, model and pictures, checked before the work starts.
 _OUTPUT_BYTES = 500_000_000
 
 
 def _flat(settings):
+    """Settings with the fields of inner dicts moved to the top level."""
     inner = {key: value for each in settings.values() if isinstance(each, dict) for key, value in each.items()}
     return {key: value for key, value in settings.items() if not isinstance(value, dict)} | inner
 
 
 def read(folder):
-    """What `claim` wrote of the run that was interrupted in a folder.
+    """The settings of the interrupted run in a folder, as `claim` wrote them.
 
     Raises:
-        InputError: there is none, or its file is damaged.
+        InputError: the folder holds no such run, or run.json is damaged.
     """
     run_file = folder / RUN_FILE
     try:
@@ -37,7 +38,7 @@ def read(folder):
     except OSError as error:
         raise InputError(f"{shorten(run_file)}: cannot be read ({reason(error)})") from None
     except (ValueError, AttributeError):
-        raise InputError(f"{run_file}: damaged; train anew with --overwrite") from None
+        raise InputError(f"{run_file}: damaged; train again with --overwrite") from None
     return begun
 
 
@@ -46,38 +47,40 @@ def check(folder, settings, overwrite, resume, holds=_MODEL_FILE):
 
     Args:
         folder: a Path.
-        settings: all that decides the run, a JSON object whose values may be such objects.
-        overwrite: whether what is there may be replaced.
-        resume: whether the run that was begun there goes on.
-        holds: the file by which a finished folder is known.
+        settings: all settings of the run, a JSON object; its values may be JSON objects.
+        overwrite: whether an existing model or run may be replaced.
+        resume: whether the run in the folder is continued.
+        holds: file by which a finished folder is recognised.
 
     Raises:
-        InputError: the folder is in use, or holds no such run.
+        InputError: the folder holds a model or an unfinished run; with `resume`, no run or one with other settings.
     """
     if resume:
         begun, now = _flat(read(folder)), _flat(settings)
         if begun.get("version") != now.get("version"):
             raise InputError(
-                f"{folder}: its run was begun by another version of this program, which this one cannot resume; "
-                "begin anew with --overwrite"
+                f"{folder}: another version of this program began its run, and this version cannot resume it; "
+                "train again with --overwrite"
             )
         different = [f"{key} {begun.get(key)}, not {now[key]}" for key in now if begun.get(key) != now[key]]
         if different:
             raise InputError(
-                f"{folder}: the run was begun with {'; '.join(different)}: leave that out to resume it, or begin anew "
-                "with --overwrite"
+                f"{folder}: the run began with {'; '.join(different)}; leave that out to resume the run, or train "
+                "again with --overwrite"
             )
     elif not overwrite and exists(folder / RUN_FILE):
-        raise InputError(f"{folder}: holds an interrupted run; --resume goes on with it, --overwrite begins anew")
+        raise InputError(
+            f"{folder}: holds an interrupted run; continue it with --resume, or replace it with --overwrite"
+        )
     elif not overwrite and exists(folder / holds):
         what = "a model" if holds == _MODEL_FILE else holds
         raise InputError(f"{folder}: holds {what}; give another --output_dir, or --overwrite to replace it")
 
 
 def describe_data(photos):
-    """What photos of a table a run is trained on, as hashes by what they are of.
+    """Hashes of the data that a run is trained on, by name.
 
-    Of the files their size is looked at, so that a large data set takes seconds.
+    Only the size of each photo file is read, so that large datasets take seconds.
 
     Args:
         photos: a list of Photo.
@@ -94,29 +97,34 @@ def describe_data(photos):
 
 
 def check_data(folder, data):
-    """Make sure that a run goes on with what it was begun with.
+    """Raise InputError unless the data are those that the run began with.
 
     Args:
         folder: a Path.
-        data: hashes by what they are of, as of `describe_data`.
+        data: hashes by name, from `describe_data`.
 
     Raises:
-        InputError: something has changed.
+        InputError: the data have changed.
     """
     begun = read(folder)["data"]
     changed = [name for name in data if begun.get(name) != data[name]]
     if changed:
         raise InputError(
-            f"{folder}: the run was begun with other {' and other '.join(changed)} than are there now; put those back "
-            "to resume it, or begin anew with --overwrite"
+            f"{folder}: {' and '.join(changed)} have changed since the run began; restore them to resume the run, or "
+            "train again with --overwrite"
         )
 
 
 def claim(folder, settings, resume):
-    """Make the folder and note in it what is being trained.
+    """Create the folder and write the settings of the run into it.
+
+    Args:
+        folder: a Path.
+        settings: a JSON object.
+        resume: whether the run in the folder is continued; then nothing is written.
 
     Raises:
-        InputError: it cannot be written, or there is too little room.
+        InputError: the folder cannot be written, or the disk has too little room.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,5 +136,5 @@ def claim(folder, settings, resume):
     free = shutil.disk_usage(folder).free
     if free < _OUTPUT_BYTES:
         raise InputError(
-            f"{folder}: {free / 1e6:.0f} MB are free, training needs {_OUTPUT_BYTES / 1e6:.0f} MB; make room"
+            f"{folder}: {free / 1e6:.0f} MB are free and training needs {_OUTPUT_BYTES / 1e6:.0f} MB; free disk space"
         )

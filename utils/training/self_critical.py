@@ -1,4 +1,5 @@
-"""Training on the score itself: captions are drawn, and those that score above their fellows made likelier."""
+"""Self-critical training: captions are sampled, and those that score above the photo's other samples become
+likelier."""
 
 import keras
 from keras import ops
@@ -13,17 +14,16 @@ from utils.training.losses import logits_of
 class SelfCritical(EndToEnd):
     """An EndToEnd model whose training step maximises a reward.
 
-    Rennie et al., "Self-critical sequence training for image captioning", 2017,
-    with the mean reward of a photo's other captions as baseline: Luo, "A better
-    variant of self-critical sequence training", 2020.
+    Rennie et al., "Self-critical sequence training for image captioning", 2017. The baseline is the mean reward of the
+    photo's other samples: Luo, "A better variant of self-critical sequence training", 2020.
 
     Args:
         decoder, encoder: as for EndToEnd.
-        reward: called with targets (batch, references, length) and captions
-            (batch, samples, length), as arrays; gives float32 (batch, samples).
-        samples: captions drawn for each photo, 2 or more.
-        max_words: words of a drawn caption at most.
-        seed: of the drawing.
+        reward: function of targets, int (batch, references, length), and captions, int (batch, samples, length), both
+            NumPy arrays, that returns float32 (batch, samples).
+        samples: number of sampled captions per photo, 2 or more.
+        max_words: largest number of words in a sampled caption.
+        seed: seed of the sampling.
     """
 
     def __init__(self, decoder, encoder, reward, samples, max_words, seed):
@@ -34,15 +34,16 @@ class SelfCritical(EndToEnd):
 
     @property
     def metrics(self):
-        """The reported loss is minus the mean reward."""
+        """The reported loss, which is minus the mean reward."""
         return [self.reward_tracker]
 
     def call(self, inputs, training=False):
-        """In training, captions drawn for each photo and their words' log-probabilities; otherwise as EndToEnd.
+        """In training, sampled captions and their log-probabilities; otherwise logits, as EndToEnd.
 
         Returns:
-            Words, int (batch, samples, length), filled with PAD, and float32
-            log-probabilities of the same shape, through which gradients flow.
+            In training: words, int (batch, samples, length), padded with PAD; and log-probabilities, float32 of the
+                same
+            shape, through which gradients flow.
         """
         if not training:
             return super().call(inputs)
@@ -51,24 +52,29 @@ class SelfCritical(EndToEnd):
         return words, log_probabilities(self.decoder, regions, words)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The gradient of the expected reward is that of this loss; `y` are targets (batch, references, length)."""
+        """A loss whose gradient is that of minus the expected reward.
+
+        Args:
+            y: targets, int (batch, references, length).
+            y_pred: words and log-probabilities, from `call`.
+        """
         words, words_log_probabilities = y_pred
         rewards = backend.on_host(self.reward, [y, words], words.shape[:2], "float32")
         others = (ops.sum(rewards, axis=1, keepdims=True) - rewards) / (self.samples - 1)
-        # The last batch is filled up with photos without references.
+        # The last batch is padded with photos without references.
         real = ops.cast(ops.any(y != PAD, axis=(1, 2)), "float32")
         self.reward_tracker.update_state(-ops.sum(ops.mean(rewards, axis=1) * real) / ops.sum(real))
-        # Those that the decoder adds itself, as for the entropy of its attention.
+        # The decoder's own losses, such as the entropy of its attention.
         return policy_loss(words, words_log_probabilities, rewards - others) + sum(self.losses)
 
 
 def log_probabilities(decoder, regions, words):
-    """Of each word of drawn captions, float32 (batch, samples, length), with dropout.
+    """Log-probabilities of the words of sampled captions, with dropout: float32 (batch, samples, length).
 
     Args:
         decoder: an AttentionDecoder.
-        regions: (batch, regions, channels).
-        words: drawn captions, int (batch, samples, length), filled with PAD.
+        regions: float (batch, regions, channels).
+        words: sampled captions, int (batch, samples, length), padded with PAD.
     """
     starts = ops.full((*words.shape[:2], 1), START, dtype=words.dtype)
     logits = decoder((regions, ops.concatenate([starts, words[:, :, :-1]], axis=2)), training=True)
@@ -77,12 +83,12 @@ def log_probabilities(decoder, regions, words):
 
 
 def policy_loss(words, words_log_probabilities, advantage):
-    """Minus the mean, over all words, of log-probability times advantage.
+    """Minus the mean, over all words, of log-probability times advantage: a scalar.
 
     Args:
-        words: drawn captions, int (batch, samples, length), filled with PAD.
-        words_log_probabilities: of `log_probabilities`.
-        advantage: (batch, samples).
+        words: sampled captions, int (batch, samples, length), padded with PAD.
+        words_log_probabilities: float (batch, samples, length), from `log_probabilities`.
+        advantage: reward above the baseline, float (batch, samples).
     """
     real = ops.cast(words != PAD, "float32")
     return -ops.sum(real * words_log_probabilities * advantage[..., None]) / ops.maximum(ops.sum(real), 1.0)

@@ -1,4 +1,4 @@
-"""Training that begins with a trained model: its encoder, its decoder, its words and new ones."""
+"""Training that starts from a trained model: its encoder, decoder and vocabulary, plus new words."""
 
 import hashlib
 from dataclasses import replace
@@ -13,19 +13,19 @@ from utils.model.decoder import AttentionDecoder
 from utils.model.model_folder import read_config
 from utils.training.recipes import INHERITED
 
-# The rarest share of known words; what they have in common is where new words begin.
+# New words start from the mean of the rarest known words; this is their share of the vocabulary.
 _RARE = 0.25
 
 
 def inherit(recipe, given=()):
-    """The recipe with what comes from the model in its `start_from`.
+    """The recipe with the fields that come from the model in its `start_from`.
 
     Args:
         recipe: a Recipe.
-        given: names of fields that were asked for.
+        given: names of fields that the user has set.
 
     Raises:
-        InputError: no model there, or something was asked for that the model decides.
+        InputError: the folder holds no model, or the user has set a field to another value than the model's.
     """
     config = read_config(recipe.start_from)
     model = config["encoder"] | config["decoder"] | {"max_words": config["max_words"]}
@@ -40,20 +40,25 @@ def inherit(recipe, given=()):
 
 
 def add_words(tokenizer, captions, min_word_count):
-    """The Tokenizer with the words that captions hold `min_word_count` times or more, new ones last."""
+    """A Tokenizer with new words after the known ones.
+
+    Args:
+        tokenizer: a Tokenizer.
+        captions: list of strings.
+        min_word_count: number of times that a new word must occur in the captions.
+    """
     found = Tokenizer.fit(captions, min_word_count).words
     return Tokenizer([*tokenizer.words, *(word for word in found if word not in tokenizer.number)])
 
 
 def widen(decoder, words):
-    """A decoder with the same weights that knows more words.
+    """A decoder with the same weights and a larger vocabulary.
 
-    A new word begins as the mean of the rarest known ones, in its embedding and in how often it is expected: it is
-    written seldom until training has found what it means.
+    A new word gets the mean embedding and output bias of the rarest known words, so that it is written seldom at first.
 
     Args:
         decoder: an AttentionDecoder with weights.
-        words: of the new vocabulary, which begins with the old one.
+        words: size of the new vocabulary, which begins with the old one.
     """
     known = decoder.vocabulary_size
     rare = slice(known - max(1, round(_RARE * known)), known)
@@ -74,7 +79,7 @@ def widen(decoder, words):
 
 
 def hash_files(folder):
-    """A hash of all weights in a model folder."""
+    """A hash of all weights in a model folder, 16 hexadecimal digits."""
     digest = hashlib.sha256()
     for path in sorted(Path(folder).glob("*.h5")):
         with open(path, "rb") as file:

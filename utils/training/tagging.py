@@ -1,4 +1,4 @@
-"""An encoder learns to see what people write of: it is trained to name the words of a photo's captions, its tags."""
+"""The tagging stage: an encoder is trained to predict the words of a photo's captions, its tags."""
 
 import keras
 import numpy as np
@@ -7,33 +7,33 @@ from keras import ops
 from utils.data.tokenizer import PAD, SPECIAL_WORDS
 from utils.training.losses import MeanLoss
 
-# A photo shows a word, for `tag_precision`, if two of its five captions hold it;
-# one caption alone often tells what only one person saw.
+# A word belongs to a photo, for `tag_precision`, if two of its five captions hold the word. A word in a single caption
+# often describes what only one person saw.
 _SHOWN = 0.39
 
-# Photos whose captions are counted together: each takes a megabyte on the way.
+# Photos per batch when the words of captions are counted; each photo takes a megabyte.
 _BATCH_PHOTOS = 64
 
-# Of the linear layer alone: five times over 6,000 photos.
+# Training steps of the linear layer alone: five epochs of 6,000 photos.
 _PROBE_STEPS = 500
 
 
 class Tagger(keras.Model):
-    """From pixels to the logits of all words, by a linear layer on the mean region.
+    """Model from pixels to the logits of all words, by a linear layer on the mean region.
 
-    Fang et al., "From captions to visual concepts and back", 2015, section 3,
-    without the search for where a word is seen.
+    Fang et al., "From captions to visual concepts and back", 2015, section 3, without its search for the region of a
+    word.
 
     Args:
-        encoder: an Encoder, which is trained.
-        vocabulary_size: words.
-        dropout: rate on the mean region, while training only.
+        encoder: Encoder to train.
+        vocabulary_size: number of words.
+        dropout: dropout rate of the mean region.
     """
 
     def __init__(self, encoder, vocabulary_size, dropout):
         super().__init__()
         self.encoder = encoder
-        # Keras follows layers only, and an Encoder is none.
+        # Keras tracks layers only, and an Encoder is not a layer.
         self._network = encoder.network
         self.region_dropout = keras.layers.Dropout(dropout)
         self.head = keras.layers.Dense(vocabulary_size, kernel_initializer="zeros", name="head")
@@ -43,16 +43,16 @@ class Tagger(keras.Model):
         self.built = True
 
     def prepare(self, means, targets, seed=0):
-        """Fit the linear layer to the encoder as it is, which stays so.
+        """Fit the linear layer to the frozen encoder; takes seconds for thousands of photos.
 
-        From a layer that knows nothing the encoder would learn noise, and lose
-        what it knew: Kumar et al., "Fine-tuning can distort pretrained features
-        and underperform out-of-distribution", 2022. Seconds for thousands of photos.
+        With an untrained layer the encoder would learn noise and lose what it knows: Kumar et al., "Fine-tuning can
+            distort
+        pretrained features and underperform out-of-distribution", 2022.
 
         Args:
-            means: mean regions of training photos, float32 (photos, channels).
+            means: mean regions of the training photos, float32 (photos, channels).
             targets: their captions, int (photos, captions, length).
-            seed: of order and dropout.
+            seed: seed of photo order and dropout.
         """
         deviation = means.std(axis=0)
         self.mean.assign(means.mean(axis=0))
@@ -72,23 +72,23 @@ class Tagger(keras.Model):
             probe.train_on_batch(means[chosen], targets[chosen])
 
     def tags(self, regions, training=False):
-        """Logits of the words (batch, vocabulary) from regions (batch, regions, channels)."""
+        """Word logits, float (batch, vocabulary), of regions (batch, regions, channels)."""
         mean_region = (ops.mean(regions, axis=1) - self.mean) * self.scale
         return self.head(self.region_dropout(mean_region, training=training))
 
     def call(self, inputs, training=False):
-        """Logits (batch, vocabulary) of pixels (batch, size, size, 3); captions beside them are not looked at."""
+        """Word logits, float (batch, vocabulary); `inputs` are (pixels, captions), and captions are not used."""
         return self.tags(self.encoder.forward(inputs[0]), training=training)
 
 
 class TagLoss(MeanLoss):
-    """Cross-entropy between tags and the shares of captions that hold them, per word that a caption holds."""
+    """Cross-entropy between tags and `tag_shares`, divided by the sum of the shares."""
 
     def __init__(self):
         super().__init__("tag_loss")
 
     def sums(self, targets, logits):
-        """Over photos that have captions: targets (batch, captions, length), logits (batch, vocabulary)."""
+        """Sums over photos with captions; targets are int (batch, captions, length), logits (batch, vocabulary)."""
         shares = tag_shares(targets, logits.shape[-1])
         loss = ops.sum(ops.binary_crossentropy(shares, logits, from_logits=True), axis=-1)
         real = ops.cast(ops.any(targets != PAD, axis=(1, 2)), "float32")
@@ -99,10 +99,11 @@ def tag_shares(captions, vocabulary_size):
     """The share of each photo's captions that hold each word.
 
     Args:
-        captions: int (batch, captions, length); those of padding alone do not count.
+        captions: int (batch, captions, length); captions of padding alone do not count.
+        vocabulary_size: number of words.
 
     Returns:
-        Float32 (batch, vocabulary_size); special words have none.
+        Float32 (batch, vocabulary_size), 0 to 1; 0 for special words.
     """
     ordinary = ops.cast(ops.arange(vocabulary_size) >= len(SPECIAL_WORDS), "float32")
     held = ops.max(ops.one_hot(captions, vocabulary_size, dtype="float32"), axis=2) * ordinary
@@ -111,15 +112,15 @@ def tag_shares(captions, vocabulary_size):
 
 
 def tag_precision(shares, logits, least=0.01):
-    """Mean average precision of tags: how far the photos that show a word come before the others.
+    """Mean average precision of tags: how well the logits of a word rank its photos before all others.
 
     Args:
-        shares: of `tag_shares`, (photos, words).
-        logits: (photos, words).
-        least: words that fewer than this share of the photos show are left out.
+        shares: float (photos, words), from `tag_shares`.
+        logits: float (photos, words).
+        least: smallest share of the photos that a word must belong to; rarer words are left out.
 
     Returns:
-        The mean over words, between 0 and 1; 0 if no word is frequent enough.
+        The mean over words, 0 to 1; 0 if no word is frequent enough.
     """
     shown = np.asarray(shares) >= _SHOWN
     precisions = []

@@ -1,6 +1,7 @@
-"""Varied views of the training photos, taken through an encoder's frozen lower layers once.
+"""Cached views: variations of each training photo, computed once through the frozen lower layers of an encoder.
 
-Fine-tuning then computes the upper layers alone: for VGG16 above `block4_pool` a sixth of the work of a step on pixels.
+Fine-tuning then computes the upper layers alone. For VGG16 above `block4_pool` that is a sixth of the work of a step on
+pixels.
 """
 
 import zlib
@@ -13,17 +14,17 @@ from utils.features.cache import RegionCache
 from utils.training.augmentation import augment
 from utils.training.batches import sides_matter
 
-# A view of a photo: the photo as it is (0), its mirror image (1), random crops of other light (2, 3, …).
+# A view of a photo: the photo itself (number 0), its mirror image (1), or a random crop with random light (2, 3, …).
 View = namedtuple("View", "id path number mirror")
 
 
 def view_of(photo, number):
-    """A View of a Photo."""
+    """The View of a Photo with a number."""
     return View(f"{photo.id}#{number}", photo.path, number, not sides_matter(tuple(photo.references)))
 
 
 def load_view(view, size):
-    """The pixels of a View, uint8 (size, size, 3); the same at every call."""
+    """The pixels of a View, uint8 (size, size, 3); equal at every call."""
     photo = open_photo(view.path, at_least=2 * size)
     if view.number < 2:
         pixels = to_pixels(photo, size)
@@ -33,17 +34,17 @@ def load_view(view, size):
 
 
 def open_views(cache_dir, dataset, encoder, layer):
-    """A RegionCache of views by the layers of an Encoder up to `layer`."""
+    """A RegionCache of views, by the layers of an Encoder up to `layer`."""
     return RegionCache(cache_dir, dataset, encoder.below(layer), load_view)
 
 
 class ViewSource:
-    """Training on cached views; an encoder's layers above theirs may be trained.
+    """Training inputs from cached views; the encoder layers above the cached one may be trained.
 
     Args:
         encoder: the Encoder that training starts from.
-        cache: a RegionCache of `open_views`: views 0 and 1 of all photos, all views of the training photos.
-        count: views of a training photo, 2 or more.
+        cache: a RegionCache of `open_views`, with views 0 and 1 of all photos and all views of the training photos.
+        count: number of views per training photo, 2 or more.
     """
 
     def __init__(self, encoder, cache, count):
@@ -51,7 +52,12 @@ class ViewSource:
         self.cache, self.count = cache, count
 
     def load(self, photos, generators):
-        """Inputs of training, float32 (photos, regions, channels of the frozen layers): a random view of each photo."""
+        """Training inputs, one random view of each photo: float32 (photos, regions, channels of the cached layer).
+
+        Args:
+            photos: a list of Photo.
+            generators: a NumPy random generator for each photo.
+        """
         return self.cache.stack([self._choose(*each).id for each in zip(photos, generators)])
 
     def _choose(self, photo, generator):
@@ -59,7 +65,7 @@ class ViewSource:
         return view if view.mirror or view.number != 1 else view_of(photo, 0)
 
     def regions(self, encoder, photos):
-        """Regions of whole photos by `encoder`, float32 (photos, regions, channels): means with the mirror image's."""
+        """Regions by `encoder`, float32 (photos, regions, channels): the mean of the photo's and its mirror image's."""
         photo, mirrored = (
             np.reshape(
                 encoder.encode(self.cache.stack([view_of(photo, number).id for photo in photos])),

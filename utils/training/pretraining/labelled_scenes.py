@@ -1,7 +1,7 @@
-"""Drawn scenes for pretraining an encoder, with labels of what stands at each region.
+"""Drawn scenes for pretraining an encoder, with labels of each region.
 
-They are far more varied than the embedded sample's (`utils/data/shapes.py`): other
-sizes, colours, grounds and light, more shapes, objects that hide each other.
+The scenes vary far more than the embedded sample's (`utils/data/shapes.py`): more sizes, colours, grounds, light and
+shapes, and objects that hide each other.
 """
 
 import math
@@ -11,21 +11,21 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from utils.data.shapes import COLOURS, SHAPES, UNSEEN_PAIRS, corners
 
-# The shapes that captions name, and others that the encoder must distinguish from them.
+# The shapes that captions name, and shapes that the encoder must tell apart from them.
 ALL_SHAPES = (*SHAPES, "ring", "cross", "pentagon", "half disc")
 
-# Labels of a region: shares of ground and of each shape; shares of ground, of each
-# named colour and of other colours; the box of the object that covers most of it.
+# Labels of a region: shares of the ground and of each shape; shares of the ground, of each named colour and of other
+# colours; the box of the object that covers most of it.
 SHAPE_LABELS = 1 + len(ALL_SHAPES)
 COLOUR_LABELS = 1 + len(COLOURS) + 1
 LABELS = SHAPE_LABELS + COLOUR_LABELS + 4
 
 _SUPERSAMPLING = 2
 
-# Pixels across a region when its shares are counted.
+# Side of a region in pixels when its shares are counted.
 _CELL = 16
 
-# A fill has a colour's name if no channel differs more than this; the sample's differ by 20 at most.
+# Largest difference per channel between a fill and a named colour; in the sample it is 20 at most.
 _NAMED_WITHIN = 26
 
 _NAMES = list(COLOURS)
@@ -37,7 +37,7 @@ def _nearest_name(colour):
 
 
 def _fill(shape, generator):
-    """A colour and its label for a shape; never a pair that the sample holds back."""
+    """A random colour and its label for a shape; never a pair that the sample reserves for its `unseen` split."""
     while True:
         if generator.random() < 0.8:
             colour = _VALUES[generator.integers(len(_NAMES))] + generator.integers(-_NAMED_WITHIN, _NAMED_WITHIN + 1, 3)
@@ -45,20 +45,20 @@ def _fill(shape, generator):
             colour = generator.uniform(0, 255, 3)
         colour = np.clip(colour, 0, 255)
         nearest = _nearest_name(colour)
-        # Colours between the names count as the nearest, so that no nearly red square is drawn either.
+        # Other colours count as the nearest named one, so that no nearly red square is drawn either.
         if (_NAMES[nearest], shape) not in UNSEEN_PAIRS:
             named = np.abs(_VALUES[nearest] - colour).max() <= _NAMED_WITHIN
             return colour, 1 + nearest if named else COLOUR_LABELS - 1
 
 
 def _smooth_noise(generator, size, cells):
-    """Random values -1 to 1 that change over `size / cells` pixels: float32 (size, size)."""
+    """Random values from -1 to 1 that change over `size / cells` pixels: float32 (size, size)."""
     coarse = Image.fromarray(generator.uniform(-1, 1, (cells, cells)).astype("float32"))
     return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
 
 
 def _ground(generator, size):
-    """A plain, shaded, striped or blotchy ground: uint8 (size, size, 3)."""
+    """A plain, shaded, striped or blotchy background: uint8 (size, size, 3)."""
     colour = generator.integers(60, 246, 3).astype("float32")
     if generator.random() < 0.5:
         colour = colour.mean() + (colour - colour.mean()) * 0.5
@@ -79,7 +79,7 @@ def _ground(generator, size):
 
 
 def _mask(shape, centre, radius, angle, size):
-    """Where a shape is: a PIL image of mode L, all in pixels."""
+    """The area of a shape, a PIL image of mode L; all lengths are in pixels."""
     mask = Image.new("L", (size, size))
     draw, (x, y) = ImageDraw.Draw(mask), centre
     box = (x - radius, y - radius, x + radius, y + radius)
@@ -101,7 +101,7 @@ def _mask(shape, centre, radius, angle, size):
 
 
 def _place(generator):
-    """Centres and radii of the objects, as shares of the scene; two in five scenes have large objects far apart."""
+    """Centres and radii of the objects, as shares of the scene. 40 % of the scenes have large objects far apart."""
     if generator.random() < 0.4:
         count, low, high, apart = int(generator.integers(1, 4)), 0.15, 0.3, 1.0
     else:
@@ -118,26 +118,25 @@ def _place(generator):
 
 
 def draw_labelled(generator, size, rows, columns):
-    """A new scene and what stands at each of its regions.
+    """A new scene and the labels of its regions.
 
     Args:
-        generator: a NumPy random generator.
-        size: pixels a side.
-        rows, columns: of the grid of regions.
+        generator: NumPy random generator.
+        size: side of the scene in pixels.
+        rows, columns: grid of regions.
 
     Returns:
-        Pixels, uint8 (size, size, 3), and labels, float32 (rows, columns,
-        `LABELS`): the shares of the region that are ground and each of
-        `ALL_SHAPES`; those that are ground, each of `COLOURS` and another
-        colour; left, top, right and bottom of the object that covers most of
-        it, as shares of the scene, zeros where there is none.
+        Pixels, uint8 (size, size, 3); and labels, float32 (rows, columns, `LABELS`). The labels of a region are: the
+        shares of the ground and of each of `ALL_SHAPES`; the shares of the ground, of each of `COLOURS` and of other
+        colours; left, top, right and bottom of the object that covers most of it, as shares of the scene, or zeros
+        without an object.
     """
     large = size * _SUPERSAMPLING
     image = Image.fromarray(_ground(generator, large))
     numbers = Image.new("L", (columns * _CELL, rows * _CELL))
     shapes, colours, boxes = [0], [0], [(0.0, 0.0, 0.0, 0.0)]
     for number, (centre, radius) in enumerate(_place(generator), start=1):
-        # The shapes that captions name are twice as frequent as the others.
+        # Shapes that captions name are twice as frequent as the others.
         shape = ALL_SHAPES[generator.integers(len(SHAPES) if generator.random() < 0.33 else len(ALL_SHAPES))]
         colour, label = _fill(shape, generator)
         angle = generator.uniform(-0.4, 0.4)

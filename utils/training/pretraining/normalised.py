@@ -1,9 +1,7 @@
-"""Batch normalisation for networks designed before it: trained with it, used without.
+"""Batch normalisation for networks without it, in training only.
 
-VGG from random weights hardly trains as it is. With batch normalisation between
-every convolution and its rectifier it does, and afterwards the normalisation is a
-factor and a shift that kernel and bias take over: Ioffe and Szegedy, "Batch
-normalization", 2015.
+VGG16 hardly trains from random weights. With batch normalisation between every convolution and its ReLU it does. After
+training, the normalisation is folded into kernel and bias: Ioffe and Szegedy, "Batch normalization", 2015.
 """
 
 import keras
@@ -17,16 +15,16 @@ def _is_rectified(layer):
 
 
 def normalised_twin(network, policy="float32"):
-    """A network of the same layers and weights in which every rectified convolution is batch-normalised.
+    """A copy of a network with batch normalisation before every ReLU of a convolution.
 
     Args:
-        network: a sequential Keras model such as VGG16's convolutions, or one
-            without rectified convolutions, which is copied as it is.
-        policy: the dtype policy of the twin.
+        network: sequential Keras model, such as the convolutions of VGG16. A network without such convolutions is
+            copied unchanged.
+        policy: Keras dtype policy of the copy.
 
     Returns:
-        A Keras model. Statistics of the normalisation are those of nothing yet
-        (mean 0, variance 1): for it to do what `network` does, it must be trained.
+        A Keras model with the same weights. Its normalisation has mean 0 and variance 1 until it is trained, so its
+        outputs differ from the network's.
     """
 
     def clone(layer):
@@ -52,7 +50,12 @@ def normalised_twin(network, policy="float32"):
 
 
 def fold(twin, network):
-    """Give `network` the weights with which it does what its trained twin does when used."""
+    """Set the weights of `network` so that it computes what its trained twin computes in inference mode.
+
+    Args:
+        twin: trained Keras model from `normalised_twin`.
+        network: Keras model that the twin was made from.
+    """
     for layer in network.layers:
         if not layer.weights:
             continue

@@ -1,20 +1,20 @@
-"""The labels, loss and accuracies of pretraining: which shape of which colour stands at each region of a scene."""
+"""Data, loss and accuracies of pretraining: the shape and the colour at each region of a scene."""
 
 import numpy as np
 from keras import ops
 
 from utils.training.pretraining.labelled_scenes import COLOUR_LABELS, LABELS, SHAPE_LABELS, draw_labelled
 
-# Weight of the box error in the loss, beside two cross-entropies.
+# Weight of the box error in the loss, which also has two cross-entropies.
 _BOX_WEIGHT = 2.0
 
 
 class SceneLabels:
-    """Scenes, each drawn only once, with labels of what stands at each region.
+    """Random scenes with labels of each region.
 
     Args:
-        size: pixels a side.
-        rows, columns: of the encoder's grid.
+        size: side of the scenes in pixels.
+        rows, columns: grid of the encoder.
     """
 
     channels = LABELS
@@ -28,12 +28,16 @@ class SceneLabels:
         return tuple(np.stack(arrays) for arrays in zip(*drawn))
 
     def validation(self, count):
-        """Scenes that training never draws, as `batch` returns them."""
+        """Validation scenes, in the form of `batch`; training never uses them."""
         return self.batch(np.random.default_rng([0, 2**31]), count)
 
     @staticmethod
     def loss(labels, outputs):
-        """Cross-entropies of shape and colour, and the mean error of the boxes' sides, a scalar."""
+        """Cross-entropies of shape and colour plus the mean box error: a scalar.
+
+        Args:
+            labels, outputs: float (batch, rows, columns, `LABELS`).
+        """
         shapes, colours, boxes = _split(labels)
         shape_logits, colour_logits, sides = _split(outputs)
         crossed = sum(
@@ -46,7 +50,7 @@ class SceneLabels:
 
     @staticmethod
     def measure(labels, outputs):
-        """Accuracies of shape and colour, of the regions that one object covers for the most part: a dict."""
+        """Accuracies of shape and colour, over regions that one object covers by more than half: a dict."""
         (shapes, colours, _), (shape_logits, colour_logits, _) = _split(labels), _split(outputs)
         figures = {}
         for name, shares, logits in (("shape", shapes, shape_logits), ("colour", colours, colour_logits)):
@@ -56,6 +60,6 @@ class SceneLabels:
 
 
 def _split(labels):
-    """The parts of labels (…, `LABELS`): shapes, colours, boxes."""
+    """Shapes, colours and boxes out of labels (…, `LABELS`)."""
     ends = SHAPE_LABELS, SHAPE_LABELS + COLOUR_LABELS
     return labels[..., : ends[0]], labels[..., ends[0] : ends[1]], labels[..., ends[1] :]

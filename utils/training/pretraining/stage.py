@@ -1,4 +1,4 @@
-"""Pretraining of an encoder on drawn scenes whose labels say what stands at each region."""
+"""Pretraining of an encoder on drawn scenes with labels of each region."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,22 +17,22 @@ from utils.training.history import write_rows
 from utils.training.pretraining.normalised import fold, normalised_twin
 from utils.training.run_folder import CHECKPOINT_FILE
 
-# What a pretraining folder holds.
+# Files of a pretraining folder.
 ENCODER_FILE, HISTORY_FILE = "encoder.h5", "history.csv"
 
-# Scenes that each row of the history is measured on.
+# Number of validation scenes.
 _VALIDATION = 256
 
 _WARMUP_STEPS = 300
 
 
 class SceneReader(keras.Model):
-    """An encoder in training, with a linear layer that reads labels from its regions.
+    """An encoder in training, with a linear layer that predicts labels from its regions.
 
     Args:
-        encoder: the Encoder, whose network is copied; without `mirror`.
+        encoder: Encoder whose network is copied; without `mirror`.
         labels: SceneLabels.
-        policy: Keras's dtype policy.
+        policy: Keras dtype policy.
     """
 
     def __init__(self, encoder, labels, policy):
@@ -54,16 +54,16 @@ class SceneReader(keras.Model):
 
 
 class Pretraining:
-    """Trains an encoder on drawn scenes, step by step; `resume` continues a run that was interrupted.
+    """Training of an encoder on drawn scenes; `resume` continues an interrupted run.
 
     Args:
-        encoder: the Encoder to begin with; at the end it holds the trained weights.
-        labels: SceneLabels of the encoder's image size and grid.
-        folder: gets the encoder's weights, the history, and the checkpoint.
-        steps: of the whole run.
+        encoder: Encoder to start from; after `fit` it holds the trained weights.
+        labels: SceneLabels with the encoder's image size and grid.
+        folder: folder for the encoder's weights, the history and the checkpoint.
+        steps: number of steps in the whole run.
         batch_size: scenes per step.
-        learning_rate: peak learning rate; it falls to zero along a cosine.
-        seed: of the linear layer's first weights and of the scenes.
+        learning_rate: peak learning rate; it then falls to zero along a cosine.
+        seed: seed of the linear layer's weights and of the scenes.
     """
 
     def __init__(self, encoder, labels, folder, steps, batch_size=32, learning_rate=1e-3, seed=0):
@@ -89,17 +89,18 @@ class Pretraining:
             self.state = self.checkpoint.load()
 
     def batch(self, step):
-        """The scenes and labels of a step, on the device already; they depend on the seed and the step alone."""
+        """Scenes and labels of a step, as tensors on the device; they depend on the seed and the step alone."""
         batch = self.labels.batch(np.random.default_rng([self.seed, step]), self.batch_size)
         return keras.tree.map_structure(ops.convert_to_tensor, batch)
 
     def fit(self, report_minutes=10, on_report=lambda row: None, progress=silent):
-        """Train to the end.
+        """Train until all steps are done.
 
         Args:
-            report_minutes: between two rows of the history, each with a checkpoint and the encoder so far.
-            on_report: called with each row, a dict.
-            progress: called as tqdm is.
+            report_minutes: minutes between two rows of the history. Each row comes with a checkpoint and the weights so
+                far.
+            on_report: function called with each row, a dict.
+            progress: function with the arguments of tqdm, for the progress bar.
         """
         started = time.perf_counter()
         with (
@@ -111,7 +112,7 @@ class Pretraining:
                 pixels, labels = ahead.result()
                 self.state["step"] += 1
                 ahead = pool.submit(self.batch, self.state["step"])
-                # Keras gives the mean since the metrics were reset.
+                # Keras returns the mean since the metrics were reset.
                 loss = float(self.model.train_on_batch(pixels, labels))
                 bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
                 bar.update()
