@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from utils.data.images import open_photo
-from utils.errors import ImageError, InputError
+from utils.errors import ImageError
 from utils.evaluation import attention_on_boxes, confidence_quality, tables
 from utils.evaluation.tables import ATTENTION, BOXES_HEADER, STATISTICS, boxes_rows
+from utils.files import replacing
 
 # Photos in each group, pixels of their longer side.
 _PHOTOS, _SIDE = 12, 360
@@ -54,10 +55,8 @@ def write_report(path, split, evaluation, seed=0):
     # "<" is escaped, so that no caption can end the script element.
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     page = (Path(__file__).parent / "report_page.html").read_text(encoding="utf-8")
-    try:
-        Path(path).write_text(page.replace("DATA", text, 1), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: the report cannot be written ({error.strerror})") from None
+    with replacing(path) as temporary:
+        temporary.write_text(page.replace("DATA", text, 1), encoding="utf-8")
 
 
 def _choose(rows, name, seed, boxed):

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from utils.files import replacing
+
 _CARD = """# {dataset} captioner, {encoder}
 
 Writes a sentence about a photo and shows, for every word, the regions it attends to: {encoder}
@@ -95,4 +97,5 @@ def write_card(folder, captioner, history, best, judged_by, counts, scores, refe
         distinct=best["distinct_captions"],
         consensus=_CONSENSUS.format(beam=recipe["beam_size"], **scores) if scores else "",
     )
-    (Path(folder) / "README.md").write_text(text, encoding="utf-8")
+    with replacing(Path(folder) / "README.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -5,7 +5,7 @@ import json
 import shutil
 
 from utils.errors import InputError, reason, shorten
-from utils.files import exists
+from utils.files import exists, replacing
 
 # Files of an unfinished run.
 RUN_FILE, CHECKPOINT_FILE = "run.json", "checkpoint.npz"
@@ -130,7 +130,8 @@ def claim(folder, settings, resume):
         folder.mkdir(parents=True, exist_ok=True)
         if not resume:
             (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
-            (folder / RUN_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+            with replacing(folder / RUN_FILE) as temporary:
+                temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another --output_dir") from None
     free = shutil.disk_usage(folder).free
