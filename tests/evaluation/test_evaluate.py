@@ -204,9 +204,9 @@ def test_captions_written_are_read_again(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("no json", "no JSON text"),
-        ([], "found none"),
-        ("7", "found none"),
+        ("no json", "not JSON"),
+        ([], "holds no captions"),
+        ("7", "holds no captions"),
         ([{"image_id": 1}], "entry 1: expected"),
         ([{"image_id": 1, "caption": 5}], "entry 1: expected"),
         (
@@ -215,7 +215,7 @@ def test_captions_written_are_read_again(tmp_path):
         ),
         ([{"image_id": None, "caption": "a"}], "entry 1: expected"),
         ({"1": ["a", "b"]}, "entry 1: a second, different caption"),
-        ('{"image_id": 1, "caption": "a"}\n{"image_id": \n', "no JSON text"),
+        ('{"image_id": 1, "caption": "a"}\n{"image_id": \n', "not JSON"),
         ([{"image_id": 1, "caption": "a"}, {"image_id": "1", "caption": "b"}], "entry 2: a second, different caption"),
     ],
 )

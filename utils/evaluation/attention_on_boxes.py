@@ -1,4 +1,4 @@
-"""How good attention is on photos: is it where people have drawn a box around what the word names?"""
+"""Scores of attention on photos: whether it lies in the boxes that people drew around the objects a word names."""
 
 import json
 import re
@@ -12,12 +12,12 @@ from PIL import Image
 from utils.errors import ImageError, InputError
 from utils.evaluation.bootstrap import mean_interval
 
-# Words whose boxes cover more of the photo than this are left out: attention anywhere would be right.
+# Words whose boxes cover a larger share of the photo are left out: there, attention anywhere would be right.
 LARGEST_SHARE = 0.5
 
 KINDS = ("people", "animals", "things")
 
-# An entity is of the first kind one of whose words it has; all others are things.
+# An entity belongs to the first kind that shares a word with it; all other entities are things.
 _KIND_WORDS = {
     "people": "person people man men woman women boy boys girl girls child children kid kids baby babies toddler "
     "toddlers infant lady ladies guy guys male female adult crowd team couple player players",
@@ -25,7 +25,7 @@ _KIND_WORDS = {
     "elephant elephants bear bears zebra zebras giraffe giraffes monkey fish insect",
 }
 
-# COCO's categories, and the words by which captions name them; plurals with "s" are added.
+# COCO's categories, and the words that captions use for them; plurals with "s" are added.
 _COCO_WORDS = {
     "person": "person people man men woman women boy girl child children kid baby babies lady ladies guy player rider "
     "skier surfer skateboarder snowboarder crowd group toddler batter pitcher catcher umpire",
@@ -113,7 +113,7 @@ _COCO_WORDS = {
 
 @dataclass(frozen=True)
 class Entity:
-    """Something in a photo that captions name.
+    """An object in a photo that captions name.
 
     Args:
         words: lower-case words for it.
@@ -128,11 +128,11 @@ class Entity:
 
 @dataclass(frozen=True)
 class PhotoBoxes:
-    """What is boxed in one photo.
+    """The boxes of one photo.
 
     Args:
-        entities: list of Entity, boxes in pixels.
-        size: (width, height) of the photo that the pixels count in; None: of the photo file.
+        entities: list of Entity; boxes are in pixels.
+        size: (width, height) in pixels of the photo on which the boxes were drawn; None: the size of the photo file.
     """
 
     entities: list
@@ -140,16 +140,16 @@ class PhotoBoxes:
 
 
 def read_boxes(path):
-    """Read boxes of what captions name; data/README.md describes the three forms.
+    """Read boxes of named objects; data/README.md describes the three formats.
 
     Args:
-        path: a JSON file in the plain form, COCO's `instances_*.json`, or the folder of Flickr30k Entities.
+        path: a JSON file in the plain format, COCO's `instances_*.json`, or the folder of Flickr30k Entities.
 
     Returns:
-        PhotoBoxes by file name, for COCO by image number as well.
+        A dict of PhotoBoxes by file name; with COCO's format by image number too.
 
     Raises:
-        InputError: no such file, or it is in none of these forms.
+        InputError: the path does not exist, or has none of these formats.
     """
     path = Path(path)
     if path.is_dir():
@@ -164,7 +164,8 @@ def read_boxes(path):
         boxes = _read_coco(content) if "annotations" in content else _read_plain(content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{path}: neither boxes by photo nor COCO's instances ({type(error).__name__}: {error}); see data/README.md"
+            f"{path}: has neither boxes by photo nor COCO's instances ({type(error).__name__}: {error}); "
+            "data/README.md describes the formats"
         ) from None
     if not boxes:
         raise InputError(f"{path}: holds no boxes")
@@ -192,7 +193,7 @@ def _read_coco(content):
     for category in content["categories"]:
         name = category["name"]
         words = _COCO_WORDS.get(name, name.split()[-1]).split()
-        # "mans" and "peoples" harm nobody.
+        # Wrong plurals such as "mans" match no caption.
         categories[category["id"]] = words + [word + "s" for word in words]
     by_image = {}
     for each in content["annotations"]:
@@ -210,7 +211,10 @@ def _read_coco(content):
 
 
 def _read_flickr30k_entities(folder):
-    """`Annotations/ID.xml` with boxes by entity number, `Sentences/ID.txt` with `[/EN#NUMBER/TYPE A PHRASE]`."""
+    """Boxes from `Annotations/ID.xml`, by entity number, and words from `Sentences/ID.txt`.
+
+    In the sentences, entities have the form `[/EN#NUMBER/TYPE A PHRASE]`.
+    """
     boxes, files = {}, sorted((folder / "Annotations").glob("*.xml"))
     if not files:
         raise InputError(f"{folder}: no Flickr30k Entities here (Annotations/*.xml and Sentences/*.txt)")
@@ -225,7 +229,7 @@ def _read_flickr30k_entities(folder):
                     for name in item.iter("name"):
                         drawn.setdefault(name.text, []).append(corners)
             for number, types, phrase in re.findall(r"\[/EN#(\d+)/(\S+) ([^\]]+)\]", text):
-                # The last word of a noun phrase is the one that names: "two young guys".
+                # The last word of a noun phrase is the noun, as in "two young guys".
                 words.setdefault(number, set()).add(phrase.split()[-1])
                 kinds[number] = types.split("/")[0]
             entities = [
@@ -234,23 +238,23 @@ def _read_flickr30k_entities(folder):
                 if number in words
             ]
         except (OSError, ElementTree.ParseError, AttributeError, ValueError) as error:
-            raise InputError(f"{file}: not in the form of Flickr30k Entities ({error})") from None
+            raise InputError(f"{file}: not in the format of Flickr30k Entities ({error})") from None
         if entities:
             boxes[f"{file.stem}.jpg"] = PhotoBoxes(entities, size)
     return boxes
 
 
 def find(boxes, photo):
-    """The PhotoBoxes of a Photo, by its file's name or its id; None if it has none."""
+    """The PhotoBoxes of a Photo, found by its file name or its id; None if there are none."""
     return boxes.get(Path(photo.path).name) or boxes.get(str(getattr(photo, "id", "")))
 
 
 def fractions(own, path):
-    """Entities of PhotoBoxes, with boxes as shares of the photo's width and height.
+    """The entities of a photo, with boxes as shares of its width and height.
 
     Args:
         own: a PhotoBoxes.
-        path: the photo file, opened only where the boxes do not come with a size.
+        path: photo file; opened only if `own` has no size.
 
     Raises:
         ImageError: the file cannot be read.
@@ -261,10 +265,10 @@ def fractions(own, path):
 
 
 def _size(path):
-    """Width and height of a photo, upright, without decoding it."""
+    """Width and height of a photo in pixels, upright; the photo is not decoded."""
     try:
         with Image.open(path) as image:
-            # 5 to 8 are the EXIF orientations that lie on their side.
+            # EXIF orientations 5 to 8 turn the photo by 90 degrees.
             turned = image.getexif().get(0x0112, 1) >= 5
             return image.size[::-1] if turned else image.size
     except OSError as error:
@@ -272,10 +276,16 @@ def _size(path):
 
 
 def boxes_by_word(entities, words):
-    """For each different word of a caption that some entity has: (place of the word, boxes, kind).
+    """The boxes of the words of a caption that name an entity.
 
-    A word of several entities counts for the boxes of all, and is of the first one's kind. Each word counts once, at
-    its first place in the caption.
+    A word of several entities gets the boxes of all of them and the kind of the first one. A repeated word counts once.
+
+    Args:
+        entities: list of Entity.
+        words: words of the caption.
+
+    Returns:
+        By word: (its first position in the caption, boxes as float (boxes, 4), kind).
     """
     found = {}
     for place, word in enumerate(words):
@@ -286,12 +296,13 @@ def boxes_by_word(entities, words):
 
 
 def covered(boxes, rows, columns):
-    """The share of every region that boxes cover together: float (rows, columns), each 0 to 1.
+    """The share of each region that lies inside boxes: float (rows, columns), 0 to 1.
 
     Args:
-        boxes: (boxes, 4), shares of width and height.
+        boxes: float (boxes, 4), shares of width and height.
+        rows, columns: grid of regions.
     """
-    # On a raster about as fine as the pixels that the boxes were drawn on.
+    # Counted on a raster about as fine as the photo's pixels.
     fine = -(-224 // rows), -(-224 // columns)
     y, x = ((np.arange(n) + 0.5) / n for n in (rows * fine[0], columns * fine[1]))
     inside = _inside(boxes, x[None, :], y[:, None])
@@ -303,24 +314,25 @@ def _inside(boxes, x, y):
 
 
 def score_captions(photos, captions, boxes):
-    """Attention on boxes, over all words and by kind.
+    """Scores of attention on boxes, over all words and by kind.
 
-    Pointing is the share of words whose most attended region has its centre in a box of what the word names: Zhang et
-    al., "Top-down neural attention by excitation backprop", 2016. Mass over area is the attention inside the boxes
-    over their share of the photo, mean over words. Words are left out whose boxes cover more than half of the photo.
+    Pointing is the share of words whose most attended region has its centre in a box of the named object: Zhang et al.,
+    "Top-down neural attention by excitation backprop", 2016. Gain is the attention mass inside the boxes divided by the
+    boxes' share of the photo, as a mean over words. Words whose boxes cover more than half of the photo are left out.
 
     Args:
-        photos: objects with a `path`, and an `id` where boxes are found by it.
-        captions: for each photo an object with `words` and `attention` (words, rows, columns).
-        boxes: of `read_boxes`.
+        photos: objects with a `path`, and an `id` if boxes are found by id.
+        captions: for each photo an object with `words` and `attention`, float (words, rows, columns).
+        boxes: dict from `read_boxes`.
 
     Returns:
-        By "all" and each of KINDS that has words: a dict of `words`, `photos`, `pointing`, `gain` (mass over area),
-        `pointing_interval` and `gain_interval` (95 %, photos resampled), and the same scores of attention that knows
-        nothing: `uniform_pointing` (`uniform_gain` is 1), and of the photo's centre, `centre_pointing`, `centre_gain`.
+        A dict by "all" and each of KINDS that has words. Each value is a dict: `words` and `photos` (counts),
+        `pointing`, `gain`, `pointing_interval` and `gain_interval` (95 %, photos resampled), and two baselines:
+        `uniform_pointing` (uniform attention; its gain is 1), `centre_pointing` and `centre_gain` (attention on the
+        photo's centre).
 
     Raises:
-        InputError: no photo has boxes, or no word of a caption names what is boxed.
+        InputError: no photo has boxes, or no word of a caption names an object with boxes.
     """
     rows = []
     for index, (photo, caption) in enumerate(zip(photos, captions)):
@@ -330,7 +342,7 @@ def score_captions(photos, captions, boxes):
             rows += [(index, kind, *scores) for kind, scores in _score_words(caption, entities)]
     if not rows:
         raise InputError(
-            "--boxes: no photo of this split is in the file, or no word of its captions names what is boxed"
+            "--boxes: no photo of this split is in the file, or no word of its captions names an object with boxes"
         )
     names = ("pointing", "gain", "uniform_pointing", "centre_pointing", "centre_gain")
     result = {}
@@ -347,9 +359,13 @@ def score_captions(photos, captions, boxes):
 
 
 def _score_words(caption, entities):
-    """For each word: its kind, and pointing and mass over area of the model, of uniform attention, of the centre."""
+    """For each word: its kind, and five scores.
+
+    The scores are pointing and gain of the model, pointing of uniform attention, pointing and gain of the photo's
+    centre.
+    """
     grid = caption.attention.shape[1:]
-    # The regions at the photo's centre: one, or the two in the middle of an even number.
+    # The regions at the photo's centre; in each direction two if their number is even.
     middle = np.outer(*([n // 2 <= i <= n // 2 or i == (n - 1) // 2 for i in range(n)] for n in grid)).astype(float)
     middle /= max(middle.sum(), 1)
     found = []
@@ -373,12 +389,13 @@ def _score_words(caption, entities):
 
 
 def score_captioner(captioner, boxes, photos, beam_size=5):
-    """Caption photos and score the attention; `boxes` is what `read_boxes` gives, or its argument.
+    """Caption photos and score the attention on boxes.
 
     Args:
         captioner: a Captioner.
-        photos: image files; only those that have boxes are captioned.
-        beam_size: hypotheses kept.
+        boxes: dict from `read_boxes`, or its argument.
+        photos: image files; only photos with boxes are captioned.
+        beam_size: number of hypotheses kept.
 
     Returns:
         As `score_captions`.

@@ -1,4 +1,4 @@
-"""How good attention is: against boxes on drawn scenes, by its spread on photos."""
+"""Statistics of attention: its spread on photos, and its mass in the boxes of drawn scenes."""
 
 from collections import defaultdict
 
@@ -8,16 +8,15 @@ from utils.data import shapes
 
 
 def spread(captions):
-    """What can be said of attention where nobody has drawn boxes.
+    """Statistics of attention that need no boxes.
 
     Args:
-        captions: objects with `words` and `attention` (words, rows, columns).
+        captions: objects with `words` and `attention`, float (words, rows, columns).
 
     Returns:
-        A dict: `entropy` (mean over words, 1 for uniform attention, 0 for a
-        single region), `coverage` (mean share of a photo's regions that some
-        word gives more than uniform attention), `peak` (mean largest attention
-        of a word, over uniform). Empty without words.
+        A dict, empty without words: `entropy` (mean over words; 1 for uniform attention, 0 for a single region),
+        `coverage` (share of a photo's regions in which a word has more than uniform attention, mean over photos),
+        `peak` (largest attention of a word relative to uniform attention, mean over words).
     """
     maps = [caption.attention.reshape(len(caption.words), -1) for caption in captions if len(caption.words)]
     if not maps or maps[0].shape[1] < 2:
@@ -33,18 +32,18 @@ def spread(captions):
 
 
 def by_word_kind(scenes, captions):
-    """Attention in the box of a rightly named object, while words of each kind are written.
+    """Attention in the box of correctly named objects, by the kind of word.
 
     Pointing game: Zhang et al., "Top-down neural attention by excitation backprop", 2016.
 
     Args:
         scenes: list of shapes.Scene.
-        captions: for each, an object with `words` and `attention`.
+        captions: for each scene an object with `words` and `attention`, float (words, rows, columns).
 
     Returns:
-        By kind ("colour", "shape", and "other" for the word before a colour):
-        a dict of `words`, `mass` (mean attention in the box), `gain` (mass over
-        that of uniform attention) and `pointing` (share of peaks in the box).
+        A dict with the keys "shape", "colour" and "other" (the word before the colour). Each value is a dict: `words`
+        (count), `mass` (mean attention in the box), `gain` (mass relative to uniform attention), `pointing` (share of
+        words whose most attended region lies in the box).
     """
     found = defaultdict(list)
     for scene, caption in zip(scenes, captions):

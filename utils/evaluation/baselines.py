@@ -1,4 +1,4 @@
-"""What a score is to be compared with: people, and the captions of similar training photos."""
+"""Baselines for scores: people, and the captions of similar training photos."""
 
 from collections import Counter
 
@@ -7,17 +7,17 @@ import numpy as np
 from utils.data.penn_treebank import tokenize
 from utils.evaluation import metrics
 
-# Neighbours whose captions are pooled, and photos that are compared at once.
+# Number of neighbours whose captions are candidates, and number of photos per block of the search.
 _NEIGHBOURS, _BLOCK = 10, 500
 
 
 def human_scores(references, which=None):
-    """Every reference scored against the others of its photo, averaged: what a person would get.
+    """Mean scores of people: each reference is scored against the other references of its photo.
 
-    It has one reference less than the captions it is compared with.
+    The references that a person is scored against are one fewer than those of a model.
 
     Args:
-        references: captions by image id; images with one reference are left out.
+        references: lists of captions by image id; images with one reference are left out.
         which: as for metrics.evaluate.
 
     Returns:
@@ -34,18 +34,19 @@ def human_scores(references, which=None):
 
 
 def nearest_neighbour_captions(cache, photos, training):
-    """For every photo a caption that people gave to similar training photos.
+    """For each photo, a caption of a similar training photo.
 
-    Of the captions of the ten training photos whose mean regions are nearest by
-    cosine, the one that shares most words with the others; after Devlin et al.,
-    "Exploring nearest neighbor approaches for image captioning", 2015.
+    Candidates are the captions of the ten training photos whose mean regions are nearest by cosine. The candidate that
+    shares the most words with the others is chosen, after Devlin et al., "Exploring nearest neighbor approaches for
+    image captioning", 2015.
 
     Args:
         cache: a RegionCache that holds all photos.
-        photos, training: lists of Photo.
+        photos: photos to caption, a list of Photo.
+        training: training photos, a list of Photo.
 
     Returns:
-        A sentence by photo id.
+        A dict of sentences by photo id.
     """
     known, asked = _directions(cache, training), _directions(cache, photos)
     captions = {}
@@ -57,12 +58,13 @@ def nearest_neighbour_captions(cache, photos, training):
 
 
 def _directions(cache, photos):
+    """Mean regions of photos as unit vectors, float (photos, channels)."""
     means = cache.means([photo.id for photo in photos])
     return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
 
 
 def _consensus(texts):
-    """The sentence with the highest mean F-score of words against the others."""
+    """The sentence with the highest mean F-score of words against the other sentences."""
     bags = [Counter(tokenize(text)) for text in texts]
     sizes = [max(1, bag.total()) for bag in bags]
     agreement = [

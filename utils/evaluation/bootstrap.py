@@ -1,4 +1,4 @@
-"""How sure a score is: bootstrap intervals, and whether one captioner beats another."""
+"""Bootstrap intervals of scores, and tests of the difference between two captioners."""
 
 from dataclasses import dataclass
 
@@ -6,18 +6,18 @@ import numpy as np
 
 _SAMPLES = 1000
 
-# Resamples that are in memory at once: of 100,000 images, all of them would take a gigabyte.
+# Resamples in memory at once. With 100,000 images, all of them would take a gigabyte.
 _BLOCK = 50
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The score of the second captions minus that of the first.
+    """The score of the second captions minus the score of the first.
 
     Args:
-        value: on the images as they are.
-        low, high: 95 % of the resampled differences lie between them.
-        p: two-sided; how often resampling turns the sign, doubled. Never below 2/1001.
+        value: difference on all images.
+        low, high: bounds of the 95 % interval of the resampled differences.
+        p: two-sided p value: twice the share of resamples in which the sign changes, at least 2/1001.
     """
 
     value: float
@@ -27,7 +27,7 @@ class Difference:
 
 
 def _resample(scores, seed):
-    """Scores of the same resamples of the images for each of `scores`: for each float (samples,) by name."""
+    """Scores of the same resamples of the images, for each of `scores`: a dict of float (samples,) by name."""
     images = len(scores[0].ids)
     generator, shares, blocks = np.random.default_rng(seed), np.full(images, 1 / images), []
     for _ in range(_SAMPLES // _BLOCK):
@@ -39,13 +39,13 @@ def _resample(scores, seed):
 
 
 def intervals(scores, seed=0):
-    """95 % percentile intervals over images (Efron, 1979), as (low, high) by name.
+    """95 % percentile intervals over images (Efron, 1979): a dict of (low, high) by score.
 
-    CIDEr's document frequencies stay those of all images.
+    CIDEr's document frequencies come from all images in every resample.
 
     Args:
         scores: a metrics.Scores.
-        seed: of the resampling.
+        seed: seed of the resampling.
     """
     (samples,) = _resample([scores], seed)
     return {name: _middle(samples[name]) for name in scores.corpus}
@@ -56,10 +56,10 @@ def compare(first, second, seed=0):
 
     Args:
         first, second: metrics.Scores of the same images in the same order.
-        seed: of the resampling.
+        seed: seed of the resampling.
 
     Returns:
-        A Difference by name, for scores that both have.
+        A dict of Difference by score, for scores that both have.
     """
     if first.ids != second.ids:
         raise ValueError("only scores of the same images can be compared")
@@ -76,12 +76,15 @@ def compare(first, second, seed=0):
 
 
 def mean_interval(values, groups, seed=0):
-    """95 % interval of a mean of values that come in groups, such as the words of a photo: groups are resampled.
+    """95 % interval of the mean of grouped values, such as the words of a photo; whole groups are resampled.
 
     Args:
         values: float (values,).
-        groups: the group of each, int (values,).
-        seed: of the resampling.
+        groups: group of each value, int (values,).
+        seed: seed of the resampling.
+
+    Returns:
+        (low, high).
     """
     _, index = np.unique(groups, return_inverse=True)
     sums, counts = np.bincount(index, values), np.bincount(index)

@@ -1,4 +1,4 @@
-"""CLIPScore: how well captions fit their photos, judged by CLIP, where its package is installed."""
+"""CLIPScore: the fit between captions and photos as CLIP sees it; needs the package open_clip_torch."""
 
 import importlib.util
 
@@ -7,19 +7,19 @@ import numpy as np
 from utils.data.images import open_photo
 from utils.errors import InputError
 
-# Of the paper: the model, the words before a caption, the factor.
+# Model, text before each caption, and factor of the CLIPScore paper.
 _MODEL, _PROMPT, _FACTOR = "ViT-B-32", "A photo depicts ", 2.5
 
 _BATCH = 64
 
 
 def load_clip():
-    """OpenCLIP's copy of OpenAI's ViT-B/32 as two functions: photos' paths → vectors, texts → vectors.
+    """OpenCLIP's copy of OpenAI's ViT-B/32 as two functions: photo paths → vectors, texts → vectors.
 
-    The package fetches its weights (350 MB) when it is first used.
+    The package downloads its weights (350 MB) at first use.
 
     Raises:
-        InputError: it is not installed.
+        InputError: the package is not installed.
     """
     if not importlib.util.find_spec("open_clip"):
         raise InputError("CLIPScore needs a package that is not installed: pip install open_clip_torch")
@@ -42,16 +42,13 @@ def load_clip():
 
 
 def clip_scores(paths, captions, references, clip):
-    """CLIPScore and RefCLIPScore of Hessel et al., 2021.
+    """Mean CLIPScore and mean RefCLIPScore (Hessel et al., 2021): two floats.
 
     Args:
-        paths: photos.
-        captions: one for each.
-        references: a list of captions for each.
-        clip: two functions, as `load_clip` gives them.
-
-    Returns:
-        Two floats, means over the photos.
+        paths: photo files.
+        captions: one caption for each photo.
+        references: a list of captions for each photo.
+        clip: the two functions of `load_clip`.
     """
     encode_photos, encode_texts = clip
     fits, agrees = [], []

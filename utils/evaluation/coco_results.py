@@ -1,4 +1,4 @@
-"""Captions as files: COCO's results format, `[{"image_id": …, "caption": …}, …]`, and what people write instead."""
+"""Caption files: COCO's results format, `[{"image_id": …, "caption": …}, …]`, and similar formats."""
 
 import json
 import re
@@ -11,25 +11,30 @@ from utils.errors import InputError
 
 _EXAMPLE = '[{"image_id": 397133, "caption": "A man makes pizzas."}, …]'
 
-# What the field of the image and that of the caption may be called; the first one that is there counts.
+# Names of the image field and of the caption field; the first one found counts.
 _IMAGE_KEYS = ("image_id", "image", "photo", "file_name", "filename", "id")
 _CAPTION_KEYS = ("caption", "captions", "text")
 
-# The objects that hold a list of results instead of captions by image.
+# Keys under which an object may hold the list of results.
 _WRAPPERS = ("annotations", "results", "captions", "predictions")
 
 
 def read_results(path):
-    """Captions by image id, as strings, from a file that anyone's captioner wrote.
+    """Read captions from a file that any captioner wrote.
 
-    The file is a list of results, such a list within `{"annotations": …}`, an
-    object of captions by image, or JSON Lines, as `inference.py --json` writes
-    them; of several captions in its lines the first, the best one, counts. The
-    same caption given twice for an image counts once; different ones are an
-    error, since it is not for us to choose.
+    The file holds a list of results, such a list within `{"annotations": …}`, an object of captions by image, or JSON
+    Lines as `inference.py --json` writes them. Of several captions in a line of ours, the first one, which is the best,
+    counts. The same caption twice for an image counts once. Two different captions are an error: the program does not
+    choose.
+
+    Args:
+        path: the file.
+
+    Returns:
+        A dict of captions by image id, both strings.
 
     Raises:
-        InputError: no such file, another format, or two captions for an image.
+        InputError: the file cannot be read, has another format, or has two different captions for an image.
     """
     path = Path(path)
     captions = {}
@@ -47,26 +52,26 @@ def _rows(path):
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
-        raise InputError(f"{path}: no UTF-8 text; expected {_EXAMPLE}") from None
+        raise InputError(f"{path}: not UTF-8 text; expected {_EXAMPLE}") from None
     try:
         content = _parse(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: no JSON text ({str(error)[:100]}); expected {_EXAMPLE}") from None
+        raise InputError(f"{path}: not JSON ({str(error)[:100]}); expected {_EXAMPLE}") from None
     if isinstance(content, dict):
         wrapped = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), list)), None)
         if any(key in content for key in _IMAGE_KEYS) and any(key in content for key in _CAPTION_KEYS):
             content = [content]  # JSON Lines of one line
         elif wrapped and all(isinstance(row, dict) for row in wrapped):
             content = wrapped
-        else:  # {"id": "caption"}, as some write it
+        else:  # {"id": "caption"}
             content = [{"image_id": image_id, "caption": text} for image_id, text in content.items()]
     if not isinstance(content, list) or not content:
-        raise InputError(f"{path}: expected {_EXAMPLE}, and found none")
+        raise InputError(f"{path}: holds no captions; expected {_EXAMPLE}")
     return content
 
 
 def _parse(text):
-    """JSON, or JSON Lines: several values, a line each."""
+    """The content of JSON, or the list of values of JSON Lines (one value per line)."""
     lines = [line for line in text.split("\n") if line.strip()]
     try:
         return json.loads(text)
@@ -77,12 +82,13 @@ def _parse(text):
 
 
 def _result(row, place):
-    """The image's id, as a string, and the caption of a result."""
+    """The image id and the caption of a result, two strings; `place` names the result in errors."""
     if isinstance(row, dict):
         image_id = next((row[key] for key in _IMAGE_KEYS if key in row), None)
         text = next((row[key] for key in _CAPTION_KEYS if key in row), None)
         if isinstance(text, list) and text:
-            # Ours are in order, the best one first; of others' it is not for us to choose.
+            # Captions that this program wrote are ordered, best first. Among others' captions the program does not
+            # choose.
             ours = [one.get("text") for one in text if isinstance(one, dict)]
             if len(ours) < len(text) and len({str(one) for one in text}) > 1:
                 raise _twice(place, image_id)
@@ -93,11 +99,11 @@ def _result(row, place):
 
 
 def _twice(place, image_id):
-    return InputError(f"{place}: a second, different caption for image {image_id}; leave one")
+    return InputError(f"{place}: a second, different caption for image {image_id}; keep one")
 
 
 def as_results(captions):
-    """Captions by image id in COCO's results format; ids that are numbers become numbers, as COCO's own tools want."""
+    """Captions by image id in COCO's results format; numeric ids become numbers, as COCO's tools require."""
     return [
         {"image_id": int(image_id) if image_id.isdecimal() else image_id, "caption": text}
         for image_id, text in captions.items()
@@ -105,10 +111,10 @@ def as_results(captions):
 
 
 def _forms(image_id):
-    """What an image may be called instead, the most exact form first.
+    """All names by which an image may be called, the most exact first.
 
-    Its name without folders, that without a suffix, and its number: 397133 is
-    `397133.0`, `000000397133.jpg` and `COCO_val2014_000000397133` too.
+    These are the name without folders, without suffix, and its number. For example, 397133 is also `397133.0`,
+    `000000397133.jpg` and `COCO_val2014_000000397133`.
     """
     path = folded(image_id.strip().replace("\\", "/"))
     name = path.rsplit("/", 1)[-1]
@@ -118,18 +124,21 @@ def _forms(image_id):
 
 
 def match(captions, references, say=lambda line: None):
-    """Captions for exactly the images of references.
+    """Captions for exactly the images of the references.
 
-    Images without a caption get an empty one, which scores 0: leaving them out
-    would flatter. Captions of other images cannot be scored. Both are told.
+    An image without a caption gets an empty one, which scores 0; leaving it out would raise the scores. Captions of
+    other images are not scored. Both are reported.
 
     Args:
-        captions: a sentence by image id, in any form of `_forms` that one image has.
-        references: by image id.
-        say: called with lines for a person.
+        captions: sentences by image id; an id in any form of `_forms` that only one image has.
+        references: captions of people by image id.
+        say: function that takes a line of text.
+
+    Returns:
+        A dict of sentences by image id.
 
     Raises:
-        InputError: no caption belongs to any of the images, or two different ones to the same.
+        InputError: no caption belongs to any of the images, or two different captions belong to the same image.
     """
     known = defaultdict(set)
     for image_id in references:
@@ -143,7 +152,7 @@ def match(captions, references, say=lambda line: None):
             continue
         (image_id,) = meant
         if matched.setdefault(image_id, text) != text:
-            raise InputError(f"a second, different caption for image {image_id}, as {given}; leave one")
+            raise InputError(f"a second, different caption for image {image_id}, named {given}; keep one")
     if not matched:
         raise InputError(
             f"none of the {len(captions)} captions belongs to any of the {len(references)} images: "

@@ -1,36 +1,36 @@
-"""What a caption's confidence is worth: do the surest captions score best, and are they right as often as they say?"""
+"""Quality of confidence: scores of the most confident captions, and calibration."""
 
 import io
 
 import numpy as np
 
-# Shares of the photos, the surest first.
+# Shares of the photos, ordered by confidence, the highest first.
 SHARES = (0.25, 0.5, 0.75, 1.0)
 
 _BINS = 10
 
-# A caption of more CIDEr counts as right, or right in its main point. Chosen so that as many of `val` do as a person
-# called so of 200 (docs/confidence.md).
+# A caption with a higher CIDEr counts as right, or right in its main point. With this threshold as many captions of
+# `val` count as right as a person called right out of 200 (docs/confidence.md).
 _RIGHT = 0.1
 
 
 def is_right(cider):
-    """Whether captions count as right or right in their main point, by their CIDEr against people's; an array."""
+    """Whether captions count as right, or right in their main point, by their CIDEr: a bool array."""
     return np.asarray(cider) > _RIGHT
 
 
 def calibration(confidence, right, bins=_BINS):
-    """The expected calibration error, and the table behind it.
+    """The expected calibration error and its table.
 
     Guo et al., "On calibration of modern neural networks", 2017, section 2.
 
     Args:
         confidence: float (captions,), 0 to 1.
-        right: whether each caption is right, or the chance of it, (captions,).
-        bins: of the same width.
+        right: whether each caption is right, or its probability of being right, (captions,).
+        bins: number of bins of equal width.
 
     Returns:
-        The error, and for each bin that has captions (their number, mean confidence, share that is right).
+        The error; and a row for each bin with captions: (number of captions, mean confidence, share of right captions).
     """
     confidence, right = np.asarray(confidence, float), np.asarray(right, float)
     places = np.minimum((confidence * bins).astype(int), bins - 1)
@@ -40,35 +40,35 @@ def calibration(confidence, right, bins=_BINS):
 
 
 def area_under_curve(confidence, right):
-    """The chance that a caption that is right has more confidence than one that is wrong; nan without both."""
+    """Probability that a right caption has more confidence than a wrong one; nan without both kinds."""
     confidence, right = np.asarray(confidence, float), np.asarray(right, bool)
     better, worse = confidence[right][:, None], confidence[~right]
     return float(((better > worse) + 0.5 * (better == worse)).mean()) if better.size and worse.size else float("nan")
 
 
 def spearman(first, second):
-    """Spearman's correlation of two lists of numbers; nan where one does not vary."""
+    """Spearman's rank correlation of two lists of numbers; nan if all numbers of a list are equal."""
     ranks = [_ranks(np.asarray(each, float)) for each in (first, second)]
     return float(np.corrcoef(*ranks)[0, 1]) if all(each.std() > 0 for each in ranks) else float("nan")
 
 
 def _ranks(values):
-    # Equal values share the mean of their ranks.
+    # Equal values get the mean of their ranks.
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(count) - (count - 1) / 2)[place]
 
 
 def score_confidence(confidence, cider):
-    """What confidence is worth on photos with references.
+    """Quality of the confidence of captions of photos with references.
 
     Args:
-        confidence: of each caption, float (photos,).
+        confidence: of each caption, float (photos,), 0 to 1.
         cider: of each caption, float (photos,).
 
     Returns:
-        A dict: `mean`; `coverage`, by share of the photos, the surest first, their mean CIDEr and the least confidence
-        among them; `spearman` with CIDEr; `calibration_error` and `calibration`, as `calibration` gives them, where
-        CIDEr stands in for a judge.
+        A dict: `mean`; `coverage`, by share of the most confident photos their mean `CIDEr` and `least_confidence`;
+        `spearman`, the correlation with CIDEr; `calibration_error` and `calibration`, from `calibration`, where
+        `is_right` decides whether a caption is right.
     """
     confidence, cider = np.asarray(confidence, float), np.asarray(cider, float)
     order = np.argsort(-confidence, kind="stable")
@@ -87,11 +87,11 @@ def score_confidence(confidence, cider):
 
 
 def draw(found, confidence, cider):
-    """Coverage and calibration as a picture: an SVG file's text.
+    """Curves of coverage and calibration: the text of an SVG file.
 
     Args:
-        found: of `score_confidence`.
-        confidence, cider: its arguments.
+        found: dict from `score_confidence`.
+        confidence, cider: the arguments of `score_confidence`.
     """
     from matplotlib.figure import Figure
 
@@ -99,10 +99,10 @@ def draw(found, confidence, cider):
     left, right = figure.subplots(1, 2)
     order = np.argsort(-np.asarray(confidence), kind="stable")
     covered = np.arange(1, len(order) + 1)
-    # The first few captions alone would swing widely.
+    # A mean over a few captions would vary widely, so the curve starts at 5 %.
     least = max(1, len(order) // 20) - 1
     left.plot(100 * covered[least:] / len(order), (np.cumsum(np.asarray(cider)[order]) / covered)[least:])
-    left.set(xlabel="surest captions, %", ylabel="their CIDEr", title="coverage", xlim=(0, 100), ylim=(0, None))
+    left.set(xlabel="most confident captions, %", ylabel="their CIDEr", title="coverage", xlim=(0, 100), ylim=(0, None))
     rows = found["calibration"]
     right.plot((0, 1), (0, 1), color="grey", linestyle=":")
     right.scatter(

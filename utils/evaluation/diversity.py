@@ -1,4 +1,4 @@
-"""What captions are like beside being right: length, vocabulary, repetition, novelty."""
+"""Statistics of captions: length, vocabulary, repetition, novelty."""
 
 import itertools
 from collections import Counter, defaultdict
@@ -16,17 +16,15 @@ def describe(captions, training=None):
     """Statistics of captions.
 
     Args:
-        captions: a list of sentences.
-        training: the training captions, if novelty is to be told.
+        captions: list of sentences.
+        training: training captions, for novelty; None leaves `new` out.
 
     Returns:
-        A dict: `words` (mean length), `vocabulary` (different words),
-        `distinct_captions`, `most_frequent` (share of the caption that is
-        written most often), `distinct_1`, `distinct_2` (different words and
-        pairs of them, over all; Li et al., 2016), `self_bleu` (BLEU-4 of every
-        caption against all others; Zhu et al., 2018), `twice` and `breaks_off`
-        (shares with either fault of `sentences.fault`), `new` (share that is no
-        training caption, without `training` absent).
+        A dict: `words` (mean length), `vocabulary` (number of different words), `distinct_captions` (number),
+        `most_frequent` (share of the most frequent caption), `distinct_1` and `distinct_2` (share of different words
+        and word pairs; Li et al., 2016), `self_bleu` (BLEU-4 of each caption against all others; Zhu et al., 2018),
+        `twice` and `breaks_off` (share of captions with that fault of `sentences.fault`), `new` (share of captions that
+        are not training captions).
     """
     sentences = [tuple(tokenize(text)) for text in captions]
     words = [word for sentence in sentences for word in sentence]
@@ -50,15 +48,18 @@ def describe(captions, training=None):
 
 
 def self_bleu(sentences):
-    """BLEU-4 of every sentence against all others together, over the corpus; 1 where all are alike.
+    """Corpus BLEU-4 of every sentence against all others; 1 if all are equal.
 
-    A match counts as often as the n-gram occurs in some other sentence; so only
-    the two largest counts of each n-gram need be known.
+    An n-gram matches as often as it occurs in one other sentence at most. So only the two largest counts of each n-gram
+    are needed.
+
+    Args:
+        sentences: list of tuples of words.
     """
     if len(sentences) < 2:
         return 0.0
     counts = [_n_grams(sentence) for sentence in sentences]
-    largest = defaultdict(lambda: (0, None, 0))  # count, whose, second count
+    largest = defaultdict(lambda: (0, None, 0))  # largest count, its sentence, second largest count
     for index, counted in enumerate(counts):
         for n_gram, count in counted.items():
             most, owner, second = largest[n_gram]

@@ -1,4 +1,4 @@
-"""Captions of a split with their scores and what explains them: what evaluate.py calls."""
+"""Evaluation of a split: its captions, their scores and statistics; the calls behind evaluate.py."""
 
 import time
 from dataclasses import dataclass, field
@@ -21,19 +21,20 @@ from utils.evaluation import (
 )
 from utils.progress import QUIET
 
-# Photos that are decoded together.
+# Photos per batch of the search.
 _BATCH_PHOTOS = 50
 
 
 @dataclass
 class Split:
-    """The photos of a split and what people said of them.
+    """The photos of a split and their references.
 
     Args:
-        dataset, name: of the dataset and of the split.
-        photos: list of Photo; their files need not be there.
-        training: the training captions.
-        scenes: by photo id, for `shapes`.
+        dataset: name of the dataset.
+        name: name of the split.
+        photos: list of Photo; the files may be missing.
+        training: training captions, a list of strings.
+        scenes: shapes.Scene by photo id, for `shapes`.
     """
 
     dataset: str
@@ -44,11 +45,11 @@ class Split:
 
     @property
     def references(self):
-        """Captions people gave, a list by photo id."""
+        """References by photo id, a dict of lists of strings."""
         return {photo.id: list(photo.references) for photo in self.photos}
 
     def describe(self):
-        """Dataset, split, photos, references a photo and words, in words."""
+        """One line: dataset, split, number of photos, references per photo, tokenisation."""
         counts = {len(texts) for texts in self.references.values()}
         each = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else str(max(counts))
         return f"{self.dataset} {self.name}: {len(self.photos)} photos, {each} references a photo, Penn Treebank words"
@@ -56,20 +57,22 @@ class Split:
 
 @dataclass
 class Evaluation:
-    """Captions of a split, and what is measured of them, once somebody asks: METEOR and its Java take seconds.
+    """Captions of a split with their scores and statistics.
+
+    Scores are computed at first access: METEOR and its Java take seconds.
 
     Args:
-        name: the model folder or file they come from.
-        beam_size: hypotheses kept; None for captions from a file.
-        captions: sentence by photo id.
-        references: people's captions, a list by photo id.
-        training: the training captions.
+        name: model folder or file of the captions.
+        beam_size: number of hypotheses; None for captions from a file.
+        captions: sentences by photo id.
+        references: lists of references by photo id.
+        training: training captions, a list of strings.
         written: Caption by photo id, with attention; empty for captions from a file.
-        attention: as `attention_quality.spread` gives them.
-        scene_scores: for `shapes`, as `shapes.score_captions` gives them.
-        word_kinds: for `shapes`, as `attention_quality.by_word_kind` gives them.
-        on_boxes: as `attention_on_boxes.score_captions` gives it.
-        boxes: PhotoBoxes of the split's photos, by photo id.
+        attention: dict from `attention_quality.spread`.
+        scene_scores: dict from `shapes.score_captions`, for `shapes`.
+        word_kinds: dict from `attention_quality.by_word_kind`, for `shapes`.
+        on_boxes: dict from `attention_on_boxes.score_captions`.
+        boxes: PhotoBoxes by photo id.
     """
 
     name: str
@@ -86,37 +89,37 @@ class Evaluation:
 
     @property
     def title(self):
-        """The name, and the beam where there is one."""
+        """The name, with the beam size if there is one."""
         return f"{self.name}, beam {self.beam_size}" if self.beam_size else self.name
 
     @cached_property
     def scores(self):
-        """A metrics.Scores."""
+        """Scores of the captions, a metrics.Scores."""
         return metrics.score(self.references, self.captions)
 
     @cached_property
     def statistics(self):
-        """As `diversity.describe` gives them."""
+        """Statistics of the captions, a dict from `diversity.describe`."""
         return diversity.describe(list(self.captions.values()), self.training)
 
     @cached_property
     def confidence(self):
-        """As `confidence_quality.score_confidence` gives it; empty where captions have none."""
+        """Quality of the confidence, a dict from `score_confidence`; empty if the captions have none."""
         return confidence_quality.score_confidence(*self.sure) if self.sure else {}
 
     @property
     def sure(self):
-        """The captions' confidence and CIDEr, a list and an array; None where captions have no confidence."""
+        """(confidence of each caption, CIDEr of each caption); None if the captions have no confidence."""
         confidence = [self.written[i].confidence if i in self.written else None for i in self.scores.ids]
         return None if None in confidence or not confidence else (confidence, self.scores.images["CIDEr"])
 
     @cached_property
     def intervals(self):
-        """95 % bootstrap intervals, (low, high) by score."""
+        """95 % bootstrap intervals, a dict of (low, high) by score."""
         return bootstrap.intervals(self.scores)
 
     def describe_scenes(self):
-        """`scene_scores` in words, a list of lines."""
+        """The `scene_scores` as text, a list of lines."""
         scores = self.scene_scores
         return [
             f"  {scores['right']:.1%} of {scores['mentions']} mentions have colour and shape right",
@@ -126,7 +129,7 @@ class Evaluation:
         ]
 
     def as_dict(self):
-        """Everything but captions, for a JSON file: the scores by pycocoevalcap's names, and the rest beside them."""
+        """Everything but the captions, for a JSON file: scores by pycocoevalcap's names, and the statistics."""
         return (
             self.scores.corpus
             | self.scene_scores
@@ -144,13 +147,13 @@ class Evaluation:
 
 
 def open_split(dataset, data_dir, name="val", seed=0, with_photos=True, reporter=QUIET):
-    """Read a split.
+    """Read a split of a dataset.
 
     Args:
         dataset, data_dir: name and folder of the dataset.
         name: "train", "val" or "test"; `shapes` also has "unseen".
-        seed: of the scenes of `shapes`.
-        with_photos: False where captions suffice: photos that are not there are kept.
+        seed: seed of the scenes of `shapes`.
+        with_photos: False if captions suffice; photos with missing files are kept then.
         reporter: a Reporter.
 
     Returns:
@@ -169,19 +172,19 @@ def open_split(dataset, data_dir, name="val", seed=0, with_photos=True, reporter
 
 
 def evaluate_model(split, models, cache_dir, beam_sizes=(3,), encoder_weights=None, consensus=True, reporter=QUIET):
-    """Caption a split with a model, or several together, once for every beam size, and score the captions.
+    """Caption a split with a model, once for each beam size, and score the captions.
 
     Args:
-        split: a Split; photos that cannot be read are taken out of it, and told.
-        models: a list of model folders; several write captions together.
+        split: a Split; photos that cannot be read are removed from it and reported.
+        models: list of model folders; several models write captions together, as an ensemble.
         cache_dir: folder of the region caches.
-        beam_sizes: hypotheses kept.
+        beam_sizes: numbers of hypotheses kept.
         encoder_weights: as for `Captioner.from_folder`.
-        consensus: whether captions are ranked by the models' consensus too, where they have one.
+        consensus: whether captions are re-ranked by the model's consensus, if it has one.
         reporter: a Reporter.
 
     Yields:
-        An Evaluation for every beam size.
+        An Evaluation for each beam size.
     """
     from utils.ensemble import load_captioner
 
@@ -193,11 +196,20 @@ def evaluate_model(split, models, cache_dir, beam_sizes=(3,), encoder_weights=No
 
 
 def evaluate_captioner(split, captioner, name, cache_dir, beam_sizes=(3,), reporter=QUIET):
-    """As `evaluate_model`, with a Captioner that is loaded, and what to call it."""
+    """Caption a split with a Captioner, once for each beam size, and score the captions.
+
+    Args:
+        captioner: a Captioner.
+        name: name of the captioner in the results.
+        split, cache_dir, beam_sizes, reporter: as for `evaluate_model`.
+
+    Yields:
+        An Evaluation for each beam size.
+    """
     from utils.features.cache import RegionCache
     from utils.features.extraction import cache_regions
 
-    # What was extracted for a model alone serves it in company too.
+    # An ensemble uses the caches of its single models.
     encoders = getattr(captioner.encoder, "encoders", [captioner.encoder])
     caches = [RegionCache(cache_dir, split.dataset, encoder) for encoder in encoders]
     for cache in caches:
@@ -234,13 +246,34 @@ def _evaluate(split, name, captions, beam_size=None):
 
 
 def evaluate_captions(split, path, reporter=QUIET):
-    """Score anyone's captions from a file in COCO's results format; needs neither model nor photos."""
+    """Score captions from a file in COCO's results format; needs neither model nor photos.
+
+    Args:
+        split: a Split.
+        path: file with captions, as for `read_results`.
+        reporter: a Reporter.
+
+    Returns:
+        An Evaluation.
+    """
     captions = coco_results.match(coco_results.read_results(path), split.references, reporter.say)
     return _evaluate(split, str(path), captions)
 
 
 def evaluate_neighbours(split, model, data_dir, cache_dir, seed=0, encoder_weights=None, reporter=QUIET):
-    """The baseline of `baselines.nearest_neighbour_captions`, on the regions that a model's encoder sees."""
+    """Score the nearest-neighbour baseline, on the regions of a model's encoder.
+
+    Args:
+        split: a Split.
+        model: model folder.
+        data_dir, seed: as for `load_dataset`.
+        cache_dir: folder of the region caches.
+        encoder_weights: as for `Captioner.from_folder`.
+        reporter: a Reporter.
+
+    Returns:
+        An Evaluation.
+    """
     from utils.captioner import Captioner
     from utils.features.cache import RegionCache
     from utils.features.extraction import cache_regions
@@ -254,7 +287,13 @@ def evaluate_neighbours(split, model, data_dir, cache_dir, seed=0, encoder_weigh
 
 
 def add_boxes(split, result, boxes):
-    """Score an Evaluation's attention on boxes of `attention_on_boxes.read_boxes`."""
+    """Add the scores of attention on boxes to an Evaluation.
+
+    Args:
+        split: a Split.
+        result: Evaluation of its captions.
+        boxes: dict from `attention_on_boxes.read_boxes`.
+    """
     photos = [photo for photo in split.photos if photo.id in result.written]
     result.on_boxes = attention_on_boxes.score_captions(photos, [result.written[p.id] for p in photos], boxes)
     found = {photo.id: attention_on_boxes.find(boxes, photo) for photo in photos}
@@ -262,7 +301,13 @@ def add_boxes(split, result, boxes):
 
 
 def add_clip_scores(split, result, clip):
-    """Add CLIPScore and RefCLIPScore of `utils.evaluation.clipscore` to an Evaluation's statistics."""
+    """Add CLIPScore and RefCLIPScore to the statistics of an Evaluation.
+
+    Args:
+        split: a Split.
+        result: Evaluation of its captions.
+        clip: the two functions of `clipscore.load_clip`.
+    """
     photos = [photo for photo in split.photos if photo.id in result.captions]
     result.statistics["clipscore"], result.statistics["ref_clipscore"] = clipscore.clip_scores(
         [photo.path for photo in photos],

@@ -1,4 +1,4 @@
-"""Caption scores as pycocoevalcap computes them, for a split and for every image."""
+"""Caption scores as pycocoevalcap computes them, for a whole split and for each image."""
 
 import atexit
 import functools
@@ -18,7 +18,7 @@ from utils.errors import InputError
 SCORERS = ("Bleu", "METEOR", "ROUGE_L", "CIDEr", "SPICE")
 _JAVA = ("METEOR", "SPICE")
 
-# As in pycocoevalcap's BLEU: keeps divisions from 0/0.
+# Constants of pycocoevalcap's BLEU, which avoid 0/0.
 _TINY, _SMALL = 1e-15, 1e-9
 
 
@@ -27,12 +27,12 @@ class Scores:
     """Scores of captions against references.
 
     Args:
-        ids: the images, in the order of the arrays.
-        corpus: score of all images together by pycocoevalcap's names.
-        images: the same for each image, float (images,) by name.
-        bleu_counts: float (images, 10): matching and written n-grams of 1 to 4
-            words, written words, words of the closest reference. What corpus
-            BLEU is made of, which is no mean over images.
+        ids: image ids, in the order of the arrays.
+        corpus: score of all images together, by pycocoevalcap's names.
+        images: score of each image, float (images,) by name.
+        bleu_counts: float (images, 10): matching n-grams of 1 to 4 words, written n-grams of 1 to 4 words, written
+            words, words of the closest reference. Corpus BLEU is computed from their sums; it is not a mean over
+            images.
     """
 
     ids: tuple
@@ -41,13 +41,13 @@ class Scores:
     bleu_counts: np.ndarray
 
     def weighted(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Corpus scores with every image counted a number of times, as a bootstrap does.
+        """Corpus scores of weighted images, for a bootstrap.
 
-        METEOR, whose corpus score is no mean either, is the mean over images,
-        shifted to agree where all weights are 1.
+        Corpus METEOR is not a mean over images either. It is approximated by that mean, shifted so that it is exact
+        where all weights are 1.
 
         Args:
-            weights: float (samples, images).
+            weights: weight of each image in each sample, float (samples, images).
 
         Returns:
             Float (samples,) by name.
@@ -62,7 +62,7 @@ class Scores:
 
 
 def bleu_of_counts(counts: np.ndarray) -> list[np.ndarray]:
-    """BLEU-1 to 4 of counts (samples, 10) as in `Scores`; Papineni et al., 2002."""
+    """BLEU-1 to BLEU-4 from counts (samples, 10), as in `Scores.bleu_counts`; Papineni et al., 2002."""
     matching, written, length, closest = counts[:, :4], counts[:, 4:8], counts[:, 8], counts[:, 9]
     precision = np.cumprod((matching + _TINY) / (written + _SMALL), 1)
     ratio = (length + _TINY) / (closest + _SMALL)
@@ -72,7 +72,7 @@ def bleu_of_counts(counts: np.ndarray) -> list[np.ndarray]:
 
 @functools.cache
 def available() -> tuple[tuple[str, ...], dict[str, str]]:
-    """The names of `SCORERS` that this machine can run, and why it cannot run the others, by name."""
+    """The `SCORERS` that this machine can run, and the reason for each that it cannot run, by name."""
     missing = {}
     if not _java_runs():
         missing = dict.fromkeys(_JAVA, "needs java (Debian: default-jre-headless)")
@@ -80,44 +80,46 @@ def available() -> tuple[tuple[str, ...], dict[str, str]]:
         package = Path(importlib.util.find_spec("pycocoevalcap").submodule_search_locations[0])
         if not (package / "spice" / "lib" / "stanford-corenlp-3.6.0-models.jar").exists():
             missing["SPICE"] = (
-                "needs Stanford's models, fetched by get_stanford_models() of pycocoevalcap.spice.get_stanford_models"
+                "needs Stanford's models; fetch: get_stanford_models() of pycocoevalcap.spice.get_stanford_models"
             )
     return tuple(name for name in SCORERS if name not in missing), missing
 
 
 def _java_runs():
-    # A program of that name may only tell where Java is to be had, as on a fresh Mac.
+    # On a fresh Mac, a program named java only says where Java is available.
     return bool(shutil.which("java")) and not subprocess.run(["java", "-version"], capture_output=True).returncode
 
 
 def evaluate(
     references: dict[str, list[str]], candidates: dict[str, str], which: Iterable[str] | None = None
 ) -> dict[str, float]:
-    """Score candidate captions: the `corpus` of `score`, a dict of floats by pycocoevalcap's names."""
+    """Corpus scores of captions: the `corpus` of `score`, floats by pycocoevalcap's names."""
     return score(references, candidates, which).corpus
 
 
 def score(references: dict[str, list[str]], candidates: dict[str, str], which: Iterable[str] | None = None) -> Scores:
-    """Score candidate captions against references.
+    """Score captions against references.
 
-    Both are split into the words that pycocoevalcap has from its Java program
-    (utils/data/penn_treebank.py). BLEU: Papineni et al., 2002, over the whole corpus; METEOR:
-    Denkowski and Lavie, 2014; ROUGE-L: Lin, 2004; CIDEr: Vedantam et al., 2015,
-    with the clipping and the length penalty that the paper calls CIDEr-D, as
-    pycocoevalcap has them. Its document frequencies come from the references
-    given: a subset's CIDEr is not the whole's, and that of a single image is 0.
+    Both are tokenised as by pycocoevalcap's Java program (utils/data/penn_treebank.py). The scores:
+
+    - BLEU over the whole corpus: Papineni et al., 2002.
+    - METEOR: Denkowski and Lavie, 2014. ROUGE-L: Lin, 2004.
+    - CIDEr: Vedantam et al., 2015, with the clipping and the length penalty of CIDEr-D, as in pycocoevalcap. Its
+      document frequencies come from the given references. So the CIDEr of a subset differs from that of the whole
+      set, and the CIDEr of a single image is 0.
+
     An empty caption scores 0 in everything.
 
     Args:
-        references: captions people gave, a list of one or more strings by image id.
-        candidates: the caption to score, a string by image id.
-        which: names of `SCORERS`; all that this machine can run if None.
+        references: captions of people, a list of one or more strings by image id.
+        candidates: captions to score, a string by image id.
+        which: names of `SCORERS`; None for all that this machine can run.
 
     Returns:
         Scores.
 
     Raises:
-        InputError: the images of both are not the same, or have no references.
+        InputError: references and candidates have different images, or an image has no references.
     """
     _check(references, candidates)
     ids = tuple(references)
@@ -149,7 +151,7 @@ def _check(references, candidates):
 
 
 def _score_bleu(truth, written, images, counts):
-    # Not pycocoevalcap's Bleu, which prints; this is what it calls.
+    # The scorer inside pycocoevalcap's Bleu, which itself prints.
     from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 
     scorer = BleuScorer(n=4)
@@ -166,16 +168,16 @@ def _score_bleu(truth, written, images, counts):
 
 @functools.cache
 def _meteor():
-    """pycocoevalcap's METEOR: a Java program that takes seconds to start, so once for all that is scored."""
+    """pycocoevalcap's METEOR, a Java program. It takes seconds to start, so it is started once."""
     from pycocoevalcap.meteor.meteor import Meteor
 
-    atexit.register(_meteor.cache_clear)  # while there still are modules for its end to use
+    atexit.register(_meteor.cache_clear)  # before Python unloads the modules that its end needs
     return Meteor()
 
 
 def _run(name, truth, written):
     """Corpus score and scores by image, of METEOR, ROUGE_L, CIDEr or SPICE."""
-    # Imported here because the package is large, and only scores need it.
+    # Imported here because the package is large and only scores need it.
     if name == "METEOR":
         Scorer = _meteor
     elif name == "ROUGE_L":
@@ -189,14 +191,14 @@ def _run(name, truth, written):
         corpus, images = scorer.compute_score(truth, written)
     except BaseException as error:
         if name == "METEOR":
-            _meteor.cache_clear()  # it may have stopped amid an answer, at Ctrl-C too
+            _meteor.cache_clear()  # the program may have stopped in the middle of an answer, as after Ctrl-C
             if scorer.lock.locked():
-                scorer.lock.release()  # or its end would wait for it for ever
+                scorer.lock.release()  # otherwise its end would wait for the lock for ever
         if not isinstance(error, (OSError, ValueError, subprocess.SubprocessError)):
             raise
-        raise InputError(f"{name}: its Java program failed ({error}); mend java or take it off the PATH") from None
+        raise InputError(f"{name}: its Java program failed ({error}); repair java or remove it from the PATH") from None
     if name == "SPICE":
-        # It gives its images sorted.
+        # SPICE returns the images in sorted order.
         images = dict(zip(sorted(truth), (scores["All"]["f"] for scores in images)))
         images = [images[i] for i in truth]
     return float(corpus), np.array(images, float)

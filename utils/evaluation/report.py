@@ -1,4 +1,4 @@
-"""An HTML page that shows why a model scores as it does; it stands alone and works offline."""
+"""The HTML report: scores, photos with attention, and all captions on one page that works offline."""
 
 import base64
 import io
@@ -14,23 +14,24 @@ from utils.evaluation import attention_on_boxes, confidence_quality, tables
 from utils.evaluation.tables import ATTENTION, BOXES_HEADER, STATISTICS, boxes_rows
 from utils.files import replacing
 
-# Photos in each group, pixels of their longer side.
+# Photos per group, and their longer side in pixels.
 _PHOTOS, _SIDE = 12, 360
 
 _SHOWN = ("CIDEr", "SPICE", "METEOR", "ROUGE_L", "Bleu_4", "Bleu_1")
 
 
 def write_report(path, split, evaluation, seed=0):
-    """Write the page: scores, the best, the worst and random photos with attention, and all captions.
+    """Write the report of an Evaluation.
 
-    Best and worst are by CIDEr of the single photo. Photos are in the page as
-    small JPEGs; captions whose photos are not there come without.
+    The page shows scores, all captions, and the best, the worst and random photos with attention. Best and worst are
+    chosen by CIDEr of the single photo. Photos are embedded as small JPEGs; captions whose photo is missing have no
+    picture.
 
     Args:
-        path: the HTML file.
+        path: HTML file to write.
         split: a Split.
-        evaluation: an Evaluation of it.
-        seed: of the random photos.
+        evaluation: Evaluation of its captions.
+        seed: seed of the random photos.
 
     Raises:
         InputError: the file cannot be written.
@@ -52,7 +53,7 @@ def write_report(path, split, evaluation, seed=0):
         "photos": [_photo(photos[i], evaluation, rows[i], groups) for i, groups in chosen.items()],
         "all": [[i, evaluation.captions[i], *scores.values()] for i, scores in rows.items()],
     }
-    # "<" is escaped, so that no caption can end the script element.
+    # "<" is escaped, so that a caption cannot end the script element.
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     page = (Path(__file__).parent / "report_page.html").read_text(encoding="utf-8")
     with replacing(path) as temporary:
@@ -60,10 +61,13 @@ def write_report(path, split, evaluation, seed=0):
 
 
 def _choose(rows, name, seed, boxed):
-    """Names of the groups that a photo is in, by photo id.
+    """The groups of each photo that is shown, lists of names by photo id.
 
     Args:
-        boxed: ids of photos with boxes; so many of them are shown, too.
+        rows: scores by photo id.
+        name: score that ranks the photos.
+        seed: seed of the random photos.
+        boxed: ids of photos with boxes, some of which are shown too.
     """
     ranked = sorted(rows, key=lambda i: -rows[i][name])
     groups = {
@@ -97,13 +101,13 @@ def _tables(evaluation):
         found.append({"heading": "attention on boxes (in brackets: mass over area; uniform: 1)", "rows": rows})
     if evaluation.confidence:
         coverage, bins = tables.confidence_rows(evaluation)
-        found.append({"heading": "the surest captions", "rows": [tables.COVERAGE_HEADER, *coverage]})
+        found.append({"heading": "the most confident captions", "rows": [tables.COVERAGE_HEADER, *coverage]})
         found.append({"heading": "confidence", "rows": [tables.CALIBRATION_HEADER, *bins]})
     return found
 
 
 def _confidence(evaluation):
-    """What confidence is worth, as a line and a picture; None where captions have none."""
+    """Quality of confidence as a line and a picture; None if the captions have no confidence."""
     if not evaluation.confidence:
         return None
     picture = confidence_quality.draw(evaluation.confidence, *evaluation.sure).encode()
@@ -118,7 +122,7 @@ def _photo(photo, evaluation, scores, groups):
     if caption and caption.confidence is not None:
         scores = {"confidence": round(caption.confidence, 4)} | scores
     attention = caption.attention if caption else ()
-    # 8 bits a region are plenty for looking at.
+    # 8 bits per region suffice for display.
     maps = [np.rint(m.ravel() / max(m.max(), 1e-12) * 255).astype(int).tolist() for m in attention]
     return {
         "id": photo.id,
@@ -134,7 +138,10 @@ def _photo(photo, evaluation, scores, groups):
 
 
 def _boxes(photo, caption, own):
-    """For each word of the caption the boxes of what it names, shares of width and height; empty without boxes."""
+    """For each word of the caption the boxes of the named object, as shares of width and height.
+
+    The list is empty if the photo has no boxes.
+    """
     if not own:
         return []
     named = attention_on_boxes.boxes_by_word(attention_on_boxes.fractions(own, photo.path), caption.words)
@@ -142,7 +149,7 @@ def _boxes(photo, caption, own):
 
 
 def _data_uri(path):
-    """A photo as a small JPEG within the page; None if it is not there."""
+    """A photo as a small JPEG in a `data:` address; None if the photo cannot be read."""
     try:
         image = open_photo(path)
     except ImageError:

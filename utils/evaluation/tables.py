@@ -1,4 +1,4 @@
-"""Evaluations side by side: as text for the terminal, and as an object for a JSON file."""
+"""Evaluations side by side, as text for the terminal and as an object for a JSON file."""
 
 from dataclasses import asdict
 
@@ -22,19 +22,26 @@ STATISTICS = (
 )
 ATTENTION = (
     ("entropy", "attention entropy (1: uniform)", "{:.3f}"),
-    ("coverage", "regions that were looked at", "{:.1%}"),
+    ("coverage", "attended regions", "{:.1%}"),
     ("peak", "peak over uniform", "{:.1f}"),
 )
 
 
 def compare_all(results):
-    """Paired bootstrap of every further Evaluation against the first: (title, title, Differences by score) each."""
+    """Paired bootstrap tests of every further Evaluation against the first.
+
+    Args:
+        results: list of Evaluation.
+
+    Returns:
+        A list of (title of the first, title of the other, dict of Difference by score).
+    """
     first = results[0]
     return [(first.title, other.title, bootstrap.compare(first.scores, other.scores)) for other in results[1:]]
 
 
 def lines(split, results, neighbours=(), people=(), differences=()):
-    """The tables, as lines for a person; arguments as for `as_json`."""
+    """The results as text tables, a list of lines; arguments as for `as_json`."""
     text = [split.describe()]
     if len(results) == 1 and not neighbours and not people:
         only = results[0]
@@ -66,6 +73,7 @@ def lines(split, results, neighbours=(), people=(), differences=()):
 
 
 def _side_by_side(results, people):
+    """A table with two lines for each result, scores and half intervals, and one line for people."""
     names = [name for name in _COLUMNS if name in results[0].scores.corpus]
     rows = []
     for result in results:
@@ -77,6 +85,7 @@ def _side_by_side(results, people):
 
 
 def _rows(results, neighbours, what, fields, title):
+    """A table of statistics with a column for each result."""
     shown = [result for result in [*results, *neighbours] if getattr(result, what)]
     rows = [
         (label, *(form.format(values[key]) if key in (values := getattr(r, what)) else "" for r in shown))
@@ -105,7 +114,7 @@ BOXES_HEADER = ("word", "count", "pointing", "95 %", "mass over area", "95 %", "
 
 
 def boxes_rows(result):
-    """What attention on boxes is, by kind of word, as rows of strings under BOXES_HEADER."""
+    """Scores of attention on boxes by kind of word: rows of strings under BOXES_HEADER."""
     return [
         (
             kind,
@@ -132,12 +141,12 @@ def _on_boxes(result):
     ]
 
 
-COVERAGE_HEADER = ("surest captions", "CIDEr", "of all", "confidence at least")
-CALIBRATION_HEADER = ("confidence", "captions", "mean", "right, by CIDEr")
+COVERAGE_HEADER = ("most confident captions", "CIDEr", "ratio to all", "lowest confidence")
+CALIBRATION_HEADER = ("confidence from", "captions", "mean confidence", "right, by CIDEr")
 
 
 def confidence_rows(result):
-    """What confidence is worth: rows of strings under COVERAGE_HEADER and under CALIBRATION_HEADER."""
+    """Quality of confidence: rows of strings under COVERAGE_HEADER and rows under CALIBRATION_HEADER."""
     coverage, all_cider = result.confidence["coverage"], result.confidence["coverage"]["100%"]["CIDEr"]
     rows = [
         (share, f"{v['CIDEr']:.4f}", f"{v['CIDEr'] / max(all_cider, 1e-9):.2f}", f"{v['least_confidence']:.2f}")
@@ -151,7 +160,7 @@ def confidence_rows(result):
 
 
 def confidence_line(result):
-    """Mean, correlation and calibration error in words."""
+    """Mean confidence, correlation with CIDEr and calibration error, as one line."""
     found = result.confidence
     return (
         f"mean {found['mean']:.2f}, Spearman's correlation with CIDEr {found['spearman']:.2f}, "
@@ -168,7 +177,7 @@ def _confidence(result):
 
 
 def table(rows, header):
-    """Rows of strings as lines with aligned columns, all but the first to the right."""
+    """Rows of strings as lines with aligned columns: the first to the left, the others to the right."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     return [
         "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))]).rstrip()
@@ -177,14 +186,14 @@ def table(rows, header):
 
 
 def as_json(split, results, neighbours=(), people=(), differences=()):
-    """All that was measured, for a JSON file.
+    """All results as an object for a JSON file.
 
     Args:
         split: a Split.
-        results: Evaluations; of a single one the scores stand on the top level, by pycocoevalcap's names.
+        results: list of Evaluation. The scores of a single one are on the top level, by pycocoevalcap's names.
         neighbours: Evaluations of baselines.
-        people: human scores, by name.
-        differences: as `compare_all` gives them.
+        people: scores of people, by name.
+        differences: list from `compare_all`.
     """
     counts = [len(texts) for texts in split.references.values()]
     content = {
