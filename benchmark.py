@@ -5,33 +5,37 @@ from pathlib import Path
 
 from utils import console
 
-DESCRIPTION = """Measure how fast photos are cached, decoders trained and captions written here.
+DESCRIPTION = """Measure the speed of this machine: caching photos, training decoders, writing captions.
 
-Beside each figure stands the tutorial baseline: what tutorials write instead. Both
-run in turns, and medians of several repetitions are compared. It needs no
-dataset and no download, and takes some minutes."""
+Each measurement is compared with the tutorial baseline, the same work as
+tutorials program it. Both run in turns; medians of several repetitions are
+compared. It needs no dataset and no download, and takes some minutes."""
 
 
 def parse_arguments(arguments=None):
     """The command line as a namespace."""
     parser = console.Parser(DESCRIPTION)
-    parser.add_argument("--photos", type=Path, metavar="FOLDER", help="photos to measure with (default: drawn ones)")
+    parser.add_argument(
+        "--photos", type=Path, metavar="FOLDER", help="folder of photos to measure with (default: drawn pictures)"
+    )
     parser.add_argument(
         "--encoder_weights",
         choices=("imagenet", "random"),
-        help="of the encoders; imagenet fetches what is missing (default: imagenet where it is here, random elsewhere)",
+        help="encoder weights; imagenet downloads missing files (default: imagenet if present, otherwise random)",
     )
-    parser.add_argument("--quick", action="store_true", help="one repetition of everything, to see that it runs")
+    parser.add_argument("--quick", action="store_true", help="one repetition of everything, as a trial")
     parser.add_argument(
         "--growth",
         type=Path,
         metavar="FILE",
-        help="instead, measure how time, memory and disk grow with photos and words, and draw it into this picture",
+        help="measure instead how time, memory and disk use grow with photos and words, and draw the curves to FILE",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here, every repetition included")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write all measurements to FILE, with every repetition"
+    )
     parsed = parser.parse_args(arguments)
     if parsed.growth and (parsed.photos or parsed.encoder_weights):
-        parser.error("--growth draws its photos and takes no encoder: leave out --photos and --encoder_weights")
+        parser.error("--growth uses drawn photos and no encoder: leave out --photos and --encoder_weights")
     return parsed
 
 
@@ -47,9 +51,9 @@ def main(arguments=None):
 
 
 def measure_speed(chosen, arguments):
-    """How fast this machine is, beside the tutorial baseline."""
+    """Print the speed of this machine beside that of the tutorial baseline."""
     from utils import benchmark
-    from utils.benchmark import figures
+    from utils.benchmark import measurements
 
     result = benchmark.measure(chosen, arguments.photos, arguments.encoder_weights, console.progress)
     machine = result.machine
@@ -61,15 +65,15 @@ def measure_speed(chosen, arguments):
         f"matrix products: {products} GFLOP/s",
         f"{repetitions} after a warm-up; {result.seconds / 60:.1f} minutes",
         "",
-        *figures.lines(result.figures),
-        "What was not measured:",
+        *measurements.lines(result.measurements),
+        "Limits of these measurements:",
         *(f"  {note}" for note in result.notes),
     )
     if arguments.json:
         content = {
             "machine": machine,
             "settings": {**asdict(chosen), "model": str(chosen.model.name)},
-            "figures": [figure.as_json() for figure in result.figures],
+            "figures": [measurement.as_json() for measurement in result.measurements],
             "notes": result.notes,
             "seconds": round(result.seconds, 1),
         }
@@ -77,7 +81,7 @@ def measure_speed(chosen, arguments):
 
 
 def measure_growth(chosen, arguments):
-    """How the work grows."""
+    """Print and draw how time, memory and disk use grow."""
     from utils.outputs.plots import check_format, save_figure
 
     check_format(arguments.growth)
@@ -86,10 +90,10 @@ def measure_growth(chosen, arguments):
     machine, points, seconds = measure_growth(chosen, console.progress)
     save_figure(growth.figure(points), arguments.growth)
     console.say(
-        f"each point in a process of its own; a slope of 1 is linear; {seconds / 60:.1f} minutes",
+        f"each point is measured in its own process; a slope of 1 is linear; {seconds / 60:.1f} minutes",
         "",
         *growth.lines(points),
-        f"drawn into {arguments.growth}",
+        f"curves: {arguments.growth}",
     )
     if arguments.json:
         console.write_json(

@@ -7,11 +7,11 @@ from utils.errors import InputError
 from utils.model.model_folder import check_together, read_config
 from utils.training.recipes import RECIPES
 
-DESCRIPTION = """Score captions against people's.
+DESCRIPTION = """Score captions against the captions of people.
 
-A model's captions are written free-running, by beam search; --captions takes
-anyone's, and needs neither model nor photos. All references of a photo count,
-and words and scores are pycocoevalcap's."""
+A model writes its captions free-running, by beam search. --captions scores the
+captions of any program and needs neither model nor photos. All references of a
+photo count. Tokenisation and scores are those of pycocoevalcap."""
 
 
 def parse_arguments(arguments=None):
@@ -21,7 +21,7 @@ def parse_arguments(arguments=None):
         "--model", type=Path, nargs="+", help="model folders (default: models/DATASET, or none with --captions)"
     )
     parser.add_argument(
-        "--ensemble", action="store_true", help="score captions that all the models write together, too"
+        "--ensemble", action="store_true", help="also score captions by the mean probability of all models"
     )
     parser.add_argument(
         "--captions",
@@ -35,35 +35,45 @@ def parse_arguments(arguments=None):
     parser.add_argument(
         "--cache_dir", type=Path, default=Path("data/cache"), help="folder of the region caches (default: data/cache)"
     )
-    parser.add_argument("--encoder_weights", help="where the encoder's weights are, if not where they were in training")
+    parser.add_argument("--encoder_weights", help="file or name of the encoder's weights (default: as in training)")
     parser.add_argument("--split", default="val", help="train, val or test; shapes also has unseen (default: val)")
     parser.add_argument(
-        "--seed", type=console.number(int, 0, 2**31 - 1), default=0, help="of the scenes of shapes (default: 0)"
+        "--seed", type=console.number(int, 0, 2**31 - 1), default=0, help="seed of the scenes of shapes (default: 0)"
     )
     parser.add_argument(
-        "--beam_size", type=console.number(int, 1, 100), nargs="+", default=[3], help="hypotheses kept (default: 3)"
+        "--beam_size",
+        type=console.number(int, 1, 100),
+        nargs="+",
+        default=[3],
+        help="hypotheses kept in the search (default: 3)",
     )
     parser.add_argument(
-        "--no_consensus", action="store_true", help="rank captions by their probability alone, not by consensus too"
+        "--no_consensus", action="store_true", help="rank captions by probability alone, without the model's consensus"
     )
-    parser.add_argument("--compare", action="store_true", help="test whether the others differ from the first")
+    parser.add_argument("--compare", action="store_true", help="test whether the further results differ from the first")
     parser.add_argument(
-        "--baselines", action="store_true", help="add people and nearest neighbours (extracts the training photos)"
+        "--baselines",
+        action="store_true",
+        help="also score people and nearest neighbours (extracts regions of the training photos)",
     )
     parser.add_argument(
-        "--clipscore", action="store_true", help="add CLIPScore; needs the photos and the package open_clip_torch"
+        "--clipscore",
+        action="store_true",
+        help="also compute CLIPScore; needs the photos and the package open_clip_torch",
     )
     parser.add_argument(
         "--boxes",
         type=Path,
         metavar="FILE",
-        help="score attention on boxes of what words name: JSON (data/README.md), COCO's instances_*.json, or the "
+        help="score attention on the boxes of named objects: JSON (data/README.md), COCO's instances_*.json, or the "
         "folder of Flickr30k Entities",
     )
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write an HTML page with photos and attention here")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores here")
     parser.add_argument(
-        "--captions_out", type=Path, metavar="FILE", help="write the captions here, in COCO's results format"
+        "--report", type=Path, metavar="FILE", help="write an HTML page with scores, photos and attention to FILE"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores to FILE")
+    parser.add_argument(
+        "--captions_out", type=Path, metavar="FILE", help="write the captions to FILE, in COCO's results format"
     )
     parsed = parser.parse_args(arguments)
     console.name_datasets(parser, parsed)
@@ -79,14 +89,18 @@ def parse_arguments(arguments=None):
     for flag in ("model", "captions", "beam_size"):
         given = getattr(parsed, flag)
         if len(set(given)) < len(given):
-            parser.error(f"--{flag} names something twice")
+            parser.error(f"--{flag}: a value is given twice")
     if parsed.captions_out and several > 1:
-        parser.error("--captions_out: takes the captions of one model with one beam size")
+        parser.error("--captions_out: writes the captions of one model with one beam size; give one of each")
     return parsed
 
 
 def measure(arguments):
-    """The split, an Evaluation for each model, beam size and file, and baselines' Evaluations."""
+    """Score everything that the arguments name.
+
+    Returns:
+        The Split; a list of Evaluation, one for each model, beam size and file; the Evaluations of baselines.
+    """
     from utils.evaluation.attention_on_boxes import read_boxes
 
     boxes = arguments.boxes and read_boxes(arguments.boxes)
@@ -125,7 +139,7 @@ def measure(arguments):
 
 
 def main(arguments=None):
-    """Evaluate, from the arguments to the table."""
+    """Score captions, from the arguments to the tables."""
     arguments = parse_arguments(arguments)
     console.check_outputs([arguments.json, arguments.captions_out, arguments.report])
     for model in arguments.model:

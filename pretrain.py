@@ -6,10 +6,10 @@ from utils import console
 
 DESCRIPTION = """Pretrain an encoder on drawn scenes.
 
-No scene is drawn twice. Their labels say what stands at each region; captions
-are not needed."""
+Every training step gets new scenes. Their labels name the shape and the colour
+at each region; captions are not needed."""
 
-# An hour on two cores.
+# One hour on two cores.
 _STEPS = 2000
 
 
@@ -24,7 +24,10 @@ def parse_arguments(arguments=None):
         help="initial weights: random (the default), scenes, imagenet, or an .h5 file",
     )
     encoder.add_argument(
-        "--image_size", type=console.number(int, 32, 1024), default=112, help="pixels a side (default: 112)"
+        "--image_size",
+        type=console.number(int, 32, 1024),
+        default=112,
+        help="side of the scenes in pixels (default: 112)",
     )
     training = parser.add_argument_group("training")
     training.add_argument(
@@ -37,18 +40,18 @@ def parse_arguments(arguments=None):
         "--learning_rate", type=console.number(float, 1e-8, 1), default=1e-3, help="peak learning rate (default: 0.001)"
     )
     training.add_argument(
-        "--seed", type=console.number(int, 0, 2**31 - 1), default=0, help="fixes all randomness (default: 0)"
+        "--seed", type=console.number(int, 0, 2**31 - 1), default=0, help="seed of all random numbers (default: 0)"
     )
     training.add_argument(
         "--report_minutes",
         type=console.number(float, 0.01),
         default=10,
-        help="minutes between two checkpoints, each with a row of the history and the weights so far (default: 10)",
+        help="minutes between two checkpoints, each with a history row and the weights so far (default: 10)",
     )
     output = parser.add_argument_group("output")
-    output.add_argument("--output_dir", type=Path, help="a folder for the weights (default: models/my-ENCODER)")
-    output.add_argument("--overwrite", action="store_true", help="replace the weights that are there")
-    output.add_argument("--resume", action="store_true", help="continue a run that was interrupted")
+    output.add_argument("--output_dir", type=Path, help="folder for the weights (default: models/my-ENCODER)")
+    output.add_argument("--overwrite", action="store_true", help="replace existing weights")
+    output.add_argument("--resume", action="store_true", help="continue an interrupted run")
     parsed = parser.parse_args(arguments)
     if parsed.overwrite and parsed.resume:
         parser.error("--overwrite and --resume exclude each other")
@@ -57,7 +60,7 @@ def parse_arguments(arguments=None):
 
 
 def main(arguments=None):
-    """Pretrain, from the arguments to the folder of weights."""
+    """Pretrain, from the arguments to the folder with the weights."""
     arguments = parse_arguments(arguments)
     console.import_keras()
     from utils.features.encoders import Encoder

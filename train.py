@@ -1,4 +1,4 @@
-"""Train a captioner: `python train.py` on the embedded sample, `--dataset flickr8k` on photos."""
+"""Train a captioner: `python train.py` on the built-in sample, `--dataset flickr8k` on photos."""
 
 import argparse
 from contextlib import nullcontext
@@ -11,40 +11,40 @@ from utils.training.recipes import RECIPES, STARTED, Recipe
 
 DESCRIPTION = """Train an image captioner with visual attention.
 
-Without arguments it draws its own sample of scenes and trains on them in
-minutes, with no download. Flags left out take the dataset's recipe."""
+Without arguments it draws a sample of scenes and trains on it in minutes, with
+no download. Flags that are not given take the values of the dataset's recipe."""
 
-# The model that training on one's own photos starts from.
+# Default model that training on your own photos starts from.
 START = Path(__file__).resolve().parent / "models" / "flickr8k"
 
-# Fields of the recipe that have a flag of their own.
+# Fields of the recipe that have their own flag.
 _FLAGS = (
     "encoder", "encoder_weights", "image_size", "finetune_encoder", "tagging_epochs", "finetune_epochs", "epochs",
     "scst_epochs", "batch_size", "learning_rate", "min_word_count", "precision",
 )  # fmt: skip
 
-# Other models, or parts of them, than the one that training starts from by default.
+# Flags that choose another model than the default one to start from.
 _FROM_NOTHING = ("encoder", "encoder_weights", "image_size")
 
 
 def setting(text):
-    """An argument type: `units=256` as ("units", 256), a field of the recipe and its value."""
+    """Argument type: `units=256` as ("units", 256), the name and the value of a field of the recipe."""
     name, _, value = text.partition("=")
     known = {field.name: field.type for field in fields(Recipe) if field.name != "start_from"}
     if name not in known or not value:
-        raise argparse.ArgumentTypeError(f"{text!r} sets nothing: give NAME=VALUE, where NAME is {', '.join(known)}")
+        raise argparse.ArgumentTypeError(f"{text!r}: must be NAME=VALUE, where NAME is {', '.join(known)}")
     kinds = getattr(known[name], "__args__", (known[name],))
     if value == "none" and type(None) in kinds:
         return name, None
     if kinds[0] is bool:
         if value not in ("true", "false"):
-            raise argparse.ArgumentTypeError(f"{text!r}: {name} is true or false")
+            raise argparse.ArgumentTypeError(f"{text!r}: {name} must be true or false")
         return name, value == "true"
     try:
         return name, kinds[0](value)
     except ValueError:
         what = "a whole number" if kinds[0] is int else "a number"
-        raise argparse.ArgumentTypeError(f"{text!r}: {name} is {what}") from None
+        raise argparse.ArgumentTypeError(f"{text!r}: {name} must be {what}") from None
 
 
 def parse_arguments(arguments=None):
@@ -54,80 +54,89 @@ def parse_arguments(arguments=None):
     console.add_dataset_flags(data, RECIPES)
     data.add_argument("--cache_dir", type=Path, help="folder of the region caches (default: data/cache)")
     data.add_argument(
-        "--shard", type=console.part, metavar="K/N", help="only extract the regions of the Kth of N parts of the photos"
+        "--shard", type=console.part, metavar="K/N", help="only extract regions, of part K of N parts of the photos"
     )
-    data.add_argument("--min_word_count", type=console.number(int, 1), help="rarer words are not learnt")
+    data.add_argument(
+        "--min_word_count",
+        type=console.number(int, 1),
+        help="count from which a word of the training captions is known (default: 5; shapes 1; with --start_from 2)",
+    )
     start = parser.add_argument_group("start")
     start.add_argument(
         "--start_from",
         metavar="MODEL",
-        help="a model folder whose encoder, decoder and vocabulary training begins with, so that few photos suffice "
-        "(default for --dataset custom: models/flickr8k); none begins with nothing",
+        help="model folder whose encoder, decoder and vocabulary training starts from, so that few photos suffice; "
+        "none: start from random weights (default: models/flickr8k with --dataset custom, otherwise none)",
     )
     encoder = parser.add_argument_group("encoder")
     encoder.add_argument("--encoder", help="vgg16, vgg19, mobilenet or resnet50 (default: vgg16)")
     encoder.add_argument(
-        "--encoder_weights", help="imagenet, scenes, random, or an .h5 file, of pretrain.py or in Keras's layout"
+        "--encoder_weights", help="imagenet, scenes, random, or an .h5 file in Keras's layout or from pretrain.py"
     )
     encoder.add_argument(
         "--image_size",
         type=console.number(int, 32, 1024),
-        help="pixels a side (default: what weights of pretrain.py have learnt at, otherwise 224)",
+        help="side of the photos in pixels (default: 224, or the training size of weights from pretrain.py)",
     )
     encoder.add_argument(
         "--finetune_encoder",
         metavar="LAYER",
         nargs="?",
         const="default",
-        help="after the decoder, train the encoder's layers above LAYER too (default: the encoder's own); "
-        "none leaves it as it is",
+        help="also train the encoder's layers above LAYER (without LAYER: a default layer of each encoder); none: do "
+        "not train the encoder",
     )
     encoder.add_argument(
         "--tagging_epochs",
         type=console.number(int, 0, 10_000),
-        help="of an encoder that is trained: at most so many before the decoder, in which it learns to name the words "
-        f"of captions (default: {Recipe.tagging_epochs})",
+        help="maximum epochs of encoder training before the decoder, on the words of captions "
+        f"(default: {Recipe.tagging_epochs})",
     )
     encoder.add_argument(
         "--finetune_epochs",
         type=console.number(int, 0, 10_000),
-        help=f"and so many after it, together with the decoder (default: {Recipe.finetune_epochs})",
+        help=f"maximum epochs of joint encoder and decoder fine-tuning (default: {Recipe.finetune_epochs})",
     )
     training = parser.add_argument_group("training")
     training.add_argument(
-        "--epochs", type=console.number(int, 1, 10_000), help="at most; it stops when validation no longer improves"
+        "--epochs",
+        type=console.number(int, 1, 10_000),
+        help="maximum epochs of decoder training; it stops early when validation stops improving",
     )
     training.add_argument(
-        "--batch_size", type=console.number(int, 1, 4096), help="photos a step, each with all its captions"
+        "--batch_size", type=console.number(int, 1, 4096), help="photos per step, each with all its captions"
     )
     training.add_argument(
         "--scst_epochs",
         type=console.number(int, 0, 10_000),
-        help="at most, of self-critical training (rewarded by CIDEr-D and METEOR) at the end",
+        help="maximum epochs of self-critical training at the end, with CIDEr-D and METEOR as reward",
     )
-    training.add_argument("--learning_rate", type=console.number(float, 1e-8, 1), help="at its peak, before it decays")
-    training.add_argument("--seed", type=console.number(int, 0, 2**31 - 1), help="fixes all randomness (default: 0)")
+    training.add_argument(
+        "--learning_rate", type=console.number(float, 1e-8, 1), help="peak learning rate; it warms up and decays"
+    )
+    training.add_argument(
+        "--seed", type=console.number(int, 0, 2**31 - 1), help="seed of all random numbers (default: 0)"
+    )
     training.add_argument(
         "--precision",
         choices=("auto", "float32", "bfloat16"),
-        help="of matrix products (default: auto, bfloat16 where the GPU or the processor has instructions for it)",
+        help="precision of matrix products; auto: bfloat16 if the GPU or the processor supports it (default: auto)",
     )
     training.add_argument(
         "--set",
         type=setting,
         nargs="+",
         metavar="NAME=VALUE",
-        help="any field of the recipe, as units=256 dropout=.3; utils/training/recipes.py lists them",
+        help="fields of the recipe, such as units=256 dropout=.3; utils/training/recipes.py lists them",
     )
     training.add_argument(
         "--distribute",
         choices=("mirrored", "multiworker"),
-        help="share each batch among this machine's GPUs (mirrored), or among the machines that TF_CONFIG names "
-        "(multiworker)",
+        help="divide each batch among this machine's GPUs (mirrored), or among the machines in TF_CONFIG (multiworker)",
     )
     output = parser.add_argument_group("output")
-    output.add_argument("--output_dir", type=Path, help="the model folder (default: models/DATASET)")
-    output.add_argument("--overwrite", action="store_true", help="replace the model that is there")
+    output.add_argument("--output_dir", type=Path, help="model folder to write (default: models/DATASET)")
+    output.add_argument("--overwrite", action="store_true", help="replace an existing model")
     output.add_argument(
         "--resume",
         nargs="?",
@@ -138,32 +147,31 @@ def parse_arguments(arguments=None):
     output.add_argument(
         "--consensus_only",
         action="store_true",
-        help="only fit the consensus of the model that is there, by which captions are ranked; its card keeps the "
-        "scores of before",
+        help="only fit the consensus, which re-ranks captions, of an existing model; its card keeps the earlier scores",
     )
     output.add_argument(
         "--confidence_only",
         action="store_true",
-        help="only fit how sure the captions of the model that is there are",
+        help="only fit the confidence of an existing model's captions",
     )
     parsed = parser.parse_args(arguments)
     if parsed.overwrite and parsed.resume:
         parser.error("--overwrite and --resume exclude each other")
     if parsed.consensus_only and (parsed.overwrite or parsed.resume or parsed.shard or parsed.distribute):
-        parser.error("--consensus_only trains nothing: leave --overwrite, --resume, --shard and --distribute out")
+        parser.error("--consensus_only trains nothing: leave out --overwrite, --resume, --shard and --distribute")
     if parsed.confidence_only and (
         parsed.consensus_only or parsed.overwrite or parsed.resume or parsed.shard or parsed.distribute
     ):
         parser.error(
-            "--confidence_only trains nothing: leave --overwrite, --resume, --shard and --distribute out, and "
-            "--consensus_only, which fits the confidence too"
+            "--confidence_only trains nothing: leave out --overwrite, --resume, --shard, --distribute and "
+            "--consensus_only (which fits the confidence too)"
         )
     if parsed.shard and parsed.distribute:
         parser.error("--shard and --distribute exclude each other: the first extracts regions, the second trains")
     if parsed.finetune_encoder in (None, "none"):
         for name in ("tagging_epochs", "finetune_epochs"):
             if getattr(parsed, name) is not None and not parsed.resume:
-                parser.error(f"--{name} is for an encoder that is trained: add --finetune_encoder")
+                parser.error(f"--{name} needs an encoder that is trained: add --finetune_encoder")
     given = [name for name in _FLAGS if getattr(parsed, name) is not None]
     for name, _ in parsed.set or ():
         if name in given:
@@ -180,7 +188,7 @@ def parse_arguments(arguments=None):
 
 
 def _take_from_run(parser, parsed):
-    """Complete the arguments with those that the run to be resumed was begun with."""
+    """Complete the arguments with those of the run that is resumed."""
     if parsed.resume is not True:
         if parsed.output_dir and parsed.output_dir != Path(parsed.resume):
             parser.error(f"--resume {parsed.resume} and --output_dir {parsed.output_dir} are two folders: give one")
@@ -201,13 +209,12 @@ def _take_from_run(parser, parsed):
 
 
 def choose_recipe(arguments):
-    """The recipe of the dataset, or of the first of several, with the flags that were given.
+    """The recipe of the dataset (of several, the first one) with the given flags.
 
-    Weights of `pretrain.py` come with the size that they have learnt at; a
-    model to start from comes with all that decides its form.
+    Weights of `pretrain.py` set the image size. A model to start from sets all fields that decide its shape.
 
     Raises:
-        InputError: a value that cannot be trained with.
+        InputError: a value is invalid.
     """
     from utils.features.encoders import learnt_size
     from utils.training.start import inherit
@@ -239,7 +246,8 @@ def choose_recipe(arguments):
 
 
 def _recipe_of_run(arguments, given):
-    """The recipe that a run was begun with; what is given beside --resume overrules it, and is refused by `train`."""
+    """The recipe of the run that is resumed. Flags given beside --resume replace its fields, which `train` then
+    refuses."""
     known = {field.name for field in fields(Recipe)}
     begun = {name: value for name, value in arguments.begun.get("recipe", {}).items() if name in known}
     if arguments.start_from:
@@ -250,13 +258,18 @@ def _recipe_of_run(arguments, given):
 
 
 def _shown(folder):
-    """A folder as short as it can be written."""
+    """A folder as a short path, relative to the working folder if it lies inside."""
     folder = Path(folder)
     return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)
 
 
 def main(arguments=None, callbacks=()):
-    """Train, from the arguments (those of the command line if None) to the model folder."""
+    """Train, from the arguments to the model folder.
+
+    Args:
+        arguments: list of strings; None for those of the command line.
+        callbacks: Keras callbacks, passed to `fit`.
+    """
     arguments = parse_arguments(arguments)
     console.import_keras()
     from utils.training.pipeline import extract_part, kept_of_run, train
@@ -308,12 +321,12 @@ def main(arguments=None, callbacks=()):
         if captioner:
             show(captioner, arguments)
         else:
-            console.say(f"done; the first worker has written {arguments.output_dir}")
+            console.say(f"done; the first worker wrote {arguments.output_dir}")
     return 0
 
 
 def show(captioner, arguments):
-    """Caption photos the model has never seen, and say what is in the folder now."""
+    """Caption validation photos, and print what the model folder holds."""
     from utils.data.datasets import load_dataset
     from utils.outputs.plots import attention_figure, save_figure
 
@@ -337,10 +350,10 @@ def show(captioner, arguments):
 
 
 def show_scene_scores(captioner, arguments):
-    """Compare captions with the scenes themselves, on scenes and on pairs of colour and shape it never saw."""
+    """Compare captions with the scenes themselves, on unseen scenes and on unseen pairs of colour and shape."""
     from utils.evaluation.evaluate import evaluate_captioner, open_split
 
-    splits = {"test": "scenes it never saw", "unseen": "pairs of colour and shape it never saw"}
+    splits = {"test": "unseen scenes", "unseen": "unseen pairs of colour and shape"}
     for name, description in splits.items():
         split = open_split(arguments.dataset, arguments.data_dir, name, arguments.seed)
         (result,) = evaluate_captioner(split, captioner, arguments.output_dir, arguments.cache_dir)

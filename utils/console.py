@@ -1,4 +1,4 @@
-"""What a person at the terminal meets: arguments, one-line errors, progress. The only file here that prints."""
+"""The terminal: arguments, one-line errors, progress bars and tables. No other module of utils prints."""
 
 import argparse
 import codecs
@@ -21,19 +21,19 @@ from utils.progress import Reporter
 
 
 def _escape(error):
-    # As JSON and Python write them, so that JSON stays valid: \u00e9, two of them beyond \uffff.
+    # In the form of JSON and Python, so that JSON stays valid: \u00e9, and two escapes for characters above \uffff.
     text = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{text[i : i + 4]}" for i in range(0, len(text), 4)), error.end
 
 
-# What a stream cannot write, such as the name of a file that is not UTF-8, is written as escapes.
+# Characters that a stream cannot write are escaped, for example in file names that are not UTF-8.
 codecs.register_error("escaped", _escape)
 
 
 def _prepare_streams():
-    """Give a process all three streams, open, and none that cannot write a name."""
+    """Open all three standard streams, and let them escape characters that they cannot write."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # closed, as by `<&-`; what is opened next takes its number
+        if getattr(sys, name) is None:  # closed, as by `<&-`; the next file would get its number
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -52,7 +52,7 @@ def _show_warning(message, category, *rest, **more):
 
 
 def _flush_output():
-    # What the disk did not take is given up: Python's own last try would fail once more, in several lines.
+    # Give up unwritten output: Python's own attempt at exit would print a second error of several lines.
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
@@ -61,14 +61,18 @@ def _flush_output():
 
 
 def run(main):
-    """Run a script's `main` and end the process: status 0, 2 after an error a person can fix, 130 after Ctrl-C.
+    """Run a script's `main` and end the process.
 
-    Errors of the system that nobody foresaw end in one line too; those of the program show where they come from.
+    The exit status is 0, 2 after an error that the user can fix, or 130 after Ctrl-C. Unexpected errors of the system
+    end in one line too. Errors of the program itself show a traceback.
+
+    Args:
+        main: function without arguments that returns the exit status.
     """
     _prepare_streams()
     try:
         status = main()
-        sys.stdout.flush()  # a full disk is an error, too, if it is the last line that it does not take
+        sys.stdout.flush()  # raises if the disk is full and the last lines are not written yet
         sys.exit(status)
     except InputError as error:
         fail(error)
@@ -76,7 +80,7 @@ def run(main):
         print("\ninterrupted", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
-        # The reader of our output has gone, as `| head` does.
+        # The reader of the output has ended, as in `| head`.
         _flush_output()
         sys.exit(1)
     except OSError as error:
@@ -90,7 +94,10 @@ def run(main):
 
 @contextmanager
 def ending_at_once():
-    """What `run` would do after an error, without TensorFlow's clean-up, which waits for workers that wait for this."""
+    """End the process as `run` does after an error, but at once.
+
+    TensorFlow's shutdown is skipped: it would wait for the other workers, which wait for this one.
+    """
     try:
         yield
     except BaseException as error:
@@ -118,7 +125,7 @@ def fail(message):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, and whose help tells the defaults."""
+    """An argument parser with one-line errors."""
 
     def __init__(self, description):
         super().__init__(
@@ -130,14 +137,19 @@ class Parser(argparse.ArgumentParser):
 
 
 def number(convert, low, high=None):
-    """An argument type: a number of type `convert` between `low` and `high`, both allowed."""
+    """Argument type: a number within bounds.
+
+    Args:
+        convert: int or float.
+        low, high: smallest and largest value allowed; `high` None for no limit.
+    """
 
     def parse(text):
         try:
             value = convert(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
-        # Written so that nan is refused too.
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+        # nan fails these comparisons and is refused too.
         if not (value >= low and (high is None or value <= high)):
             bounds = f"at least {low}" if high is None else f"between {low} and {high}"
             raise argparse.ArgumentTypeError(f"{text} must be {bounds}")
@@ -147,59 +159,68 @@ def number(convert, low, high=None):
 
 
 def add_dataset_flags(group, names):
-    """Add --dataset and --data_dir, each for one dataset or several; `name_datasets` puts their values together."""
-    default = "default: shapes, the embedded sample; " if "shapes" in names else ""
+    """Add the flags --dataset and --data_dir; `name_datasets` completes their values.
+
+    Args:
+        group: argument parser or group.
+        names: names of the datasets.
+    """
+    default = "default: shapes, the built-in sample; " if "shapes" in names else ""
     group.add_argument(
         "--dataset",
         choices=sorted(names),
         nargs="+",
-        help=f"one or several ({default}custom: your own photos)",
+        help=f"one or several datasets ({default}custom: your own photos)",
     )
-    group.add_argument("--data_dir", type=Path, nargs="+", help="the folder of each (default: data/DATASET)")
+    group.add_argument("--data_dir", type=Path, nargs="+", help="folder of each dataset (default: data/DATASET)")
 
 
 def name_datasets(parser, parsed):
-    """Check --dataset and --data_dir; names are joined by "+", and the folder of one dataset is no list."""
+    """Check --dataset and --data_dir, and set their final values.
+
+    `dataset` becomes one name, several joined by "+". `data_dir` becomes a Path, or a list of Paths for several
+    datasets.
+    """
     if parsed.data_dir and not parsed.dataset:
-        parser.error("--data_dir: say with --dataset what is in it, custom if they are your own photos")
+        parser.error("--data_dir: name its dataset with --dataset; custom for your own photos")
     names = parsed.dataset or ["shapes"]
     folders = parsed.data_dir or [Path("data") / name for name in names]
     if len(set(names)) < len(names):
-        parser.error(f"--dataset {' '.join(names)}: each dataset once")
+        parser.error(f"--dataset {' '.join(names)}: name each dataset once")
     if len(folders) != len(names):
-        parser.error(f"--data_dir names {len(folders)} folders for {len(names)} datasets: give each its own")
+        parser.error(f"--data_dir names {len(folders)} folders for {len(names)} datasets; name one folder for each")
     parsed.dataset = "+".join(names)
     parsed.data_dir = folders if len(folders) > 1 else folders[0]
 
 
 def part(text):
-    """An argument type: `2/8` as (2, 8), the second of eight parts."""
+    """Argument type: `2/8` as (2, 8), the second of eight parts."""
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise argparse.ArgumentTypeError(f"{text!r} is no part such as 2/8, the second of eight")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a part such as 2/8, the second of eight")
     return int(match[1]), int(match[2])
 
 
 def import_keras():
-    """Import Keras and its backend, without banners, and without what costs time and is not used.
+    """Import Keras and its backend without banners.
 
-    TensorFlow's libraries print banners before logging can be set. Keras
-    imports pyplot, half a second, for drawings of its own.
+    TensorFlow's libraries print banners before logging can be configured. Keras imports pyplot, which takes half a
+    second and is not needed; that import is blocked.
 
     Raises:
-        InputError: KERAS_BACKEND names one that is not served, or not installed; no temporary file can be written.
+        InputError: KERAS_BACKEND names an unsupported or missing backend, or no temporary file can be written.
     """
     asked = os.environ.get("KERAS_BACKEND") or "tensorflow"
     if asked not in ("tensorflow", "jax"):
-        raise InputError(f"KERAS_BACKEND={asked}: only tensorflow and jax are served")
+        raise InputError(f"KERAS_BACKEND={asked}: not supported; set tensorflow or jax")
     for package in (asked, "keras"):
         if importlib.util.find_spec(package) is None:
             raise InputError(f"{package} is not installed: pip install {package}")
     files.check_temporary()
-    os.environ["KERAS_BACKEND"] = asked  # whatever Keras's own file of settings says
+    os.environ["KERAS_BACKEND"] = asked  # overrides Keras's settings file
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Memory is kept from one step to the next. Given back to the system, as is TensorFlow's
-    # default on CPUs, it is cleared page by page whenever it is needed again.
+    # Keep memory from one step to the next. By default TensorFlow on CPUs returns it to the system, which then clears
+    # it page by page at every use.
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
     unwanted = "matplotlib.pyplot" not in sys.modules
     sys.stderr.flush()
@@ -208,7 +229,7 @@ def import_keras():
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
             if unwanted:
-                sys.modules["matplotlib.pyplot"] = None  # its import fails now, for which Keras is prepared
+                sys.modules["matplotlib.pyplot"] = None  # makes its import fail, which Keras handles
             import keras
 
             if keras.config.backend() == "tensorflow":
@@ -219,12 +240,17 @@ def import_keras():
         os.dup2(saved, 2)
         os.close(saved)
     if keras.config.backend() == "tensorflow":
-        # It warns of functions that are compiled for several sizes or models, which is as it should be.
+        # TensorFlow warns when a function is compiled for several sizes or models, which is intended here.
         tensorflow.get_logger().setLevel("ERROR")
 
 
 def check_outputs(paths, overwrite=True):
-    """Make sure, before the work, that files can be written; None stands for a file not asked for."""
+    """Raise InputError, before the work, unless the files can be written.
+
+    Args:
+        paths: Paths; None for a file that was not asked for.
+        overwrite: whether existing files may be replaced.
+    """
     for path in paths:
         if path is None:
             continue
@@ -234,11 +260,11 @@ def check_outputs(paths, overwrite=True):
             raise InputError(f"{path}: exists; name another file, or replace it with --overwrite")
         files.make_folder(path.parent)
         if not os.access(path if files.exists(path) else path.parent, os.W_OK):
-            raise InputError(f"{path}: may not be written")
+            raise InputError(f"{path}: cannot be written (permission denied); name another file")
 
 
 class _Output:
-    """A text stream whose errors are InputErrors that name it."""
+    """A text stream whose errors become InputErrors with its name."""
 
     def __init__(self, name, stream):
         self._name, self._stream = name, stream
@@ -264,10 +290,13 @@ class _Output:
 
 @contextmanager
 def open_output(name):
-    """A text stream, to be used in a `with`: the file of that name, or standard output for "-".
+    """A text stream for a `with` statement.
+
+    Args:
+        name: file name, or "-" for standard output.
 
     Raises:
-        InputError: it cannot be opened or, as it is used, written.
+        InputError: the file cannot be opened, or a later write fails.
     """
     if name == "-":
         yield _Output("standard output", sys.stdout)
@@ -281,7 +310,7 @@ def open_output(name):
         yield output
         output.flush()
     finally:
-        with suppress(OSError):  # was told by `flush`
+        with suppress(OSError):  # `flush` has reported it
             stream.close()
 
 
@@ -289,7 +318,7 @@ def write_json(path, content):
     """Write an object as a JSON file.
 
     Raises:
-        InputError: it cannot be written; the former file is as it was.
+        InputError: the file cannot be written; an existing file stays unchanged.
     """
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     with files.replacing(path) as temporary:
@@ -297,18 +326,18 @@ def write_json(path, content):
 
 
 class _Lines(tqdm):
-    """Progress as plain lines, for pipes and logs: one every ten seconds."""
+    """Progress as lines of text, one every ten seconds, for pipes and logs."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, mininterval=10, ascii=True, file=sys.stderr, **kwargs)
 
     def display(self, msg=None, pos=None):
-        """Print the state as a line of its own."""
+        """Print the state as one line."""
         print(str(self), file=sys.stderr, flush=True)
 
 
 class _Clock(tqdm):
-    """A bar whose time moves every second, also while no photo or batch is finished."""
+    """A progress bar whose time is updated every second, also between two steps of the work."""
 
     def __init__(self, *args, **kwargs):
         self._closed = threading.Event()
@@ -321,22 +350,22 @@ class _Clock(tqdm):
             self.refresh()
 
     def close(self):
-        """Stop the clock and leave, or clear, the bar."""
+        """Stop the updates and close the bar."""
         self._closed.set()
         super().close()
 
 
 def progress(**kwargs):
-    """A tqdm bar on a terminal and in a notebook, plain lines elsewhere; takes tqdm's arguments."""
+    """A tqdm progress bar on terminals and in notebooks, lines of text elsewhere; takes tqdm's arguments."""
     if type(sys.stdout).__module__.startswith("ipykernel"):
-        # Text, since GitHub shows no widgets; standard error would be red.
+        # As text, since GitHub shows no widgets, and on standard output, since notebooks show standard error in red.
         return tqdm(file=sys.stdout, ncols=100, mininterval=2, **kwargs)
     bar = _Clock if sys.stderr.isatty() else _Lines
     return bar(dynamic_ncols=sys.stderr.isatty(), **kwargs)
 
 
 def say(*lines):
-    """Print lines at once, so that a log is up to date."""
+    """Print lines and flush, so that a log is up to date."""
     for line in lines:
         print(line, flush=True)
 
@@ -346,7 +375,7 @@ REPORTER = Reporter(say, progress)
 
 
 def note(message):
-    """Print a line on standard error, so that standard output holds results only."""
+    """Print a line on standard error; standard output is for results."""
     print(message, file=sys.stderr, flush=True)
 
 
@@ -357,7 +386,7 @@ def warn(message):
 
 
 def table(rows, header):
-    """Rows of cells as text with aligned columns, numbers to the right."""
+    """Rows of cells as text with aligned columns; columns without strings are aligned to the right."""
     cells = [[str(c) for c in row] for row in [header, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     right = [all(not isinstance(row[i], str) for row in rows) for i in range(len(header))]

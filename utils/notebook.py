@@ -1,4 +1,4 @@
-"""What the notebooks need beside the scripts: the runtime, resuming, live pictures, photos from a person."""
+"""Helpers of the notebooks: runtime, resuming, live pictures, uploads."""
 
 import base64
 import html
@@ -20,19 +20,19 @@ from utils.errors import InputError
 from utils.runtime import backend
 from utils.training.run_folder import RUN_FILE
 
-# Longer side of the small photos beside captions, in pixels.
+# Longer side of thumbnails in pixels.
 _THUMBNAIL = 160
 
 
 def describe_runtime():
-    """Versions and devices in a line, and what to do where there is no GPU."""
+    """One line with versions and devices; without a GPU, with advice."""
     framework, gpus = backend.describe()
     device = ", ".join(gpus) or "no GPU: training on photos takes hours (in Colab: Runtime, Change runtime type)"
     return f"{framework}, Keras {keras.__version__}, {os.cpu_count()} processors, {device}"
 
 
 def tell_errors_in_a_line():
-    """Let what a person can mend end a cell with the line that the scripts would print, not with a traceback."""
+    """Show an InputError in a cell as the line that the scripts would print, without a traceback."""
 
     def tell(shell, kind, error, trace, tb_offset=None):
         print(f"error: {error}", file=sys.stderr)
@@ -41,21 +41,21 @@ def tell_errors_in_a_line():
 
 
 def is_trained(output_dir):
-    """Whether a finished model is in a folder, so that running all cells again need not train."""
+    """Whether a folder holds a finished model; then the training cell can be skipped."""
     return (Path(output_dir) / "config.json").exists() and not (Path(output_dir) / RUN_FILE).exists()
 
 
 def resume_flags(output_dir):
-    """The flags of train.py that go on with a run that a disconnect ended."""
+    """Flags of train.py that continue an interrupted run in a folder; empty without such a run."""
     return ["--resume"] if (Path(output_dir) / RUN_FILE).exists() else []
 
 
 class LiveView(keras.callbacks.Callback):
-    """Curves, and captions of a few validation photos, drawn anew after every epoch.
+    """Keras callback that shows, after every epoch, the curves and the captions of a few validation photos.
 
     Args:
-        output_dir: the model folder that is trained.
-        find_photos: called once for the list of photo files, when they are there.
+        output_dir: model folder of the run.
+        find_photos: function without arguments that returns photo files; called once, after the first model is written.
     """
 
     def __init__(self, output_dir, find_photos):
@@ -95,14 +95,19 @@ def _thumbnail(path):
 
 
 def show_figure(figure):
-    """Show a matplotlib Figure under the cell."""
+    """Show a matplotlib Figure below the cell."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="jpeg", dpi=75)
     display(Image(buffer.getvalue()))
 
 
 def show_captions(captions, references=()):
-    """Photos and their captions as a table; `references` are what people wrote of each photo."""
+    """Show photos and their captions as a table.
+
+    Args:
+        captions: list of Caption.
+        references: for each caption a list of captions of people; empty for none.
+    """
     rows = []
     for caption, people in itertools.zip_longest(captions, references, fillvalue=()):
         quoted = "".join(f"<br><small>{html.escape(text)}</small>" for text in people[:3])
@@ -114,11 +119,11 @@ def show_captions(captions, references=()):
 
 
 def choose_photo(name, folder):
-    """The Source of a photo: a file or address if one is named; else, in Colab, one to be uploaded; else the portrait.
+    """The Source of a photo: the named one, an uploaded one (in Colab, without a name), or a sample photo.
 
     Args:
-        name: as for `find_sources`, or "".
-        folder: where an uploaded or downloaded photo is kept.
+        name: file or address, as for `find_sources`, or "".
+        folder: folder for the uploaded or downloaded photo.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     if not name:
@@ -133,7 +138,12 @@ def choose_photo(name, folder):
 
 
 def show_page(path, height=700):
-    """Show an HTML file that stands alone, in a frame of its own."""
+    """Show a self-contained HTML file in a frame.
+
+    Args:
+        path: the file.
+        height: height of the frame in pixels.
+    """
     page = html.escape(Path(path).read_text(encoding="utf-8"))
     frame = f'<iframe srcdoc="{page}" width="100%" height="{height}" style="border: 0"></iframe>'
-    display({"text/html": frame}, raw=True)  # as HTML, IPython would advise an IFrame, which takes no page
+    display({"text/html": frame}, raw=True)  # HTML() would warn that IFrame is better, but IFrame takes addresses only

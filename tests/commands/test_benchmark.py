@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import benchmark
-from utils.benchmark import figures, fresh, growth, samples, sizes, tutorial_baseline
+from utils.benchmark import fresh, growth, measurements, samples, sizes, tutorial_baseline
 from utils.benchmark.training import make_trainer
 from utils.data.images import load_pixels
 from utils.data.tokenizer import END, PAD
@@ -117,14 +117,14 @@ def test_a_slope_is_the_power_of_the_size():
 
 
 def test_better_means_more_a_second_and_fewer_bytes():
-    assert figures.Figure("p", "w", "photos/s", (30, 10, 20), (5, 2, 4)).ratio == 5
-    assert figures.Figure("p", "w", "bytes", (10,), (40,)).ratio == 4
+    assert measurements.Measurement("p", "w", "photos/s", (30, 10, 20), (5, 2, 4)).ratio == 5
+    assert measurements.Measurement("p", "w", "bytes", (10,), (40,)).ratio == 4
 
 
 def test_repetitions_come_in_turns_and_the_first_ones_do_not_count():
     calls = []
     runs = [lambda name=name: calls.append(name) or {name: len(calls)} for name in "ab"]
-    assert figures.take_turns(runs, sizes.Sizes(repetitions=2), silent, "") == {"a": (3, 5), "b": (4, 6)}
+    assert measurements.take_turns(runs, sizes.Sizes(repetitions=2), silent, "") == {"a": (3, 5), "b": (4, 6)}
     assert "".join(calls) == "ababab"
 
 

@@ -212,14 +212,14 @@ def test_an_encoder_is_tuned_after_a_decoder_that_learnt_from_cached_regions(tin
     ("script", "arguments", "message"),
     [
         (train, ["--epochs", "0"], "must be"),
-        (train, ["--epochs", "many"], "no number"),
+        (train, ["--epochs", "many"], "not a number"),
         (train, ["--tagging_epochs", "0"], "add --finetune_encoder"),
         (train, ["--learning_rate", "nan"], "must be"),
         (train, ["--batch_size", "-3"], "must be"),
         (train, ["--dataset", "imagenet"], "invalid choice"),
-        (train, ["--dataset", "coco", "coco"], "each dataset once"),
+        (train, ["--dataset", "coco", "coco"], "name each dataset once"),
         (train, ["--dataset", "coco", "custom", "--data_dir", "one"], "names 1 folders for 2 datasets"),
-        (train, ["--shard", "9/8"], "no part such as 2/8"),
+        (train, ["--shard", "9/8"], "not a part such as 2/8"),
         (train, ["--bogus"], "unrecognized arguments"),
         (train, ["--overwrite", "--resume"], "exclude each other"),
         (train, ["--distribute", "mirrored", "--shard", "1/2"], "exclude each other"),
@@ -228,7 +228,7 @@ def test_an_encoder_is_tuned_after_a_decoder_that_learnt_from_cached_regions(tin
         (train, ["--encoder", "vgg17"], "unknown encoder"),
         (train, ["--encoder", "effnet", "--dataset", "flickr8k", "--data_dir", "nowhere"], "unknown encoder"),
         (train, ["--set", "width=3"], "NAME is encoder, encoder_weights"),
-        (train, ["--set", "units=many"], "units is a whole number"),
+        (train, ["--set", "units=many"], "units must be a whole number"),
         (train, ["--set", "units=0"], "must be between 1"),
         (train, ["--set", "epochs=3", "--epochs", "3"], "given twice"),
         (train, ["--precision", "half"], "invalid choice"),
@@ -237,7 +237,7 @@ def test_an_encoder_is_tuned_after_a_decoder_that_learnt_from_cached_regions(tin
         (train, ["--encoder_weights", "nowhere.h5"], "no such file"),
         (train, ["--output_dir", "/proc/model"], "cannot be written"),
         (train, ["--encoder", "vgg17", "--encoder_weights", "scenes"], "unknown encoder"),
-        (train, ["--data_dir", "photos"], "say with --dataset what is in it"),
+        (train, ["--data_dir", "photos"], "name its dataset with --dataset"),
         (train, ["--dataset", "shapes", "--data_dir", "/proc/data"], "cannot be drawn"),
         (train, ["--cache_dir", "/proc/cache"], "choose another"),
         (evaluate, ["--model", "nowhere"], "no model in this folder"),
@@ -301,7 +301,7 @@ def test_an_output_named_like_a_photo_is_refused(model, fails, save_photo):
 
 
 def test_nothing_is_compared_with_itself(model, fails):
-    assert "names something twice" in fails(evaluate, "--model", model, model, "--compare")
+    assert "a value is given twice" in fails(evaluate, "--model", model, model, "--compare")
 
 
 def test_captions_of_another_split_are_told(flickr8k, fails, tmp_path):
@@ -368,7 +368,7 @@ def test_a_part_of_coco_with_ones_own_photos_trains_and_is_evaluated(
     Path("own/captions.csv").write_text("image,caption,split\n" + "\n".join(rows[:6]).replace("dog", "cat") + "\n")
     message = fails(train, *both, "--consensus_only")
     assert "its vocabulary differs from the words of these" in message
-    assert "trains nothing: leave --overwrite" in fails(train, "--consensus_only", "--overwrite")
+    assert "trains nothing: leave out --overwrite" in fails(train, "--consensus_only", "--overwrite")
 
 
 @pytest.mark.slow

@@ -1,8 +1,7 @@
-"""What this machine does in a second: every phase of the program beside what a user would write instead.
+"""Benchmark: the speed of every phase of the program, beside that of the tutorial baseline.
 
-One file a phase (`caching`, `training`, `decoding`, `startup`, `memory`), the
-user's way in `tutorial_baseline`; how it is measured in `figures` and `fresh`, on what in
-`samples`, and where in `machine`.
+Each phase has a module (`caching`, `training`, `decoding`, `startup`, `memory`). The other code is the baseline
+(`tutorial_baseline`), the method (`measurements`, `fresh`), the data (`samples`) and the machine (`machine`).
 """
 
 import os
@@ -16,25 +15,25 @@ from utils.errors import InputError
 from utils.model.model_folder import read_config
 from utils.progress import silent
 
-# What was measured where: a dict that describes the machine, a list of Figure, and lines on what was not measured.
-Benchmark = namedtuple("Benchmark", "machine figures notes seconds")
+# Results: `machine` describes the machine, a dict; `measurements` is a list of Measurement; `notes` is a list of lines
+# on the limits of the measurements; `seconds` is the time of the whole benchmark.
+Benchmark = namedtuple("Benchmark", "machine measurements notes seconds")
 
 
 def measure(sizes, photos=None, weights=None, progress=silent):
-    """Measure every phase in one run, ours and the tutorial baseline in turns.
+    """Measure every phase, the program and the tutorial baseline in turns.
 
     Args:
         sizes: Sizes.
-        photos: a folder of photos; drawn ones if None.
-        weights: of the encoders that are timed: "imagenet", "random", or None for
-            ImageNet's where they are on this machine.
-        progress: called as tqdm is.
+        photos: folder of photos; None for drawn ones.
+        weights: weights of the timed encoders: "imagenet", "random", or None for ImageNet's if present on this machine.
+        progress: function with tqdm's arguments that returns a progress bar.
 
     Returns:
         A Benchmark.
 
     Raises:
-        InputError: no model, no photos, or weights that cannot be had.
+        InputError: the model, the photos or the weights are not available.
     """
     _check_system()
     read_config(sizes.model)
@@ -43,24 +42,32 @@ def measure(sizes, photos=None, weights=None, progress=silent):
         count = sizes.all_photos
         paths = samples.take_photos(photos, count) if photos else samples.draw_photos(folder, count)
         if weights == "imagenet":
-            fresh.call(_check_weights, sizes, weights)  # what cannot be had is told now
+            fresh.call(_check_weights, sizes, weights)  # raises now if they are not available
         drawn = samples.with_captions(paths, 1, samples.draw_tokenizer(5))
-        # Before TensorFlow is here: it keeps the whole of a GPU's memory, which these processes need.
-        figures = startup.measure(sizes, progress)
+        # Before TensorFlow is imported here: it takes all memory of a GPU, which these processes need.
+        found = startup.measure(sizes, progress)
         peaks = memory.measure(sizes, drawn, weights, progress)
         console.import_keras()
         from utils.benchmark import caching, decoding, training
         from utils.benchmark.machine import describe_machine
 
-        figures += caching.measure(sizes, drawn, weights, progress)
-        figures += training.measure(sizes, drawn, progress)
-        figures += decoding.measure(sizes, drawn, progress)
+        found += caching.measure(sizes, drawn, weights, progress)
+        found += training.measure(sizes, drawn, progress)
+        found += decoding.measure(sizes, drawn, progress)
     machine = describe_machine(load)
-    return Benchmark(machine, figures + peaks, _notes(machine, sizes, photos, weights), time.perf_counter() - started)
+    return Benchmark(machine, found + peaks, _notes(machine, sizes, photos, weights), time.perf_counter() - started)
 
 
 def measure_growth(sizes, progress=silent):
-    """Measure how the work grows: the machine as a dict, a list of growth.Point, and seconds."""
+    """Measure how time, memory and disk use grow with the amount of work.
+
+    Args:
+        sizes: Sizes.
+        progress: function with tqdm's arguments that returns a progress bar.
+
+    Returns:
+        The machine, a dict; a list of growth.Point; the time in seconds.
+    """
     from utils.benchmark import growth
 
     _check_system()
@@ -76,7 +83,7 @@ def _check_system():
     if os.environ.get("KERAS_BACKEND") not in (None, "", "tensorflow"):
         raise InputError("benchmark.py measures on TensorFlow: unset KERAS_BACKEND")
     if os.name == "nt":
-        raise InputError("the benchmark asks for what Windows does not tell; run it on Linux, macOS, or under WSL2")
+        raise InputError("the benchmark does not support Windows; run it on Linux, macOS, or under WSL2")
 
 
 def _check_weights(sizes, weights):
@@ -88,23 +95,25 @@ def _check_weights(sizes, weights):
 
 
 def _notes(machine, sizes, photos, weights):
-    """Lines on what was not measured, and on what figures must not be taken for."""
+    """Lines on the limits of the measurements, a list of strings."""
     from utils.benchmark.caching import choose_weights
 
     notes = []
     if machine["gpus"]:
-        notes.append("a GPU's memory: peak memory is the processor's")
+        notes.append("peak memory is the processor's; GPU memory is not measured")
     else:
-        notes.append("a GPU: TensorFlow finds none here")
+        notes.append("no GPU is measured: TensorFlow finds none on this machine")
     random = [name for name in sizes.encoders if (weights or choose_weights(name)) == "random"]
     if random:
-        notes.append(f"ImageNet weights of {', '.join(random)}: random ones take as long, but other bytes a photo")
+        notes.append(
+            f"ImageNet weights of {', '.join(random)} are not used: random ones take the same time, other disk space"
+        )
     if not photos:
-        notes.append("real photos: these were drawn; --photos FOLDER takes real ones")
-    notes.append("real captions in training: drawn ones have Flickr8k's lengths; regions there are drawn too")
-    notes.append("the first caption of the tutorial baseline: tutorials have no command that writes one")
+        notes.append("photos are drawn; --photos FOLDER takes real ones")
+    notes.append("captions and regions in training are random; captions have the lengths of Flickr8k's")
+    notes.append("the first caption has no tutorial baseline: tutorials have no command for it")
     if sizes.repetitions < 3:
-        notes.append("how much the figures vary: too few repetitions")
+        notes.append("the variation is unknown: too few repetitions")
     if machine["load_before"] > 0.5:
-        notes.append(f"a quiet machine: {machine['load_before']} programs wanted to run before, so all may be too slow")
+        notes.append(f"the machine was busy before (load {machine['load_before']}), so all results may be too slow")
     return notes

@@ -1,4 +1,4 @@
-"""From photo files to cached regions."""
+"""Speed of caching: from photo files to cached regions."""
 
 import statistics
 import tempfile
@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from utils.benchmark import tutorial_baseline
-from utils.benchmark.figures import Figure, rates, take_turns, timed
+from utils.benchmark.measurements import Measurement, rates, take_turns, timed
 from utils.features.cache import RegionCache
 from utils.features.encoders import Encoder, imagenet_is_here
 from utils.runtime.hardware import measure_matmul_rate
@@ -15,17 +15,17 @@ PRECISIONS = ("float32", "bfloat16")
 
 
 def choose_weights(name):
-    """ImageNet's weights where they are on this machine, and random ones elsewhere."""
+    """ "imagenet" if these weights of an encoder are on this machine, otherwise "random"."""
     return "imagenet" if imagenet_is_here(name) else "random"
 
 
 def make_encoder(name, sizes, weights=None, precision=None):
-    """An Encoder; without `weights` they are chosen."""
+    """An Encoder; without `weights`, with those of `choose_weights`."""
     return Encoder(name, weights or choose_weights(name), sizes.image_size, precision=precision)
 
 
 def fill_cache(encoder, photos):
-    """Extract photos into a new cache; returns the bytes that a photo takes in it."""
+    """Extract photos into a new region cache; returns the bytes per photo."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         cache = RegionCache(folder, "benchmark", encoder)
         cache.fill(photos)
@@ -33,16 +33,20 @@ def fill_cache(encoder, photos):
 
 
 def fill_folder(encoder, photos):
-    """The same by the tutorial baseline."""
+    """Extract photos as the tutorial baseline does; returns the bytes per photo."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         tutorial_baseline.cache_regions(encoder, photos, folder)
         return statistics.mean(path.stat().st_size for path in Path(folder).iterdir())
 
 
 def measure(sizes, photos, weights, progress):
-    """Photos a second, bytes a photo, and how near that is to this machine's matrix products: a list of Figure."""
+    """Photos per second, bytes per photo, and the share of the machine's matrix product rate: a list of Measurement."""
     photos = photos[: sizes.photos]
-    return [figure for name in sizes.encoders for figure in _measure_encoder(name, sizes, photos, weights, progress)]
+    return [
+        measurement
+        for name in sizes.encoders
+        for measurement in _measure_encoder(name, sizes, photos, weights, progress)
+    ]
 
 
 def _measure_encoder(name, sizes, photos, weights, progress):
@@ -52,13 +56,13 @@ def _measure_encoder(name, sizes, photos, weights, progress):
     runs.append(timed("baseline", partial(fill_folder, plain, alone)))
     runs += [lambda p=p: {f"matrix products {p}": measure_matmul_rate(p)} for p in PRECISIONS]
     values = take_turns(runs, sizes, progress, f"caching, {name}")
-    figures = []
+    measurements = []
     for precision in PRECISIONS:
         title, speed = f"{name}, {precision}", rates(len(photos), values[precision])
-        figures.append(Figure("caching", title, "photos/s", speed, rates(len(alone), values["baseline"])))
+        measurements.append(Measurement("caching", title, "photos/s", speed, rates(len(alone), values["baseline"])))
         peak = statistics.median(values[f"matrix products {precision}"])
         share = tuple(100 * rate * plain.operations / peak for rate in speed)
-        figures.append(Figure("caching", f"{title}: of the rate of its matrix products", "%", share))
+        measurements.append(Measurement("caching", f"{title}: of the rate of its matrix products", "%", share))
     bytes_ours, bytes_baseline = fill_cache(plain, photos), fill_folder(plain, alone)
     title = f"{name}, {plain.weights} weights: a photo"
-    return [*figures, Figure("caching", title, "bytes", (bytes_ours,), (bytes_baseline,))]
+    return [*measurements, Measurement("caching", title, "bytes", (bytes_ours,), (bytes_baseline,))]

@@ -1,37 +1,37 @@
-"""From regions to captions."""
+"""Speed of decoding: from regions to captions."""
 
 from functools import partial
 
 import numpy as np
 
 from utils.benchmark import tutorial_baseline
-from utils.benchmark.figures import Figure, rates, take_turns, timed
+from utils.benchmark.measurements import Measurement, rates, take_turns, timed
 from utils.captioner import Captioner
 from utils.features.cache import encode_files
 
 
 def load(sizes, photos, count):
-    """The model's Captioner, and regions of `count` photos."""
+    """The model's Captioner, and the regions of `count` photos."""
     captioner = Captioner.from_folder(sizes.model)
     captioner.consensus = None  # the tutorial baseline's search has none
     return captioner, np.stack([regions for _, regions in encode_files(captioner.encoder, photos[:count])])
 
 
 def search_all(captioner, regions, beam_size, batch_size):
-    """Ours: batch after batch."""
+    """Caption regions batch after batch, by the program."""
     search = captioner.search(beam_size, batch_size)
     for start in range(0, len(regions), batch_size):
         search(regions[start : start + batch_size])
 
 
 def predict_all(model, captioner, regions, beam_size):
-    """The tutorial baseline: photo after photo, hypothesis after hypothesis, word after word."""
+    """Caption regions one photo, one hypothesis and one word at a time, by the tutorial baseline."""
     for photo in regions:
         tutorial_baseline.write_caption(model, photo, beam_size, captioner.max_words)
 
 
 def measure(sizes, photos, progress):
-    """Captions a second for every beam size and batch size: a list of Figure."""
+    """Captions per second for each beam size and batch size: a list of Measurement."""
     captioner, regions = load(sizes, photos, max(*sizes.batches, sizes.captions_alone))
     model, alone = tutorial_baseline.NextWord(captioner.decoder), regions[: sizes.captions_alone]
     runs, counts = [], {}
@@ -43,7 +43,7 @@ def measure(sizes, photos, progress):
         runs.append(timed((beam, "baseline"), partial(predict_all, model, captioner, alone, beam)))
     values = take_turns(runs, sizes, progress, "decoding")
     return [
-        Figure("decoding", f"beam {beam}, batches of {batch}", "captions/s", rates(count, values[beam, batch]),
+        Measurement("decoding", f"beam {beam}, batches of {batch}", "captions/s", rates(count, values[beam, batch]),
                rates(len(alone), values[beam, "baseline"]))
         for (beam, batch), count in counts.items()
     ]  # fmt: skip

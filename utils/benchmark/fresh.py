@@ -1,4 +1,4 @@
-"""Calls in a process of their own, as a program that has just been started makes them."""
+"""Calls in new processes, with the start-up time and memory of a program that has just been started."""
 
 import multiprocessing
 import sys
@@ -8,39 +8,39 @@ from pathlib import Path
 
 from utils.errors import InputError
 
-# What Linux tells of a process.
+# Linux's status file of the current process.
 _STATUS = Path("/proc/self/status")
 
 
 def call(function, *arguments):
-    """The result of a function of a module, called in a fresh process.
+    """Call a module's function in a new process and return its result.
 
     Raises:
-        InputError: the process was killed, as happens where memory runs out.
+        InputError: the process was killed, as happens when memory runs out.
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         try:
             return pool.submit(function, *arguments).result()
         except BrokenProcessPool:
             raise InputError(
-                f"a process of the benchmark ({function.__name__}) was killed, as happens where memory runs out; "
-                "close other programs and run it again"
+                f"a process of the benchmark ({function.__name__}) was killed, probably because memory ran out; close "
+                "other programs and run the benchmark again"
             ) from None
 
 
 def peak_bytes():
-    """The most memory that this process has had."""
+    """The peak memory of this process in bytes."""
     if _STATUS.is_file():
-        # On Linux getrusage counts the process that started this one too.
+        # On Linux, getrusage counts the parent process too.
         return _status("VmHWM")
-    import resource  # which Windows does not have
+    import resource  # not available on Windows
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 def resident_bytes():
-    """The memory that this process has now; where the system does not tell, the most that it has had."""
+    """The current memory of this process in bytes; its peak memory if the system does not provide it."""
     return _status("VmRSS") if _STATUS.is_file() else peak_bytes()
 
 

@@ -1,8 +1,7 @@
-"""How time, memory and disk grow with the number of photos, and with the number of words.
+"""Growth: time, memory and disk use against the number of photos and the number of words.
 
-Each point is measured in a process of its own. What is measured on stands in
-`growth_photos` and `growth_words`: generators that yield when all is imported,
-and again when all is prepared, then work, and return the bytes they left on disk.
+Each point is measured in its own process. The tasks are in `growth_photos` and `growth_words`. A task is a generator:
+it yields after its imports, yields again after its preparation, then works, and returns the bytes it wrote to disk.
 """
 
 import math
@@ -13,12 +12,12 @@ from collections import namedtuple
 from matplotlib.figure import Figure
 
 from utils.benchmark import fresh, growth_photos, growth_words
-from utils.benchmark.figures import Cell
+from utils.benchmark.measurements import Cell
 from utils.console import table
 from utils.progress import silent
 
-# One measurement: seconds of the work; megabytes of memory, at most, beyond what imports take; megabytes on disk, or
-# None where nothing is left.
+# One measurement: `size` is the number of photos or words; `seconds` the time of the work; `memory` the peak memory
+# above that of the imports, in MB; `disk` the disk space in MB, or None if nothing is written.
 Point = namedtuple("Point", "against what size seconds memory disk")
 
 QUANTITIES = {"seconds": "s", "memory": "MB of memory", "disk": "MB on disk"}
@@ -29,7 +28,7 @@ def measure(sizes, progress=silent):
 
     Args:
         sizes: Sizes.
-        progress: called as tqdm is.
+        progress: function with tqdm's arguments that returns a progress bar.
 
     Raises:
         InputError: memory ran out.
@@ -48,12 +47,12 @@ def measure(sizes, progress=silent):
 
 
 def _tasks(module, count):
-    """The name and the function of each task that is measured on so many."""
+    """The name and the function of each task that is measured at size `count`."""
     return [(what, task) for what, task in module.TASKS.items() if count <= module.MOST.get(what, count)]
 
 
 def _run(task, *arguments):
-    """Seconds, megabytes of memory and of disk of a task; for a process of its own."""
+    """Seconds, MB of memory and MB of disk of a task; to be called in a new process."""
     stages = task(*arguments)
     next(stages)
     before = fresh.resident_bytes()
@@ -68,14 +67,14 @@ def _run(task, *arguments):
 
 
 def slope(points, quantity):
-    """The power of the size with which a quantity grows between the two largest sizes: 1 is linear.
+    """The exponent by which a quantity grows with size, between the two largest sizes: 1 is linear.
 
     Args:
-        points: of one task, ordered by size.
+        points: Points of one task, ordered by size.
         quantity: one of `QUANTITIES`.
 
     Returns:
-        The slope, or None where there is nothing to tell it from.
+        The slope, or None with fewer than two positive values.
     """
     values = [(point.size, getattr(point, quantity)) for point in points][-2:]
     if len(values) < 2 or not all(value and value > 0 for _, value in values):
@@ -85,7 +84,7 @@ def slope(points, quantity):
 
 
 def by_task(points):
-    """Points by (against, what), in the order in which they were measured."""
+    """Points by (against, what), in the order of their measurement."""
     tasks = {}
     for point in points:
         tasks.setdefault((point.against, point.what), []).append(point)
@@ -97,9 +96,9 @@ def _sizes(points, against):
 
 
 def rows(points):
-    """The points as rows of a table, by what they stand against.
+    """Points as table rows, by `against`.
 
-    A row is what was measured, the unit, the value at every size (None where it was not measured), and the slope.
+    A row holds the task, the unit, the value at every size (None where it was not measured), and the slope.
     """
     found = {}
     for (against, what), own in by_task(points).items():
@@ -121,7 +120,7 @@ def slopes(points):
 
 
 def lines(points):
-    """The points as tables, for a person."""
+    """Points as tables: a list of strings."""
     text = []
     for against, found in rows(points).items():
         sizes = _sizes(points, against)
@@ -131,7 +130,7 @@ def lines(points):
 
 
 def figure(points):
-    """Log-log curves of every quantity against photos and words, with their slopes: a matplotlib Figure."""
+    """Log-log curves of every quantity against photos and against words, with slopes: a matplotlib Figure."""
     picture = Figure(figsize=(10, 8.5), layout="constrained")
     picture.suptitle(
         "How work grows (in brackets: the slope between the two largest sizes; 1, the dotted line, is linear)"

@@ -1,7 +1,7 @@
-"""What is done once for every photo of a dataset, on drawn photos: see `growth`.
+"""The tasks that grow with the number of photos, on drawn photos; `growth` measures them.
 
-The encoder is a stand-in whose regions are few and drawn: convolutions take as
-long for every photo. All else is what train.py and evaluate.py do.
+The encoder is a stand-in with few random regions, since the time of convolutions per photo is constant. All other work
+is that of train.py and evaluate.py.
 """
 
 import csv
@@ -20,15 +20,15 @@ from utils.features.cache import RegionCache
 
 _SIDE, _CHANNELS = 7, 32
 
-# Different photo files; the others are links to these.
+# Number of different photo files; further photos are links to these.
 _FILES = 64
 
-# Captions of a photo, words of a language, and photos that are decoded together, as in evaluate.py.
+# Captions per photo, words of the artificial language, and photos per batch of the search, as in evaluate.py.
 _CAPTIONS, _LANGUAGE, _TOGETHER = 5, 20_000, 50
 
 
 def draw(folder, count, sizes):
-    """A dataset of `count` photos as one's own table, in `folder`/data; returns `folder`."""
+    """Write a dataset of `count` drawn photos with a table of captions to `folder`/data; returns `folder`."""
     folder = Path(folder)
     photos = folder / "data" / "photos"
     photos.mkdir(parents=True)
@@ -48,14 +48,14 @@ def draw(folder, count, sizes):
 
 
 def draw_captions(generator, count):
-    """Captions of words as frequent as a language's: the nth in proportion to 1/n."""
+    """Random captions with the word frequencies of a language: the nth word in proportion to 1/n."""
     lengths = np.clip(np.rint(generator.normal(WORDS, WORDS_DEVIATION, count)), 2, 37).astype(int)
     numbers = (_LANGUAGE ** generator.random(lengths.sum())).astype(int)
     return [" ".join(_word(n) for n in part) for part in np.split(numbers, np.cumsum(lengths)[:-1])]
 
 
 def _word(number):
-    """A word of letters, as most words are."""
+    """A word of letters for a number."""
     letters = ""
     while number:
         number, digit = divmod(number, 26)
@@ -142,7 +142,7 @@ def _score(sizes, folder, count):
     diversity.describe(list(captions.values()))
 
 
-# By name. Held-out photos alone are captioned and scored, of which no dataset has as many as it has in all.
+# Tasks by name. Only held-out photos are captioned and scored; no dataset holds out as many as it has in all.
 TASKS = {
     "reading the table": _read_table,
     "learning the vocabulary": _learn_words,
@@ -153,5 +153,5 @@ TASKS = {
     "scores and intervals": _score,
 }
 
-# The most photos that a task is measured on, if not on all.
+# Largest number of photos of a task, if not all sizes are measured.
 MOST = {"keeping captions and maps": 31_000, "scores and intervals": 31_000}

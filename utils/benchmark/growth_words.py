@@ -1,4 +1,4 @@
-"""What is done for every word of the vocabulary, on drawn regions: see `growth`."""
+"""The tasks that grow with the number of words of the vocabulary, on random regions; `growth` measures them."""
 
 import tempfile
 from dataclasses import replace
@@ -8,7 +8,7 @@ import numpy as np
 from utils import console
 from utils.benchmark.samples import draw_photos
 
-# Steps and searches that are timed together, and the search's photos and beam.
+# Number of steps or searches that are timed together; photos per search; hypotheses per search.
 _STEPS, _SEARCHED, _BEAM = 3, 16, 3
 
 

@@ -1,4 +1,4 @@
-"""The machine that figures belong to."""
+"""Description of the machine."""
 
 import os
 import platform
@@ -12,10 +12,10 @@ from utils.runtime.hardware import measure_matmul_rate
 
 
 def describe_machine(load):
-    """Processor, memory, GPUs, versions, and the rate of matrix products in GFLOP/s, as a dict.
+    """Processor, memory, GPUs, versions, and the rate of matrix products in GFLOP/s: a dict.
 
     Args:
-        load: programs that wanted to run on average in the minute before.
+        load: load average of the minute before the benchmark.
     """
     rates = {
         name: statistics.median(measure_matmul_rate(name) for _ in range(5)) / 1e9 for name in ("float32", "bfloat16")

@@ -1,14 +1,14 @@
-"""The most memory that each phase takes, each in a process of its own."""
+"""Peak memory of each phase, each measured in its own process."""
 
 import tempfile
 
 from utils import console
 from utils.benchmark import fresh
-from utils.benchmark.figures import Figure
+from utils.benchmark.measurements import Measurement
 
 
 def cache(name, ours, sizes, photos, weights):
-    """Peak bytes of caching some photos with an encoder."""
+    """Peak memory in bytes of caching photos with the encoder `name`."""
     console.import_keras()
     from utils.benchmark import caching
 
@@ -18,7 +18,7 @@ def cache(name, ours, sizes, photos, weights):
 
 
 def train(grid, ours, sizes, photos, weights):
-    """Peak bytes of two steps of training."""
+    """Peak memory in bytes of two training steps."""
     console.import_keras()
     from utils.benchmark import training
 
@@ -34,7 +34,7 @@ def train(grid, ours, sizes, photos, weights):
 
 
 def decode(setting, ours, sizes, photos, weights):
-    """Peak bytes of captioning regions; `setting` is the beam size and the batch size."""
+    """Peak memory in bytes of captioning regions; `setting` is (beam size, batch size)."""
     console.import_keras()
     from utils.benchmark import decoding, tutorial_baseline
 
@@ -48,18 +48,18 @@ def decode(setting, ours, sizes, photos, weights):
 
 
 def measure(sizes, photos, weights, progress):
-    """Peak memory of every phase, ours and the tutorial baseline's: a list of Figure."""
+    """Peak memory of every phase, of the program and of the tutorial baseline: a list of Measurement."""
     search = sizes.beams[len(sizes.beams) // 2], max(sizes.batches)
     tasks = [("caching", f"caching, {name}", cache, name) for name in sizes.encoders]
     tasks += [("training", f"training, {grid[0]} regions of {grid[1]}", train, grid) for grid in sizes.grids]
     tasks.append(("decoding", "decoding, beam {}, batches of {}".format(*search), decode, search))
     tasks = [task[1:] for task in tasks if task[0] in sizes.memory]
-    figures = []
+    measurements = []
     with progress(total=2 * len(tasks), desc="memory", unit="process", leave=False) as bar:
         for what, function, setting in tasks:
             peaks = []
             for ours in (True, False):
                 peaks.append(fresh.call(function, setting, ours, sizes, photos, weights) / 1e6)
                 bar.update()
-            figures.append(Figure("peak memory", what, "MB", *((peak,) for peak in peaks)))
-    return figures
+            measurements.append(Measurement("peak memory", what, "MB", *((peak,) for peak in peaks)))
+    return measurements

@@ -1,4 +1,4 @@
-"""What is measured on where no dataset is at hand: drawn photos, drawn captions, drawn regions."""
+"""Data for measurements without a dataset: drawn photos, random captions and random regions."""
 
 import hashlib
 from pathlib import Path
@@ -11,13 +11,13 @@ from utils.data.images import find_photos, open_photo
 from utils.data.tokenizer import SPECIAL_WORDS, Tokenizer
 from utils.errors import ImageError, InputError
 
-# Of Flickr8k: pixels of most photos, captions a photo, words a caption and their deviation.
+# Statistics of Flickr8k: size of most photos in pixels; mean and standard deviation of words per caption.
 PHOTO_SIZE = (500, 375)
 WORDS, WORDS_DEVIATION = 10.8, 3.7
 
 
 def draw_photos(folder, count):
-    """Coloured blots under noise, as JPEG files of a photo's size in bytes."""
+    """Write JPEG files of coloured blots under noise, which are about as large as photos; returns their paths."""
     paths = []
     for number in range(count):
         generator = np.random.default_rng(number)
@@ -30,10 +30,14 @@ def draw_photos(folder, count):
 
 
 def take_photos(photos, count):
-    """`count` readable photo files that a path names, in turns if there are fewer.
+    """`count` readable photo files; repeated in turn if the folder holds fewer.
+
+    Args:
+        photos: a photo or a folder.
+        count: number of files.
 
     Raises:
-        InputError: there is none.
+        InputError: no photo can be read.
     """
     readable, error = [], None
     for path in find_photos(photos):
@@ -50,7 +54,7 @@ def take_photos(photos, count):
 
 
 def with_captions(paths, captions, tokenizer):
-    """Photos, each with drawn captions whose lengths are those of Flickr8k's."""
+    """Photo objects for files, each with random captions of Flickr8k's lengths."""
     generator, photos = np.random.default_rng(0), []
     words = tokenizer.words[len(SPECIAL_WORDS) :]
     for number, path in enumerate(paths):
@@ -61,16 +65,16 @@ def with_captions(paths, captions, tokenizer):
 
 
 def draw_tokenizer(vocabulary):
-    """A Tokenizer of so many words, the special ones included."""
+    """A Tokenizer with `vocabulary` words, special words included."""
     return Tokenizer([*SPECIAL_WORDS, *(f"word{number}" for number in range(vocabulary - len(SPECIAL_WORDS)))])
 
 
 class DrawnRegions:
-    """In place of an Encoder for a RegionCache: rectified normal values, most of them zero as an encoder's are.
+    """A stand-in for an Encoder in a RegionCache: rectified normal values, most of them zero as in an encoder.
 
     Args:
-        regions: a photo.
-        channels: of each.
+        regions: number of regions per photo.
+        channels: number of channels per region.
     """
 
     name, image_size = "drawn", 32
@@ -81,10 +85,10 @@ class DrawnRegions:
         self._generator = np.random.default_rng(0)
 
     def encode(self, pixels):
-        """Float32 (photos, regions, channels); of the pixels only their number counts."""
+        """Random regions, float32 (photos, regions, channels); of `pixels` only the number of photos is used."""
         shape = (len(pixels), self.count, self.channels)
         return np.maximum(self._generator.normal(-0.8, 1, shape), 0).astype("float32")
 
     def describe(self):
-        """What a cache says that it holds."""
+        """The description that a cache stores: a dict."""
         return {"encoder": self.name, "regions": [self.count, self.channels], "fingerprint": self.fingerprint}

@@ -1,4 +1,4 @@
-"""How much is measured, and of what."""
+"""The amount of work of a benchmark run."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,24 +10,25 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a run of the benchmark measures.
+    """The amount of work of a benchmark run.
 
     Args:
-        repetitions: of everything; the median counts.
-        warm_ups: repetitions before them, which do not count.
-        encoders: names of encoders whose caching is measured.
-        image_size: side of the photos as encoders take them, in pixels.
-        photos: extracted together in a repetition.
-        photos_alone: of these, by the tutorial baseline.
-        grids: (regions, channels) that are trained on.
-        recipe: of the decoder that is trained; its batch is the batch.
-        vocabulary: words that it knows, the special ones included.
-        model: the folder of the model that decodes.
-        beams, batches: hypotheses and photos decoded together.
-        captions_alone: photos that are captioned one after another in a repetition.
+        repetitions: number of repetitions, of which the median counts.
+        warm_ups: number of repetitions before them, which do not count.
+        encoders: names of the encoders whose caching is measured.
+        image_size: side of the encoders' input in pixels.
+        photos: photos per repetition of caching.
+        photos_alone: of these, photos for the tutorial baseline.
+        grids: (regions, channels) of the measured trainings.
+        recipe: Recipe of the trained decoder; its batch size is used.
+        vocabulary: number of words, special words included.
+        model: model folder for decoding.
+        beams: beam sizes of decoding.
+        batches: batch sizes of decoding, in photos.
+        captions_alone: photos per repetition of the tutorial baseline's decoding.
         memory: phases whose peak memory is measured.
-        growth_photos, growth_words: photos of a dataset and words of a vocabulary, from few to
-            many, between which growth is told.
+        growth_photos: numbers of photos between which growth is measured, increasing.
+        growth_words: numbers of vocabulary words between which growth is measured, increasing.
     """
 
     repetitions: int = 5
@@ -49,13 +50,13 @@ class Sizes:
 
     @property
     def all_photos(self):
-        """Photos that are needed at once."""
+        """The largest number of photos in use at once."""
         return max(self.photos, self.recipe.batch_size, *self.batches)
 
 
 FULL = Sizes()
 
-# Enough to see that everything runs.
+# A short run, as a trial.
 QUICK = replace(
     FULL,
     repetitions=1,

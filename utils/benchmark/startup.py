@@ -1,4 +1,4 @@
-"""From `python inference.py` to the first caption."""
+"""Time from `python inference.py` to the first caption."""
 
 import itertools
 import subprocess
@@ -8,17 +8,17 @@ from pathlib import Path
 
 from utils import console
 from utils.benchmark import fresh
-from utils.benchmark.figures import Figure, take_turns
+from utils.benchmark.measurements import Measurement, take_turns
 from utils.benchmark.sizes import ROOT
 from utils.data.images import sample_photo
 from utils.errors import InputError
 
-# What inference.py does one after another.
+# The steps of inference.py, in order.
 PARTS = ("imports", "weights", "compilation", "work")
 
 
 def first_line(model):
-    """Seconds from starting the script until it has written its first caption."""
+    """Seconds from the start of inference.py to its first caption."""
     start = time.perf_counter()
     command = [sys.executable, str(ROOT / "inference.py"), "--model", str(Path(model).absolute())]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -31,11 +31,11 @@ def first_line(model):
 
 
 def parts(model, started):
-    """Do what inference.py does, for the seconds of each part and the peak bytes; for a process of its own.
+    """Time of each step of inference.py in seconds, and peak memory in MB; to be called in a new process.
 
     Args:
-        model: the model folder.
-        started: `time.time()` when the process was started.
+        model: model folder.
+        started: `time.time()` at the start of the process.
     """
     console.import_keras()
     from utils.data import photo_sources  # noqa: F401
@@ -44,7 +44,7 @@ def parts(model, started):
     marks = [started, time.time()]
     captioner = load_captioner([model])
     marks.append(time.time())
-    for _ in range(2):  # only the first time is anything compiled
+    for _ in range(2):  # the first call compiles
         next(captioner.caption_each([sample_photo()]))
         marks.append(time.time())
     imports, weights, first, work = (after - before for before, after in itertools.pairwise(marks))
@@ -53,12 +53,12 @@ def parts(model, started):
 
 
 def measure(sizes, progress):
-    """Seconds to the first caption, its parts, and the memory it takes: a list of Figure."""
+    """Time to the first caption, its steps, and the memory: a list of Measurement."""
     runs = [
         lambda: {"all": first_line(sizes.model)},
         lambda: fresh.call(parts, sizes.model, time.time()),
     ]
     values = take_turns(runs, sizes, progress, "first caption")
-    figures = [Figure("first caption", "from `python inference.py` to the first caption", "s", values["all"])]
-    figures += [Figure("first caption", f"of which {part}", "s", values[part]) for part in PARTS]
-    return [*figures, Figure("first caption", "peak memory", "MB", values["peak"])]
+    measurements = [Measurement("first caption", "from `python inference.py` to the first caption", "s", values["all"])]
+    measurements += [Measurement("first caption", f"of which {part}", "s", values[part]) for part in PARTS]
+    return [*measurements, Measurement("first caption", "peak memory", "MB", values["peak"])]

@@ -1,4 +1,4 @@
-"""Training a decoder on cached regions, phase by phase."""
+"""Speed of training a decoder on cached regions, by phase."""
 
 import tempfile
 from pathlib import Path
@@ -7,24 +7,25 @@ import numpy as np
 import tensorflow as tf
 
 from utils.benchmark import tutorial_baseline
-from utils.benchmark.figures import Figure, rates, take_turns, timed
+from utils.benchmark.measurements import Measurement, rates, take_turns, timed
 from utils.benchmark.samples import DrawnRegions, draw_tokenizer, with_captions
 from utils.features.cache import RegionCache
 from utils.model.decoder import AttentionDecoder
 from utils.training.batches import RegionSource, caption_arrays
 from utils.training.trainer import Setup, Trainer
 
-# Each contains the one before it, but for the first.
+# Each phase includes the one before it, except the first.
 PHASES = ("input", "forward", "forward and backward", "whole step")
 
 
 def make_trainer(sizes, grid, paths, folder):
-    """A Trainer about to train on drawn regions, which lie in a cache in `folder`.
+    """A Trainer ready to train on random regions, with its cache in `folder`.
 
     Args:
         sizes: Sizes.
-        grid: regions and channels.
+        grid: (regions, channels).
         paths: files that stand for the photos.
+        folder: an empty folder.
     """
     recipe, tokenizer = sizes.recipe, draw_tokenizer(sizes.vocabulary)
     photos = with_captions(paths[: recipe.batch_size], recipe.captions_per_photo, tokenizer)
@@ -35,7 +36,7 @@ def make_trainer(sizes, grid, paths, folder):
 
 
 class BaselineTraining:
-    """The tutorial baseline on the same kind of data: drawn regions in .npy files, drawn captions.
+    """The tutorial baseline on the same kind of data: random regions in .npy files, random captions.
 
     Args:
         sizes, grid, paths, folder: as for `make_trainer`.
@@ -45,7 +46,7 @@ class BaselineTraining:
         recipe, tokenizer = sizes.recipe, draw_tokenizer(sizes.vocabulary)
         self.photos = with_captions(paths[: recipe.batch_size], recipe.captions_per_photo, tokenizer)
         self.inputs, self.targets = caption_arrays(self.photos, tokenizer, recipe.captions_per_photo, recipe.max_words)
-        # Words differ from photo to photo; this many captions of mean length are in the first one.
+        # Photos differ in their number of words: the first one is worth this many captions of mean length.
         words = np.count_nonzero(self.targets, axis=(1, 2))
         self.expanded_captions = float(recipe.captions_per_photo * words[0] / words.mean())
         self.files = [Path(folder) / f"{photo.id}.npy" for photo in self.photos]
@@ -58,16 +59,16 @@ class BaselineTraining:
         self.loop = tutorial_baseline.TrainingLoop(decoder, recipe.label_smoothing, recipe.learning_rate)
 
     def step(self):
-        """One step over all photos, teacher forced: seconds by phase."""
+        """One teacher-forced step over all photos; returns seconds by phase."""
         return self.loop.teacher_forced_step(self.files, self.inputs, self.targets)
 
     def expanded_step(self):
-        """One step over the first photo, a sample a word: its seconds."""
+        """One step over the first photo with one sample per word; returns its seconds."""
         return self.loop.expanded_step(self.files[0], self.inputs[0], self.targets[0])["whole step"]
 
 
 def our_runs(trainer):
-    """A run for `take_turns` for each phase of our step."""
+    """For each phase of the program's training step, a run for `take_turns`."""
     model, batch = trainer.model, trainer.batches.batch(0, 0)
     data = tuple(tf.constant(array) for array in batch)
 
@@ -95,9 +96,9 @@ def our_runs(trainer):
 
 
 def measure(sizes, photos, progress):
-    """Captions a second by phase for every grid, and seconds of compilation: a list of Figure."""
+    """Captions per second by phase for each grid, and seconds of compilation: a list of Measurement."""
     paths = [photo.path for photo in photos]
-    return [figure for grid in sizes.grids for figure in _measure_grid(sizes, grid, paths, progress)]
+    return [measurement for grid in sizes.grids for measurement in _measure_grid(sizes, grid, paths, progress)]
 
 
 def _measure_grid(sizes, grid, paths, progress):
@@ -119,4 +120,4 @@ def _measure_grid(sizes, grid, paths, progress):
         ("whole step, a sample a word in the tutorial baseline", "captions/s", speed["whole step"], expanded),
         ("compilation of a step, once", "s", (compilation,)),
     ]
-    return [Figure("training", f"{title}: {what}", *values) for what, *values in rows]
+    return [Measurement("training", f"{title}: {what}", *values) for what, *values in rows]

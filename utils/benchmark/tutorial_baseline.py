@@ -1,8 +1,7 @@
-"""The tutorial baseline: the same work, written as tutorials of image captioning write it.
+"""Tutorial baseline: the same computations, programmed as tutorials of image captioning program them.
 
-It computes the same things with the same layers and weights as the rest of
-`utils`; what differs is how the work is arranged. The tests hold its regions,
-its losses and its captions against ours.
+Layers and weights are those of the program; the arrangement of the work differs. Tests compare regions, losses and
+captions of both.
 """
 
 import time
@@ -19,12 +18,12 @@ NEVER_WRITTEN = (PAD, START, UNKNOWN)
 
 
 def cache_regions(encoder, photos, folder):
-    """Photo by photo: load, `model.predict`, one float32 .npy file.
+    """Extract regions photo by photo: load, `model.predict`, one float32 .npy file.
 
     Args:
-        encoder: an Encoder, whose Keras network is used.
+        encoder: Encoder whose Keras network is used.
         photos: objects with `id` and `path`.
-        folder: where the files go.
+        folder: folder for the files.
     """
     preprocess = getattr(keras.applications, ARCHITECTURES[encoder.name].application).preprocess_input
     size = (encoder.image_size, encoder.image_size)
@@ -36,17 +35,17 @@ def cache_regions(encoder, photos, folder):
 
 
 class StepByStep:
-    """The decoder of an AttentionDecoder's layers, a row of the batch for every caption.
+    """The decoder, one word at a time, with a batch row for every caption.
 
     Args:
-        decoder: an AttentionDecoder; its weights are shared.
+        decoder: AttentionDecoder whose weights are shared.
     """
 
     def __init__(self, decoder):
         self.decoder = decoder
 
     def begin(self, regions, training=False):
-        """Keys, values and state for regions (rows, regions, channels), each photo's once for every caption of it."""
+        """Keys, values and initial state for regions (rows, regions, channels)."""
         decoder = self.decoder
         values = decoder.region_norm((regions - decoder.region_mean) * decoder.region_scale)
         values = decoder.region_dropout(values, training=training)
@@ -54,7 +53,7 @@ class StepByStep:
         return decoder.attention.keys(values), values, tf.split(state, 2, axis=-1)
 
     def look(self, words, state, keys, values, training=False):
-        """Take in one word a row: features for the output layer and the new state."""
+        """Read one word per row; returns features for the output layer and the new state."""
         decoder = self.decoder
         embedded = decoder.embedding(words) * decoder.embedding_size**0.5
         embedded = decoder.word_dropout(embedded, training=training)
@@ -64,17 +63,17 @@ class StepByStep:
         return tf.concat([state[0], context, embedded], axis=-1), state
 
     def logits(self, features, training=False):
-        """Scores of the next word, (rows, vocabulary)."""
+        """Logits of the next word, (rows, vocabulary)."""
         decoder = self.decoder
         hidden = decoder.output_projection(decoder.output_dropout(features, training=training))
         return tf.matmul(hidden, decoder.embedding.embeddings, transpose_b=True) + decoder.output_bias
 
     def after(self, prefixes, regions, training=False):
-        """Scores of the word after each prefix, (rows, vocabulary).
+        """Logits of the word after each prefix, (rows, vocabulary).
 
         Args:
-            prefixes: int (rows, length), filled up with padding, which changes nothing.
-            regions: (rows, regions, channels).
+            prefixes: int (rows, length), padded; padding has no effect.
+            regions: float (rows, regions, channels).
         """
         keys, values, state = self.begin(regions, training)
         last = None
@@ -90,9 +89,9 @@ class TrainingLoop:
     """Eager training with `GradientTape`.
 
     Args:
-        decoder: an AttentionDecoder in float32.
-        smoothing: label smoothing.
-        learning_rate: of Adam.
+        decoder: AttentionDecoder in float32.
+        smoothing: label smoothing, 0 to 1.
+        learning_rate: learning rate of Adam.
     """
 
     def __init__(self, decoder, smoothing, learning_rate=1e-3):
@@ -100,23 +99,25 @@ class TrainingLoop:
         self.optimizer = keras.optimizers.Adam(learning_rate)
 
     def load(self, files, captions):
-        """Regions from .npy files, (photos * captions, regions, channels): a copy of a photo's for each caption."""
+        """Regions from .npy files, (photos * captions, regions, channels): a photo's regions are copied for each
+        caption."""
         return np.repeat(np.stack([np.load(file) for file in files]), captions, axis=0)
 
     def one_hot(self, targets):
-        """Targets (…) as float32 (…, vocabulary)."""
+        """Targets (…) as one-hot vectors, float32 (…, vocabulary)."""
         return keras.utils.to_categorical(targets, self.decoder.vocabulary_size).astype("float32")
 
     def _cross_entropy(self, targets, logits):
         return keras.losses.categorical_crossentropy(targets, logits, from_logits=True, label_smoothing=self.smoothing)
 
     def teacher_forced_loss(self, regions, inputs, targets, training=True):
-        """All words of whole captions, position after position.
+        """Mean loss over all words of whole captions, position after position.
 
         Args:
-            regions: (rows, regions, channels).
-            inputs: int (rows, length), from <start> on.
-            targets: one-hot (rows, length, vocabulary).
+            regions: float (rows, regions, channels).
+            inputs: int (rows, length), starting with <start>.
+            targets: one-hot, float (rows, length, vocabulary).
+            training: whether dropout is on.
         """
         keys, values, state = self.loop.begin(regions, training)
         total = words = 0.0
@@ -129,14 +130,14 @@ class TrainingLoop:
         return total / words
 
     def expanded_loss(self, regions, prefixes, targets, training=True):
-        """One word after each prefix; targets are one-hot (rows, vocabulary)."""
+        """Mean loss of one word after each prefix; targets are one-hot (rows, vocabulary)."""
         return tf.reduce_mean(self._cross_entropy(targets, self.loop.after(prefixes, regions, training)))
 
     def teacher_forced_step(self, files, inputs, targets):
-        """A step over whole captions; seconds by part.
+        """One training step over whole captions; returns seconds by phase.
 
         Args:
-            files: .npy files of photos' regions.
+            files: .npy files of the photos' regions.
             inputs, targets: int (photos, captions, length).
         """
         captions, length = inputs.shape[1:]
@@ -146,7 +147,7 @@ class TrainingLoop:
         return self._step(start, self.teacher_forced_loss, regions, words, answers)
 
     def expanded_step(self, file, inputs, targets):
-        """A step over one photo's captions, every word of them a sample of its own; seconds by part.
+        """One training step over a photo's captions with one sample per word; returns seconds by phase.
 
         Args:
             file: .npy file of the photo's regions.
@@ -158,7 +159,7 @@ class TrainingLoop:
         return self._step(start, self.expanded_loss, regions, prefixes, self.one_hot(following))
 
     def _step(self, start, loss, *batch):
-        """Forward, backward, update; reading a value waits for a GPU to have computed it."""
+        """Forward pass, backward pass and update. Reading a value waits until a GPU has computed it."""
         batch = [tf.constant(array) for array in batch]
         loaded = time.perf_counter()
         with tf.GradientTape() as tape:
@@ -180,13 +181,13 @@ class TrainingLoop:
 
 
 def expand(inputs, targets):
-    """A sample for every word of captions: what came before it, and the word.
+    """One sample for every word of captions: the words before it, and the word.
 
     Args:
         inputs, targets: int (captions, length).
 
     Returns:
-        Prefixes (samples, length), filled up with padding, and words (samples,).
+        Prefixes, int (samples, length), padded; and words, int (samples,).
     """
     prefixes, following = [], []
     for caption, words in zip(inputs, targets):
@@ -198,7 +199,7 @@ def expand(inputs, targets):
 
 @keras.saving.register_keras_serializable(package="captioning")
 class NextWord(keras.Model):
-    """Probabilities (batch, vocabulary) of the word after prefixes, for `predict`; inputs are regions and prefixes."""
+    """Model for `predict`: from [regions, prefixes] to probabilities of the next word, (batch, vocabulary)."""
 
     def __init__(self, decoder):
         super().__init__()
@@ -206,22 +207,22 @@ class NextWord(keras.Model):
         self.built = True
 
     def call(self, inputs):
-        """The whole prefix is read anew for every word."""
+        """Read the whole prefix again for every word."""
         regions, prefixes = inputs
         return tf.nn.softmax(StepByStep(self.decoder).after(prefixes, regions))
 
 
 def write_caption(model, regions, beam_size, max_words):
-    """A caption by beam search, one `predict` for every word of every hypothesis.
+    """A caption by beam search, with one `predict` for every word of every hypothesis.
 
     Args:
         model: a NextWord.
-        regions: (regions, channels) of one photo.
-        beam_size: hypotheses kept; 1 is greedy.
-        max_words: words at most.
+        regions: regions of one photo, float (regions, channels).
+        beam_size: number of hypotheses kept; 1 is greedy.
+        max_words: largest number of words.
 
     Returns:
-        The words' numbers, with END if it was reached.
+        Word numbers, a list, with END if the caption reached it.
     """
     hypotheses = [([], 0.0)]
     for _ in range(max_words):

@@ -7,8 +7,7 @@ class EndToEnd(keras.Model):
     """Model from pixels, or from cached regions, to word logits.
 
     The encoder runs in inference mode: its batch normalisation keeps the statistics of ImageNet, since a batch of
-        photos
-    is too small to replace them.
+    photos is too small to replace them.
 
     Args:
         decoder: an AttentionDecoder.

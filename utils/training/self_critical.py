@@ -42,8 +42,7 @@ class SelfCritical(EndToEnd):
 
         Returns:
             In training: words, int (batch, samples, length), padded with PAD; and log-probabilities, float32 of the
-                same
-            shape, through which gradients flow.
+            same shape, through which gradients flow.
         """
         if not training:
             return super().call(inputs)

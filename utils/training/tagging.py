@@ -46,8 +46,7 @@ class Tagger(keras.Model):
         """Fit the linear layer to the frozen encoder; takes seconds for thousands of photos.
 
         With an untrained layer the encoder would learn noise and lose what it knows: Kumar et al., "Fine-tuning can
-            distort
-        pretrained features and underperform out-of-distribution", 2022.
+        distort pretrained features and underperform out-of-distribution", 2022.
 
         Args:
             means: mean regions of the training photos, float32 (photos, channels).

@@ -1,4 +1,4 @@
-"""What was measured: repetitions in turns, medians, and the table of them."""
+"""Measurements: repetitions in turns, medians, and their tables."""
 
 import statistics
 import time
@@ -11,15 +11,15 @@ BETTER_LOW = ("s", "MB", "bytes")
 
 
 @dataclass(frozen=True)
-class Figure:
+class Measurement:
     """One line of the benchmark.
 
     Args:
         phase: "first caption", "caching", "training", "decoding" or "peak memory".
-        what: is measured.
-        unit: of the values.
-        ours: values, one a repetition.
-        baseline: the same of the tutorial baseline; empty if it has none.
+        what: description of the work.
+        unit: unit of the values.
+        ours: values of the program, one per repetition.
+        baseline: values of the tutorial baseline, one per repetition; empty if it has none.
     """
 
     phase: str
@@ -30,14 +30,14 @@ class Figure:
 
     @property
     def ratio(self):
-        """How many times better ours is than the tutorial baseline, by their medians; None without the latter."""
+        """How many times better the program is than the tutorial baseline, by medians; None without baseline."""
         if not self.baseline:
             return None
         ratio = statistics.median(self.ours) / statistics.median(self.baseline)
         return 1 / ratio if self.unit in BETTER_LOW else ratio
 
     def as_json(self):
-        """All of it as a JSON object, every repetition included."""
+        """The measurement as a JSON object, with every repetition."""
         return {
             "phase": self.phase,
             "what": self.what,
@@ -51,7 +51,7 @@ class Figure:
 
 
 def timed(name, function):
-    """A run for `take_turns`, which calls `function` and gives its seconds that name."""
+    """A run for `take_turns` that calls `function` and returns its time in seconds under `name`."""
 
     def run():
         start = time.perf_counter()
@@ -62,16 +62,16 @@ def timed(name, function):
 
 
 def take_turns(runs, sizes, progress, desc):
-    """Repeat all runs in turns, so that whatever else the machine does falls on all of them alike.
+    """Repeat all runs in turns, so that other work on the machine slows all of them down alike.
 
     Args:
-        runs: functions without arguments that return values by name.
-        sizes: Sizes, for the repetitions that count and those that warm up before them.
-        progress: called as tqdm is.
-        desc: what the progress bar says.
+        runs: functions without arguments that return a dict of values by name.
+        sizes: Sizes, for the number of repetitions and of warm-ups before them.
+        progress: function with tqdm's arguments that returns a progress bar.
+        desc: label of the progress bar.
 
     Returns:
-        By name a tuple of values, one a repetition.
+        A dict by name of tuples of values, one per repetition.
     """
     values = defaultdict(list)
     with progress(total=len(runs) * (sizes.warm_ups + sizes.repetitions), desc=desc, unit="run", leave=False) as bar:
@@ -85,12 +85,12 @@ def take_turns(runs, sizes, progress, desc):
 
 
 def rates(count, seconds):
-    """`count` things a second, for each of the seconds."""
+    """`count` divided by each of the times, a tuple."""
     return tuple(count / each for each in seconds)
 
 
 class Cell:
-    """A number of three digits, to the right of its column; nothing if it is None."""
+    """A number with three digits, aligned to the right of its column; empty if the number is None."""
 
     def __init__(self, value, sign=""):
         self.text = "" if value is None else f"{value:,.{max(0, 2 - _exponent(value))}f}{sign}"
@@ -103,17 +103,17 @@ def _exponent(value):
     return int(f"{value:e}".split("e")[1])
 
 
-def lines(figures):
-    """The figures as tables, one a phase, for a person."""
+def lines(measurements):
+    """Measurements as tables, one per phase: a list of strings."""
     phases = defaultdict(list)
-    for figure in figures:
-        phases[figure.phase].append(figure)
+    for measurement in measurements:
+        phases[measurement.phase].append(measurement)
     text = []
     for phase, own in phases.items():
         rows = []
-        for figure in own:
-            numbers = figure.as_json()
+        for measurement in own:
+            numbers = measurement.as_json()
             cells = [Cell(numbers["ours"]), Cell(numbers["baseline"]), Cell(numbers["ratio"], "×")]
-            rows.append((figure.what, figure.unit, *cells))
+            rows.append((measurement.what, measurement.unit, *cells))
         text += [table(rows, (phase, "unit", "ours", "tutorial baseline", "better")), ""]
     return text
