@@ -6,6 +6,7 @@ from utils import console
 from utils.data.datasets import PHOTO_DATASETS, load_dataset
 from utils.data.fetch.dataset import prepare
 from utils.data.fetch.verify import findings, is_whole, split_rows, verify
+from utils.outputs import text_tables
 
 DESCRIPTION = """Fetch a dataset, unpack it and verify it.
 
@@ -38,7 +39,7 @@ def main(arguments=None):
     table = load_dataset(arguments.dataset, arguments.data_dir)
     report = verify(table, arguments.min_word_count, console.progress)
     header, rows = split_rows(report)
-    console.say("", console.table(rows, header), "", *findings(report))
+    console.say("", *text_tables.table(rows, header), "", *findings(report))
     if arguments.json:
         console.write_json(arguments.json, report)
     return 0 if is_whole(report) else 1

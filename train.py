@@ -236,7 +236,7 @@ def choose_recipe(arguments):
         recipe.check()
         return inherit(recipe, given)
     if given.get("encoder", recipe.encoder) != recipe.encoder:
-        # The recipe's weights and layer are those of its own encoder.
+        # Weights and layer in the recipe belong to the recipe's encoder.
         given = {name: getattr(Recipe, name) for name in ("encoder_weights", "layer")} | given
     recipe = replace(recipe, **given)
     if "encoder_weights" in given and "image_size" not in given:

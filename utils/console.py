@@ -1,4 +1,4 @@
-"""The terminal: arguments, one-line errors, progress bars and tables. No other module of utils prints."""
+"""The terminal: arguments, one-line errors and progress bars. No other module of utils prints."""
 
 import argparse
 import codecs
@@ -119,7 +119,7 @@ def ending_at_once():
 
 def fail(message):
     """Print `error: …` and end with status 2."""
-    with suppress(OSError):  # of a full disk
+    with suppress(OSError):  # the disk may be full
         print(f"error: {one_line(message)}", file=sys.stderr, flush=True)
     sys.exit(2)
 
@@ -381,16 +381,5 @@ def note(message):
 
 def warn(message):
     """Print `warning: …` on standard error."""
-    with suppress(OSError):  # of a full disk
+    with suppress(OSError):  # the disk may be full
         print(f"warning: {one_line(message)}", file=sys.stderr, flush=True)
-
-
-def table(rows, header):
-    """Rows of cells as text with aligned columns; columns without strings are aligned to the right."""
-    cells = [[str(c) for c in row] for row in [header, *rows]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    right = [all(not isinstance(row[i], str) for row in rows) for i in range(len(header))]
-    lines = [
-        "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right)).rstrip() for row in cells
-    ]
-    return "\n".join(lines)

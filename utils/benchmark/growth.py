@@ -12,8 +12,8 @@ from collections import namedtuple
 from matplotlib.figure import Figure
 
 from utils.benchmark import fresh, growth_photos, growth_words
-from utils.benchmark.measurements import Cell
-from utils.console import table
+from utils.benchmark.measurements import three_digits
+from utils.outputs.text_tables import table
 from utils.progress import silent
 
 # One measurement: `size` is the number of photos or words; `seconds` the time of the work; `memory` the peak memory
@@ -124,8 +124,8 @@ def lines(points):
     text = []
     for against, found in rows(points).items():
         sizes = _sizes(points, against)
-        cells = [(what, unit, *map(Cell, numbers)) for what, unit, *numbers in found]
-        text += [table(cells, (f"against {against}", "unit", *(f"{size:,}" for size in sizes), "slope")), ""]
+        cells = [(what, unit, *map(three_digits, numbers)) for what, unit, *numbers in found]
+        text += [*table(cells, (f"against {against}", "unit", *(f"{size:,}" for size in sizes), "slope")), ""]
     return text
 
 

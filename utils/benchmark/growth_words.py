@@ -13,7 +13,7 @@ _STEPS, _SEARCHED, _BEAM = 3, 16, 3
 
 
 def draw(folder, count, sizes):
-    """Files that stand for the photos of a batch."""
+    """Write the image files of one batch; returns their paths."""
     return draw_photos(folder, sizes.recipe.batch_size)
 
 

@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass
 
-from utils.console import table
+from utils.outputs.text_tables import table
 
 BETTER_LOW = ("s", "MB", "bytes")
 
@@ -89,18 +89,12 @@ def rates(count, seconds):
     return tuple(count / each for each in seconds)
 
 
-class Cell:
-    """A number with three digits, aligned to the right of its column; empty if the number is None."""
-
-    def __init__(self, value, sign=""):
-        self.text = "" if value is None else f"{value:,.{max(0, 2 - _exponent(value))}f}{sign}"
-
-    def __str__(self):
-        return self.text
-
-
-def _exponent(value):
-    return int(f"{value:e}".split("e")[1])
+def three_digits(value, sign=""):
+    """A number as text with three digits and a sign after it; "" if the number is None."""
+    if value is None:
+        return ""
+    exponent = int(f"{value:e}".split("e")[1])
+    return f"{value:,.{max(0, 2 - exponent)}f}{sign}"
 
 
 def lines(measurements):
@@ -113,7 +107,7 @@ def lines(measurements):
         rows = []
         for measurement in own:
             numbers = measurement.as_json()
-            cells = [Cell(numbers["ours"]), Cell(numbers["baseline"]), Cell(numbers["ratio"], "×")]
-            rows.append((measurement.what, measurement.unit, *cells))
-        text += [table(rows, (phase, "unit", "ours", "tutorial baseline", "better")), ""]
+            cells = [three_digits(numbers[key]) for key in ("ours", "baseline")]
+            rows.append((measurement.what, measurement.unit, *cells, three_digits(numbers["ratio"], "×")))
+        text += [*table(rows, (phase, "unit", "this program", "tutorial baseline", "ratio")), ""]
     return text

@@ -24,7 +24,7 @@ def make_trainer(sizes, grid, paths, folder):
     Args:
         sizes: Sizes.
         grid: (regions, channels).
-        paths: files that stand for the photos.
+        paths: image files of the photos.
         folder: an empty folder.
     """
     recipe, tokenizer = sizes.recipe, draw_tokenizer(sizes.vocabulary)

@@ -142,12 +142,15 @@ def score(references: dict[str, list[str]], candidates: dict[str, str], which: I
 def _check(references, candidates):
     if references.keys() != candidates.keys():
         missing, extra = len(references.keys() - candidates.keys()), len(candidates.keys() - references.keys())
-        raise InputError(f"captions and references do not match: {missing} images without caption, {extra} unknown")
+        raise InputError(
+            f"captions and references do not match: {missing} images without caption, {extra} unknown; give one caption "
+            "for each image"
+        )
     if not references:
         raise InputError("there are no captions to score")
     mute = [str(i) for i, texts in references.items() if not texts]
     if mute:
-        raise InputError(f"{len(mute)} images have no references, such as {mute[0]}")
+        raise InputError(f"{len(mute)} images have no references, such as {mute[0]}; leave them out")
 
 
 def _score_bleu(truth, written, images, counts):

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 from utils.evaluation import bootstrap, metrics
+from utils.outputs.text_tables import table
 
 _COLUMNS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr", "SPICE")
 
@@ -174,15 +175,6 @@ def _confidence(result):
     coverage, bins = confidence_rows(result)
     lines_of_tables = [*table(coverage, COVERAGE_HEADER), "", *table(bins, CALIBRATION_HEADER)]
     return ["", f"{result.title}, confidence: {confidence_line(result)}", *lines_of_tables]
-
-
-def table(rows, header):
-    """Rows of strings as lines with aligned columns: the first to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))]).rstrip()
-        for row in [header, *rows]
-    ]
 
 
 def as_json(split, results, neighbours=(), people=(), differences=()):

@@ -146,7 +146,7 @@ class _Training:
         started = Captioner.from_folder(start)
         self.say(
             f"training starts from {start}: its {started.encoder.name}, decoder and {len(started.tokenizer)} words; "
-            "--start_from none starts from nothing"
+            "--start_from none starts from random weights"
         )
         return started
 

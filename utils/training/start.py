@@ -34,7 +34,7 @@ def inherit(recipe, given=()):
         if name in INHERITED and getattr(recipe, name) != model[name]:
             raise InputError(
                 f"{name} {getattr(recipe, name)}: the model in {recipe.start_from} has {model[name]}; leave it out, or "
-                "train from nothing with --start_from none"
+                "start from random weights with --start_from none"
             )
     return replace(recipe, **{name: model[name] for name in INHERITED})
 
