@@ -143,8 +143,8 @@ def _check(references, candidates):
     if references.keys() != candidates.keys():
         missing, extra = len(references.keys() - candidates.keys()), len(candidates.keys() - references.keys())
         raise InputError(
-            f"captions and references do not match: {missing} images without caption, {extra} unknown; give one caption "
-            "for each image"
+            f"captions and references do not match: {missing} images without caption, {extra} unknown; give one "
+            "caption for each image"
         )
     if not references:
         raise InputError("there are no captions to score")
