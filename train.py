@@ -246,8 +246,10 @@ def choose_recipe(arguments):
 
 
 def _recipe_of_run(arguments, given):
-    """The recipe of the run that is resumed. Flags given beside --resume replace its fields, which `train` then
-    refuses."""
+    """The recipe of the run that is resumed.
+
+    Flags given beside --resume replace its fields, and `train` then reports the difference as an error.
+    """
     known = {field.name for field in fields(Recipe)}
     begun = {name: value for name, value in arguments.begun.get("recipe", {}).items() if name in known}
     if arguments.start_from:

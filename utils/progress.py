@@ -1,4 +1,4 @@
-"""What long work says on its way: lines of text and progress bars, shown by whoever starts the work."""
+"""The lines and progress bars of long work; the caller decides where they appear."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -99,8 +99,7 @@ class TrainingLoop:
         self.optimizer = keras.optimizers.Adam(learning_rate)
 
     def load(self, files, captions):
-        """Regions from .npy files, (photos * captions, regions, channels): a photo's regions are copied for each
-        caption."""
+        """Regions from .npy files, copied for each caption of a photo: (photos * captions, regions, channels)."""
         return np.repeat(np.stack([np.load(file) for file in files]), captions, axis=0)
 
     def one_hot(self, targets):

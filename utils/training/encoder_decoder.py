@@ -23,8 +23,8 @@ class EndToEnd(keras.Model):
         self.built = True
 
     def regions(self, inputs):
-        """Regions, float32 (batch, regions, channels), of pixels (batch, size, size, 3); without encoder, the
-        inputs."""
+        """Regions of pixels (batch, size, size, 3), or the inputs if there is no encoder: (batch, regions,
+        channels)."""
         return self.encoder.forward(inputs) if self.encoder else inputs
 
     def call(self, inputs, training=False):

@@ -368,7 +368,7 @@ def _check_workers(distribution, folder, settings):
 
 
 def kept_of_run(folder):
-    """What an interrupted run has saved and how to continue it: a list of lines, empty without such a run.
+    """Lines on the saved state of an interrupted run and on how to continue it; empty without such a run.
 
     Args:
         folder: model folder of the run.

@@ -80,7 +80,7 @@ class Recipe:
     attention_units: int = 512  # of the attention layer
     embedding_size: int = 256  # of a word
     value_size: int | None = None  # channels of regions for the LSTM and the output; None: those of the encoder
-    grounded: bool = False  # words are predicted from the attended regions alone, as in `AttentionDecoder`
+    grounded: bool = False  # the LSTM's state does not reach the output, as in `AttentionDecoder`
     max_words: int = 16  # longer captions are cut (7 % of those in Flickr8k)
     captions_per_photo: int = 5  # captions of each photo in a batch
     dropout: float = 0.4  # dropout rate of the decoder

@@ -1,5 +1,4 @@
-"""Self-critical training: captions are sampled, and those that score above the photo's other samples become
-likelier."""
+"""Self-critical training: sampled captions become likelier if they score above the photo's other samples."""
 
 import keras
 from keras import ops
