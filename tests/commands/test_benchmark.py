@@ -1,4 +1,4 @@
-"""The benchmark: the tutorial baseline computes what ours does, and every figure is there."""
+"""The benchmark: the tutorial baseline computes what ours does, and every measurement is made."""
 
 import json
 from dataclasses import replace
@@ -72,7 +72,7 @@ def test_the_tutorial_baselines_captions_are_ours(decoder, beam_size):
 
 
 @pytest.mark.slow
-def test_a_run_has_every_figure(monkeypatch, tmp_path, tiny_captioner, capsys):
+def test_a_run_measures_everything(monkeypatch, tmp_path, tiny_captioner, capsys):
     tiny_captioner.save(tmp_path / "model")
     monkeypatch.setattr(sizes, "QUICK", replace(TINY, model=tmp_path / "model"))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
@@ -92,7 +92,7 @@ def test_a_run_has_every_figure(monkeypatch, tmp_path, tiny_captioner, capsys):
 
 
 @pytest.mark.slow
-def test_growth_is_told_drawn_and_written(monkeypatch, tmp_path, capsys):
+def test_growth_is_printed_drawn_and_written(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(fresh, "call", lambda function, *arguments: function(*arguments))  # no new processes
     monkeypatch.setattr(sizes, "QUICK", TINY)
     files = {name: tmp_path / f"growth.{name}" for name in ("png", "json")}

@@ -199,7 +199,7 @@ def test_all_stages_one_after_the_other_and_resumed_in_between(tiny, command, mo
 
 
 @pytest.mark.slow
-def test_an_encoder_is_tuned_after_a_decoder_that_learnt_from_cached_regions(tiny, command):
+def test_an_encoder_is_tuned_after_a_decoder_on_cached_regions(tiny, command):
     flags = ("--finetune_encoder", "block1_conv1", "--tagging_epochs", "0", "--finetune_epochs", "1")
     status, output, error = command(train, "--epochs", "1", *flags)
     assert status == 0, error
@@ -304,7 +304,7 @@ def test_nothing_is_compared_with_itself(model, fails):
     assert "a value is given twice" in fails(evaluate, "--model", model, model, "--compare")
 
 
-def test_captions_of_another_split_are_told(flickr8k, fails, tmp_path):
+def test_captions_of_another_split_are_an_error(flickr8k, fails, tmp_path):
     path = write_captions(tmp_path / "mine.json", {"0.jpg": "A dog runs."})
     assert "another --dataset or --split?" in fails(
         evaluate, "--dataset", "flickr8k", "--data_dir", flickr8k, "--captions", path
@@ -326,7 +326,7 @@ def test_a_part_of_coco_with_ones_own_photos_trains_and_is_evaluated(
     monkeypatch.setitem(recipes.RECIPES, "coco", replace(recipes.RECIPES["shapes"], consensus=True))
     monkeypatch.setattr(judge, "FEW_PHOTOS", 1)
     likeness = Consensus.likeness
-    # So that no caption is the worse for it, and it is kept.
+    # No caption changes, so the consensus is kept.
     monkeypatch.setattr(Consensus, "likeness", lambda *given: 0 * likeness(*given))
     rows = [f"{number}.png,a dog,{'val' if number % 3 == 0 else 'train'}" for number in range(9)]
     for number in range(9):
@@ -343,11 +343,11 @@ def test_a_part_of_coco_with_ones_own_photos_trains_and_is_evaluated(
     status, output, error = command(evaluate, *coco, "--captions_out", "captions.json")
     assert status == 0, error
     assert "coco val: 40 photos" in output
-    assert "extracting" not in output  # what the table of both extracted is used
+    assert "extracting" not in output  # the regions of both datasets are in the cache
     results = json.loads(Path("captions.json").read_text())
     assert {139, 802} <= {result["image_id"] for result in results}
 
-    # What people would say of the photos was learnt at the end, and can be learnt again alone.
+    # The consensus was fitted at the end, and can be fitted again alone.
     folder = Path("models/coco+custom")
     assert "beam 2, ranked by consensus too" in (folder / "README.md").read_text()
     before = {path.name: path.read_bytes() for path in folder.iterdir()}

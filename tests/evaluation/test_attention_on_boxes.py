@@ -1,4 +1,4 @@
-"""Attention against boxes on photos: known answers, and the three forms in which boxes come."""
+"""Attention on boxes of photos: known answers, and the three formats of box files."""
 
 import json
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Written:
 
 
 def looking_at(*regions, grid=(2, 2)):
-    """A map a word, all attention on one region each."""
+    """One map per word, with all attention on one region."""
     maps = np.zeros((len(regions), *grid))
     for word, (row, column) in zip(maps, regions):
         word[row, column] = 1

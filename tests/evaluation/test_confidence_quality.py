@@ -20,7 +20,7 @@ def test_spearmans_correlation_is_of_ranks():
     assert quality.spearman([1, 2, 2, 3], [4, 3, 3, 1]) == pytest.approx(-1)
 
 
-def test_the_surest_captions_are_scored_alone():
+def test_the_most_confident_captions_are_scored_separately():
     found = quality.score_confidence([0.9, 0.2, 0.8, 0.1], [2.0, 0.5, 1.0, 0.0])
     assert [each["CIDEr"] for each in found["coverage"].values()] == pytest.approx([2.0, 1.5, 3.5 / 3, 0.875])
     assert found["coverage"]["50%"]["least_confidence"] == 0.8

@@ -1,4 +1,4 @@
-"""What is measured beside scores, and captions from files: degenerate inputs included."""
+"""Statistics beside the scores, and captions from files, with degenerate inputs."""
 
 import json
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def test_intervals_hold_the_score_and_are_repeatable(bad):
 
 
 def test_resamples_are_not_in_memory_at_once(bad, monkeypatch):
-    """However many are: of a large dataset's photos they would take gigabytes."""
+    """For a large dataset, all of them would take gigabytes."""
     sizes, original = [], metrics.Scores.weighted
     monkeypatch.setattr(metrics.Scores, "weighted", lambda self, w: sizes.append(len(w)) or original(self, w))
     bootstrap.intervals(bad)
@@ -96,13 +96,13 @@ class Row:
 
 
 class MeanRegions(dict):
-    """A RegionCache as far as it is asked for means."""
+    """Stand-in for a RegionCache that only knows mean regions."""
 
     def means(self, image_ids):
         return np.array([self[image_id] for image_id in image_ids])
 
 
-def test_neighbours_lend_their_most_typical_caption():
+def test_a_neighbours_most_typical_caption_is_chosen():
     cache = MeanRegions(x=(1.0, 0.1), near=(2.0, 0.0), far=(0.0, 3.0))
     training = [Row("far", ("a cat",) * 3)] * 10 + [Row("near", ("a dog runs", "a dog", "dog runs fast today"))] * 10
     assert baselines.nearest_neighbour_captions(cache, [Row("x", ())], training) == {"x": "a dog runs"}
@@ -219,12 +219,12 @@ def test_captions_written_are_read_again(tmp_path):
         ([{"image_id": 1, "caption": "a"}, {"image_id": "1", "caption": "b"}], "entry 2: a second, different caption"),
     ],
 )
-def test_files_that_hold_no_captions_are_told(tmp_path, content, message):
+def test_files_without_captions_are_an_error(tmp_path, content, message):
     with pytest.raises(InputError, match=message):
         coco_results.read_results(write(tmp_path / "x.json", content))
 
 
-def test_nothing_is_dropped_in_silence():
+def test_missing_unknown_and_empty_captions_are_reported():
     said = []
     references = {"a.jpg": ["x"], "b.jpg": ["x"], "c.jpg": ["x"]}
     matched = coco_results.match({"a": "one", "b.jpg": " ", "other": "two"}, references, said.append)

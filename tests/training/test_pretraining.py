@@ -28,7 +28,7 @@ def scenes():
     return pixels, *np.split(labels, [SHAPE_LABELS, SHAPE_LABELS + COLOUR_LABELS], axis=-1)
 
 
-def test_labels_tell_the_colour_that_is_seen(scenes):
+def test_colour_labels_agree_with_the_pixels(scenes):
     pixels, _, colours, _ = scenes
     means = pixels.reshape(100, 7, 16, 7, 16, 3).mean(axis=(2, 4))
     for number, value in enumerate(COLOURS.values(), start=1):
@@ -37,7 +37,7 @@ def test_labels_tell_the_colour_that_is_seen(scenes):
         assert np.abs(seen - value).mean() < 25
 
 
-def test_labels_tell_where_an_object_is(scenes):
+def test_box_labels_hold_the_object(scenes):
     _, shapes, colours, boxes = scenes
     np.testing.assert_allclose(shapes.sum(-1), 1, atol=1e-5)
     np.testing.assert_allclose(colours.sum(-1), 1, atol=1e-5)
@@ -49,7 +49,7 @@ def test_labels_tell_where_an_object_is(scenes):
     assert not boxes[~covered].any()
 
 
-def test_no_scene_shows_a_pair_that_the_sample_holds_back():
+def test_no_scene_shows_an_unseen_pair_of_the_sample():
     generator = np.random.default_rng(1)
     names = list(COLOURS)
     for _ in range(300):
@@ -61,7 +61,7 @@ def test_no_scene_shows_a_pair_that_the_sample_holds_back():
             assert not both[alone].any()
 
 
-def test_a_folded_network_does_what_its_normalised_twin_learnt(tiny_encoder):
+def test_a_folded_network_computes_the_same_as_its_trained_twin(tiny_encoder):
     encoder = tiny_encoder.copy()
     twin = normalised_twin(encoder.network)
     generator = np.random.default_rng(0)
@@ -106,7 +106,7 @@ def _brief(monkeypatch):
 
 
 @pytest.mark.slow
-def test_an_encoder_learns_what_stands_where(tiny_encoder, tmp_path):
+def test_an_encoder_learns_to_locate_objects(tiny_encoder, tmp_path):
     """The first block of VGG16 sees colours, so that it can tell ground from object by colour."""
     encoder = tiny_encoder.copy()
     labels = SceneLabels(32, encoder.rows, encoder.columns)
@@ -126,7 +126,7 @@ def test_an_encoder_learns_what_stands_where(tiny_encoder, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_run_ends_with_the_weights_it_would_have_had(tiny_encoder, tmp_path):
+def test_a_killed_and_resumed_run_ends_with_the_same_weights(tiny_encoder, tmp_path):
     def make(folder):
         folder.mkdir(exist_ok=True)
         encoder = tiny_encoder.copy()
@@ -177,7 +177,7 @@ def test_from_drawn_scenes_to_weights_that_train_py_takes(shallow, command, fail
 
 
 @pytest.mark.slow
-def test_the_committed_weights_tell_the_shape_in_colours_it_never_had(tmp_path):
+def test_the_committed_weights_recognise_shapes_in_unseen_colours(tmp_path):
     """A linear layer on the regions suffices, and learns nothing of the pairs that the sample holds back."""
     encoder = Encoder("vgg16", "scenes", SIZE)
     scenes = load_scenes(tmp_path, counts={"train": 120, "unseen": 40})

@@ -37,7 +37,7 @@ def test_a_caption_that_breaks_off_is_worth_less():
 
 
 def test_photos_without_references_are_worth_nothing():
-    """As those are that fill up the last batch."""
+    """Such photos pad the last batch."""
     references = fill([[[4, 5, END], []], [[], []]])
     assert CiderReward(references)(references, fill([[[4, END]], [[4, END]]]))[1, 0] == 0
 
@@ -57,7 +57,7 @@ def test_meteor_of_captions_worked_out_by_hand(caption, score):
     assert meteor(caption.split(), ["the", "cat", "sat", "on", "the", "mat"]) == pytest.approx(score)
 
 
-def test_the_reward_adds_meteor_against_the_likest_reference():
+def test_the_reward_adds_meteor_against_the_most_similar_reference():
     references = fill([[[4, 5, 6, END], [7, 8, 9, END]], [[7, 4, 9, END], [5, END]]])
     captions = fill([[[4, 5, 6, END], [8, 9, END]], [[6, END], [7, 4, END]]])
     added = CaptionReward(references, 2.0)(references, captions) - CiderReward(references)(references, captions)

@@ -14,7 +14,7 @@ def test_new_words_come_after_the_known_ones():
 
 
 @pytest.mark.parametrize("options", [{}, {"grounded": True, "value_size": 4}])
-def test_a_decoder_says_of_known_words_what_it_said_and_expects_new_ones_seldom(options):
+def test_a_widened_decoder_keeps_known_words_and_gives_new_ones_little_probability(options):
     decoder = make_decoder(words=12, **options)
     wider = widen(decoder, 14)
     generator = np.random.default_rng(0)
@@ -25,7 +25,7 @@ def test_a_decoder_says_of_known_words_what_it_said_and_expects_new_ones_seldom(
     np.testing.assert_allclose(after[..., 12], before[..., 9:].mean(-1), atol=1e-5)
 
 
-def test_the_model_decides_the_form_and_nothing_else_may_be_asked_for(tmp_path, tiny_captioner):
+def test_settings_that_differ_from_the_starting_model_are_an_error(tmp_path, tiny_captioner):
     tiny_captioner.save(tmp_path)
     recipe = inherit(Recipe(start_from=str(tmp_path), learning_rate=0.5))
     assert (recipe.encoder, recipe.image_size, recipe.units, recipe.learning_rate) == ("vgg16", 32, 8, 0.5)

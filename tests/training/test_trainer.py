@@ -45,7 +45,7 @@ def test_killed_runs_end_with_the_weights_of_one_that_was_not(tmp_path, stage, k
 @pytest.mark.parametrize(("stage", "kept"), [("decoder", "block"), ("finetuning", "block1_conv1")])
 @pytest.mark.slow
 def test_finetuning_changes_the_layers_above_the_chosen_one_and_no_others(tmp_path, stage, kept):
-    """And the decoder stage before it none."""
+    """The decoder stage before it changes no layer."""
     trainer = make_trainer(tmp_path, stage)
     before = trainer.source.encoder.network.get_weights()
     trainer.fit()
@@ -57,7 +57,7 @@ def test_finetuning_changes_the_layers_above_the_chosen_one_and_no_others(tmp_pa
 
 @pytest.mark.slow
 def test_self_critical_training_keeps_the_mean_of_the_weights_before_and_after(tmp_path):
-    """Those before come from the checkpoint when a run is resumed, not from what the folder holds by then."""
+    """After a resume, the weights before come from the checkpoint, not from the model folder."""
     trainer = make_trainer(tmp_path, "self-critical", scst_start_share=0.25, scst_epochs=1, averaging=0.0)
     before = [variable.numpy() for variable in trainer.model.trainable_variables]
     trainer.fit()
@@ -111,7 +111,7 @@ def test_eight_images_are_memorised_word_for_word(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_fails_in_the_middle_of_training_is_told_in_its_own_words(tmp_path):
+def test_an_error_in_the_middle_of_training_keeps_its_message(tmp_path):
     trainer = make_trainer(tmp_path)
     load, calls = trainer.source.load, count()
 

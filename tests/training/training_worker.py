@@ -1,4 +1,4 @@
-"""A small training run for a process of its own, which can end by SIGKILL at a chosen moment."""
+"""A small training run in its own process, which can be killed at a chosen moment."""
 
 import hashlib
 import os
@@ -106,7 +106,7 @@ def die_at(moment, folder):
 
 
 def main(folder, stage, moment=""):
-    """Train, or go on training, in a folder, and print the hash of all that training produced.
+    """Train, or resume training, in a folder, and print a hash of the results.
 
     Args:
         folder: of the run.
