@@ -17,7 +17,8 @@ WORDS, WORDS_DEVIATION = 10.8, 3.7
 
 
 def draw_photos(folder, count):
-    """Write JPEG files of coloured blots under noise, which are about as large as photos; returns their paths."""
+    """Write `count` JPEG files of coloured blots with noise, whose size in bytes is that of photos; returns their
+    paths."""
     paths = []
     for number in range(count):
         generator = np.random.default_rng(number)

@@ -45,7 +45,12 @@ class StepByStep:
         self.decoder = decoder
 
     def begin(self, regions, training=False):
-        """Keys, values and initial state for regions (rows, regions, channels)."""
+        """Keys, values and initial state of the decoder.
+
+        Args:
+            regions: float (rows, regions, channels).
+            training: whether dropout is on.
+        """
         decoder = self.decoder
         values = decoder.region_norm((regions - decoder.region_mean) * decoder.region_scale)
         values = decoder.region_dropout(values, training=training)
@@ -53,7 +58,7 @@ class StepByStep:
         return decoder.attention.keys(values), values, tf.split(state, 2, axis=-1)
 
     def look(self, words, state, keys, values, training=False):
-        """Read one word per row; returns features for the output layer and the new state."""
+        """Read one word per row; returns the inputs of the output layer and the new state."""
         decoder = self.decoder
         embedded = decoder.embedding(words) * decoder.embedding_size**0.5
         embedded = decoder.word_dropout(embedded, training=training)

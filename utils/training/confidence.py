@@ -16,8 +16,8 @@ from utils.training.recipes import Recipe
 # Fewer photos do not suffice to fit a confidence.
 _LEAST_PHOTOS = 50
 
-# Number of pictures of nothing, such as noise. Every caption of them is wrong; the photos of a dataset include no such
-# case.
+# Number of added pictures without content: noise and single colours. All captions of them are wrong. The photos of a
+# dataset show no such case.
 _EMPTY = 30
 
 _BATCH_PHOTOS = 16
@@ -45,14 +45,14 @@ def describe(captioner, batches, beam_size):
 
 
 def training_rows(captioner, photos, cache_dir, beam_size=3, seed=0, reporter=QUIET):
-    """The data that a Confidence is fitted on: captions of photos and of pictures of nothing.
+    """The data that a Confidence is fitted on: captions of photos and of pictures without content.
 
     Args:
         captioner: a Captioner with a consensus.
         photos: Photos with references that the model was not trained on, such as those of `val`.
         cache_dir: folder of the region caches.
         beam_size: number of hypotheses kept.
-        seed: seed of the pictures of nothing.
+        seed: seed of the pictures without content.
         reporter: a Reporter.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Fitting a model's consensus: the predicted words of people by which its captions are re-ranked."""
+"""Fitting a model's consensus: it predicts the words that people use for a photo, and captions are re-ranked by it."""
 
 from pathlib import Path
 

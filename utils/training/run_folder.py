@@ -1,4 +1,4 @@
-"""The folder that a run writes to: protection of existing files, and the record of the run for --resume."""
+"""The folder that a run writes to: existing files are protected, and the run's settings are kept for --resume."""
 
 import hashlib
 import json

@@ -19,7 +19,7 @@ View = namedtuple("View", "id path number mirror")
 
 
 def view_of(photo, number):
-    """The View of a Photo with a number."""
+    """The variation `number` of a Photo, as a View."""
     return View(f"{photo.id}#{number}", photo.path, number, not sides_matter(tuple(photo.references)))
 
 
