@@ -53,7 +53,7 @@ def add_consensus(dataset, data_dir, cache_dir, folder, encoder_weights=None, se
     fit_confidence(captioner, folder, splits["val"], cache_dir, reporter)
 
 
-def fit_consensus(captioner, folder, splits, cache_dir, seed=0, reporter=QUIET):
+def fit_consensus(captioner, folder, splits, cache_dir, seed=0, reporter=QUIET, views=None):
     """Fit a Consensus on the training photos and set it as `captioner.consensus`; nothing is written.
 
     Args:
@@ -63,14 +63,19 @@ def fit_consensus(captioner, folder, splits, cache_dir, seed=0, reporter=QUIET):
         cache_dir: folder of the region caches.
         seed: seed of the random choice of photos that are kept.
         reporter: a Reporter.
+        views: a ViewSource of these photos by the captioner's encoder, which saves extracting the training photos.
 
     Returns:
         The scores of the validation photos with the consensus, as `score_val` returns them.
     """
-    cache = RegionCache(cache_dir, captioner.dataset, captioner.encoder)
-    splits = cache_regions(cache, splits, reporter)
     train = [photo for photo in splits["train"] if photo.references]
-    means = cache.means([photo.id for photo in train], reporter.progress)
+    if views:
+        means = views.means(train, reporter.progress)
+    else:
+        cache = RegionCache(cache_dir, captioner.dataset, captioner.encoder)
+        splits = cache_regions(cache, splits | {"train": train}, reporter)
+        train = splits["train"]
+        means = cache.means([photo.id for photo in train], reporter.progress)
     captions = [[captioner.tokenizer.encode(text) for text in photo.references] for photo in train]
     captioner.consensus = Consensus.fit(means, captions, len(captioner.tokenizer), seed)
     scores = score_val(captioner, folder, splits["val"], cache_dir, reporter)

@@ -333,7 +333,8 @@ class _Training:
         if self.recipe.consensus and judge.by_loss:
             self.say("consensus is left out: too few validation photos to measure its effect")
         elif self.recipe.consensus:
-            scores = fit_consensus(captioner, folder, self.splits, cache_dir, self.seed, self.reporter)
+            views = ViewSource(captioner.encoder, self.views, self.recipe.views) if self.views else None
+            scores = fit_consensus(captioner, folder, self.splits, cache_dir, self.seed, self.reporter, views)
             plain = Captioner.from_folder(folder)
             without = score_val(plain, folder, self.splits["val"], cache_dir, self.reporter)
             if scores["CIDEr"] >= without["CIDEr"]:

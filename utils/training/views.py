@@ -10,7 +10,8 @@ from collections import namedtuple
 import numpy as np
 
 from utils.data.images import open_photo, to_pixels
-from utils.features.cache import RegionCache
+from utils.features.cache import BATCH_PHOTOS, RegionCache
+from utils.progress import silent
 from utils.training.augmentation import augment
 from utils.training.batches import sides_matter
 
@@ -74,3 +75,9 @@ class ViewSource:
             for number in (0, 1)
         )
         return ((photo + mirrored[:, :, ::-1]) / 2).reshape(len(photos), encoder.rows * encoder.columns, -1)
+
+    def means(self, photos, progress=silent):
+        """Mean regions of whole photos by the encoder given at the start, float32 (photos, channels)."""
+        batches = [photos[start : start + BATCH_PHOTOS] for start in range(0, len(photos), BATCH_PHOTOS)]
+        bar = progress(batches, desc="mean regions", unit="batch", leave=False)
+        return np.concatenate([self.regions(self.encoder, batch).mean(axis=1) for batch in bar])
