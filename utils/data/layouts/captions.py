@@ -65,6 +65,25 @@ def split_name(name, wrong):
     return known
 
 
+def reader(read_into):
+    """A function that reads one file into new Captions.
+
+    Args:
+        read_into: called with Captions and the path, adds the file to them.
+
+    Returns:
+        A function from path to Captions. It raises InputError, with file and
+        line, where the file has another form.
+    """
+
+    def read(path):
+        captions = Captions(path)
+        read_into(captions, path)
+        return captions
+
+    return read
+
+
 @dataclass(slots=True)
 class Image:
     """An image of which a caption file speaks.
@@ -109,6 +128,18 @@ class Captions:
     def image(self, image_id):
         """The Image of that id; it is made if need be, its file named by the id."""
         return self.images.get(image_id) or self.images.setdefault(image_id, Image(image_id))
+
+    def add_image(self, image_id, image, wrong):
+        """Add an Image. A second one of the same id is an error.
+
+        Args:
+            image_id: its id.
+            image: the Image.
+            wrong: called with a message, returns the error that names the place.
+        """
+        if image_id in self.images:
+            raise wrong(f"image {image_id} appears twice")
+        self.images[image_id] = image
 
     def add(self, image_id, text):
         """A caption of an image, in the form of `text.caption_text`; an empty one is counted and left out."""

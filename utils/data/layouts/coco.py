@@ -37,18 +37,13 @@ def read(path):
 
 
 def _read_file(captions, document, split, year):
-    ids = set()
-    for number, record in enumerate(document.field(document.content, "images", list)):
-        keys = ("images", number)
+    ids = {}
+    for record, keys, wrong in document.records("images"):
         coco_id = document.field(record, "id", int, *keys)
-        name = document.field(record, "file_name", str, *keys)
-        file = image_name(name, lambda message, keys=keys: document.wrong(message, *keys))
-        image_id = str(coco_id)
-        if image_id in captions.images:
-            raise document.wrong(f"image {image_id} stands here twice, or in another split too", *keys)
-        captions.images[image_id] = Image(file, f"{split}{year}", coco_id, split)
-        ids.add(coco_id)
-    _read_annotations(captions, document, {coco_id: str(coco_id) for coco_id in ids}, int)
+        file = image_name(document.field(record, "file_name", str, *keys), wrong)
+        ids[coco_id] = str(coco_id)
+        captions.add_image(ids[coco_id], Image(file, f"{split}{year}", coco_id, split), wrong)
+    _read_annotations(captions, document, ids, int)
 
 
 def read_own(captions, document, split=None, folder=""):
@@ -61,31 +56,23 @@ def read_own(captions, document, split=None, folder=""):
         folder: "" or "name/", put before the photos' names.
     """
     ids = {}
-    for number, record in enumerate(document.field(document.content, "images", list)):
-        keys = ("images", number)
-
-        def wrong(message, keys=keys):
-            return document.wrong(message, *keys)
-
+    for record, keys, wrong in document.records("images"):
         own_id = document.field(record, "id", (int, str), *keys)
         name = image_name(document.field(record, "file_name", str, *keys), wrong)
         name = name if name.startswith(folder) else folder + name
-        if own_id in ids or name in captions.images:
-            twice = printable(str(own_id if own_id in ids else name))
-            raise wrong(f"image {twice} stands here twice, or in another split too")
+        if own_id in ids:
+            raise wrong(f"image {printable(str(own_id))} appears twice")
         ids[own_id] = name
-        captions.images[name] = Image(name, split=split_name(record.get("split"), wrong) or split)
+        captions.add_image(name, Image(name, split=split_name(record.get("split"), wrong) or split), wrong)
     _read_annotations(captions, document, ids, (int, str))
 
 
 def _read_annotations(captions, document, ids, kind):
     """Add the annotations; `ids` are the images' ids in Captions by their ids here, of type `kind`."""
     strays = 0
-    for number, record in enumerate(document.field(document.content, "annotations", list)):
-        keys = ("annotations", number)
+    for record, keys, wrong in document.records("annotations"):
         own_id = document.field(record, "image_id", kind, *keys)
-        caption = document.field(record, "caption", str, *keys)
-        text = caption_text(caption, lambda message, keys=keys: document.wrong(message, *keys))
+        text = caption_text(document.field(record, "caption", str, *keys), wrong)
         if own_id in ids:
             captions.add(ids[own_id], text)
         else:

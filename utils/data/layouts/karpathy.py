@@ -38,12 +38,7 @@ def read_own(captions, document, split=None, folder=""):
         split: of images that have none themselves.
         folder: "" or "name/", put before the photos' names.
     """
-    for number, record in enumerate(document.field(document.content, "images", list)):
-        keys = ("images", number)
-
-        def wrong(message, keys=keys):
-            return document.wrong(message, *keys)
-
+    for record, keys, wrong in document.records("images"):
         name = image_name(document.field(record, "filename", str, *keys), wrong)
         image = Image(name if name.startswith(folder) else folder + name, folder=record.get("filepath"))
         image.split = split_name(record.get("split"), wrong) or split
@@ -51,9 +46,7 @@ def read_own(captions, document, split=None, folder=""):
         if "cocoid" in record:
             image.coco_id = document.field(record, "cocoid", int, *keys)
             image_id = str(image.coco_id)
-        if image_id in captions.images:
-            raise wrong(f"{image_id} stands here twice")
-        captions.images[image_id] = image
+        captions.add_image(image_id, image, wrong)
         for place, sentence in enumerate(document.field(record, "sentences", list, *keys)):
             keys_there = (*keys, "sentences", place)
             raw = document.field(sentence, "raw", str, *keys_there)

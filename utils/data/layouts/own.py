@@ -9,25 +9,8 @@
 """
 
 from utils.data.layouts import coco, karpathy
-from utils.data.layouts.captions import Captions, caption_columns, image_column, split_name
+from utils.data.layouts.captions import caption_columns, image_column, reader, split_name
 from utils.data.layouts.text import Document, caption_text, image_name
-
-
-def read(path):
-    """Read one's own JSON.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Captions; with the splits that are given.
-
-    Raises:
-        InputError: another structure; file and line are named.
-    """
-    captions = Captions(path)
-    read_into(captions, path)
-    return captions
 
 
 def read_into(captions, path, split=None, folder=""):
@@ -59,6 +42,9 @@ def read_into(captions, path, split=None, folder=""):
             _add(captions, document, folder, name, texts, split if own_split is None else own_split, (number,))
     else:
         raise document.wrong("expected a list of records, or an object of captions by image")
+
+
+read = reader(read_into)
 
 
 def _add(captions, document, folder, name, texts, split, keys):

@@ -11,29 +11,12 @@ import csv
 import re
 from collections import namedtuple
 
-from utils.data.layouts.captions import Captions, caption_columns, column_name, image_column, split_name
+from utils.data.layouts.captions import caption_columns, column_name, image_column, reader, split_name
 from utils.data.layouts.text import caption_text, image_name, lines, printable
 from utils.errors import InputError
 
 # How a table is read: what stands between fields, the name of each column, and those that matter.
 _Header = namedtuple("_Header", "separator columns image captions")
-
-
-def read(path):
-    """Read a table of captions.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Captions; with splits if there is a column of them.
-
-    Raises:
-        InputError: a header or a row of another form; file and line are named.
-    """
-    captions = Captions(path)
-    read_into(captions, path)
-    return captions
 
 
 def read_into(captions, path, split=None, folder=""):
@@ -67,6 +50,9 @@ def read_into(captions, path, split=None, folder=""):
         raise InputError(f"{path}, line {number}: expected a header such as image,caption below the line of Excel")
     if repaired:
         captions.notes.append(f"{len(repaired)} rows without their second separator were repaired (line {repaired[0]})")
+
+
+read = reader(read_into)
 
 
 def _header(line, separators, wrong):

@@ -139,6 +139,17 @@ class Document:
         return value
 
 
+    def records(self, name):
+        """The records of the top-level list `name`.
+
+        Yields:
+            (record, its keys from the top, a function that makes an InputError of a message about it).
+        """
+        for number, record in enumerate(self.field(self.content, name, list)):
+            keys = (name, number)
+            yield record, keys, lambda message, keys=keys: self.wrong(message, *keys)
+
+
 def printable(text):
     """Text for an error: short, and without characters that a terminal would not show."""
     return text if text.isprintable() and len(text) < 80 else ascii(text)[:80]
