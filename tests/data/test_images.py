@@ -250,6 +250,16 @@ def test_random_damage_never_ends_in_anything_but_an_image_error():
     assert min(outcomes["read"], outcomes["refused"]) > 100
 
 
+def test_a_damaged_tiff_prints_nothing_but_its_error(tmp_path, capfd):
+    quadrants().save(tmp_path / "whole.tif", compression="tiff_lzw")
+    data = bytearray((tmp_path / "whole.tif").read_bytes())
+    data[8:40] = bytes(32)  # the compressed pixels
+    (tmp_path / "bad.tif").write_bytes(data)
+    with pytest.raises(ImageError, match=r"bad\.tif: damaged"):
+        open_photo(tmp_path / "bad.tif")
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("error", [RuntimeError, OverflowError, ZeroDivisionError, Image.DecompressionBombError])
 def test_whatever_a_decoder_raises_is_one_line(tmp_path, save_photo, monkeypatch, error):
     def fails(*_):

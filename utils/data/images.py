@@ -1,5 +1,6 @@
 """The one way from an image file to pixels, for training and inference alike."""
 
+import ctypes
 import importlib.util
 import io
 import os
@@ -8,7 +9,7 @@ import threading
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,10 @@ _UPRIGHT = {
 
 # Pillow warns of odd metadata, in several lines, and of sizes that are judged here.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+
+# libtiff, too, prints lines of its own on damaged files. The ImageError that follows names the file.
+with suppress(AttributeError, OSError):  # Pillow is built without libtiff, or in another way
+    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
 _unlimited = threading.Lock()
 _unlimited_readers = 0

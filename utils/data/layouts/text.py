@@ -138,7 +138,6 @@ class Document:
             raise self.wrong(f"cannot be {_kind(value)}", *keys, name)
         return value
 
-
     def records(self, name):
         """The records of the top-level list `name`.
 
