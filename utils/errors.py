@@ -30,6 +30,17 @@ def one_line(text):
     return re.sub("[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda match: ascii(match[0])[1:-1], str(text))
 
 
+def first_lines(lines, count=10):
+    """The first of many lines; a last one says how many more there are.
+
+    Example:
+        >>> first_lines(["a", "b", "c"], 2)
+        ['a', 'b', '… and 1 more']
+    """
+    lines = list(map(str, lines))
+    return [*lines[:count], *([f"… and {len(lines) - count} more"] if len(lines) > count else [])]
+
+
 def shorten(name, length=200):
     """A name for an error's line: what is longer, as a `data:` address, is cut in its middle.
 

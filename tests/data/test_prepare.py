@@ -181,6 +181,20 @@ def test_the_report_finds_what_is_wrong(tmp_path):
     assert report["vocabulary"]["words"] == 4
 
 
+def test_damaged_photos_are_listed_a_line_each_up_to_ten(tmp_path, run):
+    names = [f"{number:02d}.jpg" for number in range(14)]
+    for name in names:
+        (tmp_path / name).write_bytes(b"no photo" if name > "01.jpg" else jpeg(1))
+    rows = "".join(f"{name},A dog,{'val' if name == '00.jpg' else 'train'}\n" for name in names)
+    (tmp_path / "captions.csv").write_text("image,caption,split\n" + rows)
+    status, output, _ = run("custom", "--data_dir", tmp_path, "--verify")
+    assert status == 1
+    lines = output.splitlines()
+    first = lines.index("12 photos are damaged and will be skipped:") + 1
+    assert [line.split(": ")[0] for line in lines[first : first + 10]] == [f"  {tmp_path / n}" for n in names[2:12]]
+    assert lines[first + 10] == "  … and 2 more"
+
+
 def test_a_photo_beyond_pillows_own_limit_is_verified_as_it_is_read(tmp_path, save_photo, monkeypatch):
     save_photo("1.jpg")
     (tmp_path / "captions.csv").write_text("image,caption,split\n1.jpg,A dog,train\n")

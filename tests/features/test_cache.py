@@ -14,6 +14,8 @@ from utils.features import cache as cache_module
 from utils.features.cache import RegionCache
 from utils.features.cache_files import pack, restore, unpack
 from utils.features.encoders import Encoder
+from utils.features.extraction import cache_regions
+from utils.progress import silent
 
 
 @pytest.fixture
@@ -218,6 +220,16 @@ def test_several_datasets_use_what_was_extracted_for_each(tmp_path, tiny_encoder
 
 def replaced(photo, path):
     return SimpleNamespace(id=photo.id, path=path)
+
+
+def test_photos_that_cannot_be_read_are_listed_up_to_ten(tmp_path, tiny_encoder, photos):
+    for photo in photos[1:]:
+        photo.path.write_bytes(b"no photo")
+    lines = []
+    splits = cache_regions(RegionCache(tmp_path / "cache", "test", tiny_encoder), {"train": photos}, lines.append, silent)
+    assert splits == {"train": photos[:1]}
+    first = lines.index("11 of 12 photos cannot be read and are skipped:") + 1
+    assert [line.split(": ")[0] for line in lines[first:]] == [f"  {p.path}" for p in photos[1:11]] + ["  … and 1 more"]
 
 
 def test_a_damaged_shard_is_named(tmp_path, tiny_encoder, photos):

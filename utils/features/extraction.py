@@ -3,7 +3,7 @@
 import time
 
 from utils.data.images import find_unreadable
-from utils.errors import InputError
+from utils.errors import InputError, first_lines
 from utils.runtime.hardware import matmul_rate
 
 
@@ -48,10 +48,10 @@ def cache_regions(cache, splits, say, progress):
 def _keep_readable(splits, bad, readable, say):
     """The splits' photos that are `readable`; tells of those that are `bad`, a dict of ImageError."""
     if bad:
-        for error in list(bad.values())[:5]:
-            say(f"left out: {error}")
         count = sum(len(photos) for photos in splits.values())
-        say(f"{len(bad)} of {count} photos cannot be read and are left out")
+        say(f"{len(bad)} of {count} photos cannot be read and are skipped:")
+        for line in first_lines(bad.values()):
+            say(f"  {line}")
     kept = {split: [photo for photo in photos if readable(photo)] for split, photos in splits.items()}
     for split, photos in kept.items():
         if not photos:

@@ -12,6 +12,7 @@ from utils.data.fetch.releases import BY_HAND, RELEASES
 from utils.data.images import SUFFIXES
 from utils.data.layouts import LAYOUTS, Folder
 from utils.errors import InputError
+from utils.files import replacing
 from utils.progress import silent
 
 # Size and hash of what was fetched, to be checked against where nobody publishes them.
@@ -85,7 +86,8 @@ def _fetch_and_unpack(release, folder, say, progress):
     say(f"{remote.name}: {'here' if (folder / remote.name).exists() else remote.mirrors[0]}")
     path, size, digest = fetch(remote, folder, known and (known["size"], known["digest"]), progress)
     if not given:
-        (folder / _RECORD).write_text(json.dumps(record | {remote.name: {"size": size, "digest": digest}}, indent=2))
+        with replacing(folder / _RECORD) as temporary:
+            temporary.write_text(json.dumps(record | {remote.name: {"size": size, "digest": digest}}, indent=2))
     limit = int(2 * release.gigabytes * 1e9)
     written, there = archives.unpack(path, folder, release.keep, limit, progress)
     say(f"{remote.name}: {digest}; {written} files unpacked, {there} were there")

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from utils.data.datasets import SPLITS
 from utils.data.images import is_photo, open_photo
 from utils.data.tokenizer import split_words
-from utils.errors import ImageError
+from utils.errors import ImageError, first_lines
 from utils.progress import silent
 
 # Photos by split as the datasets are published: by their authors, and divided by Karpathy.
@@ -140,7 +140,9 @@ def findings(report):
         "without_caption": "photos have no caption",
     }.items():
         lines += _examples(report[key], what)
-    lines += _examples(list(report["damaged"].values()), "photos are damaged and will be left out")
+    if report["damaged"]:
+        lines.append(f"{len(report['damaged'])} photos are damaged and will be skipped:")
+        lines += [f"  {line}" for line in first_lines(report["damaged"].values())]
     same = [" = ".join(f"{name} ({split})" for split, name in group) for group in report["duplicates"]]
     return lines + _examples(same, "photos are in several splits, by content")
 
