@@ -226,7 +226,9 @@ def test_photos_that_cannot_be_read_are_listed_up_to_ten(tmp_path, tiny_encoder,
     for photo in photos[1:]:
         photo.path.write_bytes(b"no photo")
     lines = []
-    splits = cache_regions(RegionCache(tmp_path / "cache", "test", tiny_encoder), {"train": photos}, lines.append, silent)
+    splits = cache_regions(
+        RegionCache(tmp_path / "cache", "test", tiny_encoder), {"train": photos}, lines.append, silent
+    )
     assert splits == {"train": photos[:1]}
     first = lines.index("11 of 12 photos cannot be read and are skipped:") + 1
     assert [line.split(": ")[0] for line in lines[first:]] == [f"  {p.path}" for p in photos[1:11]] + ["  … and 1 more"]

@@ -1,9 +1,13 @@
+import json
+
 import keras
 import numpy as np
 import pytest
 
 from utils.errors import InputError
+from utils.features import encoders
 from utils.features.encoders import ARCHITECTURES, Encoder
+from utils.features.quantised_weights import is_compact, save_compact
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +148,43 @@ def test_without_network_the_line_says_which_file_goes_where(tmp_path, monkeypat
 
 def _refuse(*_, **__):
     raise OSError("no network")
+
+
+def _save_model(folder, name):
+    """What of a model folder concerns its encoder, with the weights in 8 bits."""
+    encoder = Encoder(name, "random", image_size=32)
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"encoder": {"name": name}}))
+    save_compact(encoder.network, folder / "encoder.weights.h5")
+    return encoder
+
+
+def test_without_network_the_vgg16_of_a_model_folder_comes_first_and_is_accepted(tmp_path, monkeypatch, photos):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(keras.utils, "get_file", _refuse)
+    monkeypatch.setattr(encoders, "_MODELS", tmp_path / "models")
+    (tmp_path / "models" / "broken").mkdir(parents=True)
+    (tmp_path / "models" / "broken" / "config.json").write_text("[")
+    _save_model(tmp_path / "models" / "a", "mobilenet")
+    saved = _save_model(tmp_path / "models" / "b", "vgg16")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"\(no network\): use --encoder_weights models/b/encoder.weights.h5, "):
+        Encoder("vgg16")
+    with pytest.raises(InputError, match=r"use --encoder vgg16 --encoder_weights models/b/encoder.weights.h5, "):
+        Encoder("resnet50")
+    encoder = Encoder("vgg16", "models/b/encoder.weights.h5", image_size=64, precision="float32")
+    expected = saved.network.get_weights()
+    for value, weights in zip(encoder.network.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(value, weights, atol=np.abs(weights).max() / 254 * 1.001)
+
+
+def test_the_encoder_files_of_the_models_here_are_accepted():
+    files = [path for path in encoders._MODELS.glob("*/encoder.weights.h5") if is_compact(path)]
+    assert files
+    for file in files:
+        settings = json.loads(file.with_name("config.json").read_text())["encoder"]
+        encoder = Encoder(settings["name"], file, settings["image_size"], settings["layer"], mirror=settings["mirror"])
+        assert encoder.fingerprint == settings["fingerprint"]
 
 
 def test_a_file_with_other_content_is_told_and_left_alone(tmp_path, monkeypatch):

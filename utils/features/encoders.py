@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import json
 import os
 import socket
 from dataclasses import dataclass
@@ -96,6 +97,9 @@ ARCHITECTURES = {
     ),
 }
 
+# Model folders that come with the repository.
+_MODELS = Path(__file__).parents[2] / "models"
+
 # Seconds without an answer after which a download of weights is given up.
 _DOWNLOAD_TIMEOUT = 20
 
@@ -137,11 +141,30 @@ def _imagenet_file(name):
         state = "are not the published file" if exists(path) else "are not on this machine"
         raise InputError(
             f"the ImageNet weights of {name} {state} and cannot be fetched ({_one_line(error)}): "
-            f"download {architecture.weights_url}/{path.name} into {folder}, or name a file with --encoder_weights PATH"
+            f"{_offline_way(name)}download {architecture.weights_url}/{path.name} into {folder}, or give a file by "
+            "--encoder_weights PATH"
         ) from None
     finally:
         socket.setdefaulttimeout(before)
     return path
+
+
+def _offline_way(name):
+    """Advice to use the weights of a model folder in this repository: of the same encoder, else of VGG16."""
+    for candidate in dict.fromkeys((name, "vgg16")):
+        for config in sorted(_MODELS.glob("*/config.json")):
+            file = config.with_name("encoder.weights.h5")
+            try:
+                found = json.loads(config.read_text(encoding="utf-8"))["encoder"]["name"]
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+            if found == candidate and quantised_weights.is_compact(file):
+                file = os.path.relpath(file) if file.is_relative_to(Path.cwd()) else file
+                flags = (
+                    f"--encoder_weights {file}" if candidate == name else f"--encoder {found} --encoder_weights {file}"
+                )
+                return f"use {flags}, which was fine-tuned for captions and needs no download, or "
+    return ""
 
 
 def _scenes_file(name):
@@ -156,20 +179,24 @@ def _scenes_file(name):
     return Path(__file__).parents[2] / scenes
 
 
+# Values of --encoder_weights besides paths, each with the function that gives the file for an encoder's name.
+_FILE_OF = {"imagenet": _imagenet_file, "scenes": _scenes_file, "random": None}
+
+
 def check_names(name, weights):
     """Raise InputError if an encoder's name, or that of its weights, does not exist; nothing is read or fetched."""
     if name not in ARCHITECTURES:
         raise InputError(f"unknown encoder {name}: choose one of {', '.join(ARCHITECTURES)}")
     if weights == "scenes":
         _scenes_file(name)
-    elif weights not in (None, "imagenet", "random"):
+    elif weights is not None and weights not in _FILE_OF:
         _check_file(Path(weights))
 
 
 def _check_file(path):
     if not is_file(path):
         raise InputError(
-            f"{shorten(path)}: no such file; --encoder_weights takes imagenet, scenes, random or an .h5 file of weights"
+            f"{shorten(path)}: no such file; --encoder_weights takes {', '.join(_FILE_OF)} or an .h5 file of weights"
         )
 
 
@@ -250,7 +277,8 @@ class Encoder:
         self.precision = precision
 
         # Before the network is built, so that a missing file is told at once.
-        file = {"imagenet": _imagenet_file, "scenes": _scenes_file}.get(self.weights, lambda name: self.weights)(name)
+        find = _FILE_OF.get(self.weights, lambda name: self.weights)
+        file = find and find(name)
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(_policy(precision))
         try:
@@ -404,8 +432,8 @@ class Encoder:
     def fingerprint(self) -> str:
         """A SHA-256 over all that decides the regions of a photo: weights, layer, size, network.
 
-        The arithmetic's precision is left out, because it changes no caption:
-        a cache made with bfloat16 serves a machine without it.
+        Precision is not part of it: a cache made in bfloat16 also serves a machine without bfloat16. The regions
+        differ by rounding. With VGG16 that changes 5 of 200 greedy captions.
         """
         # The 1 is what there was once a choice of; without it, model folders and caches would not fit.
         settings = f"{self.name} {self.layer} 1 {self.image_size} bilinear-squash{' mirror' * self.mirror}"
