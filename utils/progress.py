@@ -1,8 +1,8 @@
-"""Progress bars are handed in by whoever shows them, and are called as tqdm is."""
+"""Progress bars. Functions that take long have an argument `progress`, which they call as tqdm."""
 
 from functools import partial
 
 from tqdm import tqdm
 
-# For callers that show none.
+# The default `progress`, which shows nothing.
 silent = partial(tqdm, disable=True)

@@ -133,7 +133,7 @@ def test_a_jpeg_without_its_end_is_read_as_far_as_it_goes_and_told_once(tmp_path
         upper = np.asarray(open_photo(path))[:300]
     assert (upper == np.asarray(open_photo(sample_photo()))[:300]).all()
     assert [str(warning.message) for warning in recwarn] == [
-        f"{path}: the end of the file is missing; read as far as it goes"
+        f"{path}: the end of the file is missing; the rest is used"
     ]
     assert recwarn[0].category is ImageWarning
 
@@ -299,8 +299,8 @@ def test_what_is_left_out_of_a_folder_is_told(tmp_path, save_photo):
     lines = []
     assert find_photos(tmp_path, lines.append) == [tmp_path / "a.jpg", tmp_path / "d" / "e.jpg"]
     assert lines == [
-        f"{tmp_path}: left out: 3 hidden or system folders (#recycle, …), 1 hidden files (._a.jpg), "
-        "1 photos of formats that are not read; save them as JPEG (b.CR2)"
+        f"{tmp_path}: skipped: 3 hidden or system folders (#recycle, …), 1 hidden files (._a.jpg), "
+        "1 photos of unsupported formats; save them as JPEG (b.CR2)"
     ]
 
 
@@ -315,13 +315,13 @@ def test_linked_folders_are_followed_once(tmp_path, save_photo):
     (album / "self.jpg").symlink_to("self.jpg")
     lines = []
     assert find_photos(album, lines.append) == [album / "a.jpg", album / "b" / "c.jpg", album / "deep" / "b.jpg"]
-    assert "4 links to folders that are here already" in lines[0]
-    assert "2 links that lead nowhere" in lines[0]
+    assert "4 links to folders that were read already" in lines[0]
+    assert "2 links to files that do not exist" in lines[0]
 
 
 def test_a_folder_without_photos_is_an_error(tmp_path):
     (tmp_path / "@eaDir").mkdir()
-    with pytest.raises(InputError, match=r"no photos in this folder; left out: 1 hidden or system folders \(@eaDir\)"):
+    with pytest.raises(InputError, match=r"no photos in this folder; skipped: 1 hidden or system folders \(@eaDir\)"):
         find_photos(tmp_path)
-    with pytest.raises(InputError, match=r"cannot be looked at \(File name too long\)$"):
+    with pytest.raises(InputError, match=r"cannot be accessed \(File name too long\)$"):
         find_photos("x" * 5000)

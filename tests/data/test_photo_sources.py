@@ -74,7 +74,7 @@ def test_addresses_of_files(find, save_photo, tmp_path):
     assert is_single([photo.as_uri()], [source])
     assert [source.path for source in find((tmp_path / "a b").as_uri())] == [photo]
     for wrong in ("file://server/photo.jpg", "file://[/photo.jpg", "file:"):
-        with pytest.raises(InputError, match="no file on this machine; write file:///folder"):
+        with pytest.raises(InputError, match="not a file on this machine; write file:///folder"):
             find(wrong)
 
 

@@ -144,7 +144,7 @@ def test_flickr30k_says_what_to_do_and_takes_what_was_put_there(server, run, tmp
     status, output, error = run("flickr30k", "--data_dir", tmp_path)
     assert status == 0, error
     assert "archive.zip: 4 files unpacked" in output
-    assert "not read, as other captions come before them" in output
+    assert "not read, because another caption file comes first" in output
 
 
 def test_what_can_be_done_without_is_told(flickr8k, run, tmp_path, monkeypatch):

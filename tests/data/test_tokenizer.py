@@ -46,5 +46,5 @@ def test_a_vocabulary_survives_its_file(tmp_path):
 def test_vocabularies_that_cannot_be_right_are_refused():
     with pytest.raises(InputError, match="lower --min_word_count"):
         Tokenizer.fit(["a dog"], 5)
-    with pytest.raises(InputError, match="holds every word once"):
+    with pytest.raises(InputError, match="contain each word once"):
         Tokenizer([*SPECIAL_WORDS, "a", "a"])
