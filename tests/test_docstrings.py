@@ -5,7 +5,6 @@ import importlib
 
 import pytest
 
-
 MODULES = (
     "utils.captioner",
     "utils.data.penn_treebank",

@@ -126,10 +126,10 @@ def test_a_file_without_a_length_is_checked_by_its_hash(server, tmp_path):
         ("404", "answers 404"),
         ("403", "answers 403"),
         ("503", "does not answer"),
-        ("never", "breaks off"),
+        ("never", "loses the connection"),
         ("other", "its hash differs"),
-        ("short", "gives a file of 1024009 bytes, not of 1024000"),
-        ("long", "gives a file of 1023991 bytes, not of 1024000"),
+        ("short", "has a file of 1024009 bytes, not 1024000"),
+        ("long", "has a file of 1023991 bytes, not 1024000"),
     ],
 )
 def test_a_bad_mirror_is_told_and_the_next_one_tried(server, tmp_path, manner, reason):
@@ -163,12 +163,12 @@ def test_a_hash_that_nobody_publishes_is_kept_to(server, tmp_path):
 
 def test_another_file_of_that_name_is_left_alone(server, tmp_path):
     (tmp_path / "data.zip").write_text("mine")
-    with pytest.raises(InputError, match="not the file that is published"):
+    with pytest.raises(InputError, match="not the published file"):
         get(server, tmp_path, "good")
     assert (tmp_path / "data.zip").read_text() == "mine"
 
 
 def test_a_full_disk_is_one_line(server, tmp_path):
     (tmp_path / "data.zip.partial").mkdir()  # stands for whatever the disk refuses
-    with pytest.raises(InputError, match=r"cannot be written .*make room and run again"):
+    with pytest.raises(InputError, match=r"cannot be written .*free some disk space and run again"):
         get(server, tmp_path, "good")
