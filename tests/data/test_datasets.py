@@ -79,7 +79,9 @@ def test_a_line_that_makes_no_sense_is_named(tmp_path, save_photo, file, text, l
 def test_what_is_missing_is_said(tmp_path, save_photo):
     with pytest.raises(InputError, match="no such folder"):
         load_dataset("flickr8k", tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"no captions of flickr8k are here .*Flickr8k\.token\.txt, captions\.txt"):
+    with pytest.raises(
+        InputError, match=r"no captions of flickr8k in this folder .*Flickr8k\.token\.txt, captions\.txt"
+    ):
         load_dataset("flickr8k", tmp_path)
     (tmp_path / "captions.txt").write_text("image,caption\n1.jpg,A dog\n")
     with pytest.raises(InputError, match="has captions but no photos"):
@@ -172,7 +174,7 @@ def test_a_name_that_is_nearly_a_photos_is_taken_for_it_and_counted(tmp_path, sa
     (tmp_path / "captions.csv").write_text(f"image,caption,split\n{name},A dog,train\nother.jpg,Else,train\n", "utf-8")
     dataset = load_dataset("custom", tmp_path)
     assert sorted(photo.path.name for photo in dataset.photos) == sorted([file.split("/")[-1], "other.jpg"])
-    assert any(note.startswith("1 names are nearly those of photos") for note in dataset.notes)
+    assert any(note.startswith("1 names differ from those of photos only") for note in dataset.notes)
     assert not dataset.uncaptioned
 
 
@@ -184,7 +186,7 @@ def test_a_name_that_could_mean_several_photos_is_taken_for_none(tmp_path, save_
     dataset = load_dataset("custom", tmp_path)
     assert {photo.id for photo in dataset.photos} == {"2.jpg", "5.jpg"}
     assert len(dataset.missing) == 4
-    assert any(note.startswith("3 names could each mean several photos") for note in dataset.notes)
+    assert any(note.startswith("3 names are not matched") for note in dataset.notes)
 
 
 def test_of_several_photos_the_one_in_the_same_folder_is_meant(tmp_path, save_photo):
@@ -241,7 +243,7 @@ def test_captions_in_no_split_and_empty_ones_are_counted(tmp_path, save_photo):
     save_photo("2.jpg")
     (tmp_path / "captions.csv").write_text("image,caption,split\n1.jpg,A dog,train\n1.jpg,  ,train\n2.jpg,,train\n")
     notes = load_dataset("custom", tmp_path).notes
-    assert "2 empty captions are left out" in notes
+    assert "2 empty captions are skipped" in notes
     assert "1 photos of split train have no caption" in notes
 
 

@@ -58,7 +58,7 @@ def test_flickr30ks_pipes_with_the_row_that_lacks_one(write):
         "1000092795.jpg": (None, ['A "red", red dog .']),
         "2199200615.jpg": (None, ["A dog .", "A dog runs across the grass ."]),
     }
-    assert captions.all_notes() == ["1 rows without their second separator were repaired (line 4)"]
+    assert captions.all_notes() == ["1 rows without a second separator were repaired (line 4)"]
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_coco_captions_of_images_that_are_not_listed_are_told(write):
     file["annotations"].append({"id": 5, "image_id": 77, "caption": "Who?"})
     captions = coco.read(write("captions_val2014.json", file))
     assert content(captions) == {"9": ("val", ["A dog."])}
-    assert "1 captions in captions_val2014.json are of images that it does not list" in captions.all_notes()[0]
+    assert "1 captions in captions_val2014.json are skipped: the file does not list" in captions.all_notes()[0]
 
 
 def test_coco_photos_are_found_under_either_years_name(write, save_photo):
@@ -291,14 +291,14 @@ def test_an_image_in_two_split_lists_is_an_error(tmp_path, write, save_photo):
     write("Flickr8k.token.txt", "1.jpg#0\tOne\n")
     write("Flickr_8k.trainImages.txt", "1.jpg\n")
     write("Flickr_8k.devImages.txt", "\n1.jpg\n")
-    with pytest.raises(InputError, match=r"devImages.txt, line 2: 1.jpg is in split train too"):
+    with pytest.raises(InputError, match=r"devImages.txt, line 2: 1.jpg is also in split train"):
         load_dataset("flickr8k", tmp_path)
 
 
 def test_a_file_of_another_dataset_is_told(tmp_path, write, save_photo):
     save_photo("1.jpg")
     write("dataset.json", {"images": [karpathy_image("1.jpg", "train", "A dog")], "dataset": "flickr8k"})
-    with pytest.raises(InputError, match=r"dataset.json: holds the dataset 'flickr8k', not coco"):
+    with pytest.raises(InputError, match=r"dataset.json: captions of the dataset 'flickr8k', not of coco"):
         load_dataset("coco", tmp_path)
 
 
@@ -315,26 +315,26 @@ def test_a_file_of_another_dataset_is_told(tmp_path, write, save_photo):
         (tables.read, "image,caption,\na.jpg,A dog, running\n", "line 2: expected 3 fields .* in quotes"),
         (tables.read, "image,caption,split\na.jpg,A dog\n", "line 2: expected 3 fields .*found 2"),
         (tables.read, "image,caption\na.jpg,A dog, running\n", "line 2: expected 2 fields .*found 3"),
-        (tables.read, 'image,caption\na.jpg,"A dog\nb.jpg,"A cat"\n', "line 2: quotes that do not close"),
+        (tables.read, 'image,caption\na.jpg,"A dog\nb.jpg,"A cat"\n', "line 2: a quote is not closed"),
         (tables.read, "image,caption,split\na.jpg,A dog,holdout\n", "line 2: unknown split 'holdout'"),
-        (tables.read, "image,caption,split\na.jpg,A,train\na.jpg,B,val\n", "line 3: a.jpg is in split train too"),
-        (tables.read, "image,caption\na\0.jpg,A dog\n", "line 2: the name of the image cannot be"),
+        (tables.read, "image,caption,split\na.jpg,A,train\na.jpg,B,val\n", "line 3: a.jpg is also in split train"),
+        (tables.read, "image,caption\na\0.jpg,A dog\n", "line 2: the name of the image is not"),
         (tables.read, "image_name| comment_number| comment\na.jpg| A dog\n", "line 2: expected an image, a number"),
         (flickr.read_annotations_30k, "raw,split\n", "line 1: expected the header raw,sentids"),
         (flickr.read_annotations_30k, 'raw,sentids,split,filename,img_id\nA dog,[0],train,a.jpg,0\n', "line 2: exp"),
         (own.read, "[\n", "line 2: not JSON"),
-        (own.read, '[\n{"image": "a.jpg"}]', r"line 2: \[0\]: expected either caption or captions"),
-        (own.read, '[\n{"image": "a.jpg",\n "captions": 3}]', r"line 2: \[0\]: captions are text"),
+        (own.read, '[\n{"image": "a.jpg"}]', r"line 2: \[0\]: expected one of caption and captions"),
+        (own.read, '[\n{"image": "a.jpg",\n "captions": 3}]', r"line 2: \[0\]: captions must be a text"),
         (own.read, '[\n7]', r"line 2: \[0\]: must be an object"),
         (own.read, '3', "line 1: expected a list of records"),
-        (own.read, '{"a.jpg": "A",\n"a.jpg": "B"}', "line 2: 'a.jpg' stands here twice"),
-        (own.read, '{"a.jpg": "\\ud800"}', "line 1: a.jpg: the caption holds half a character"),
-        (own.read, "[" * 100_000, "line 1: lists or objects within each other"),
+        (own.read, '{"a.jpg": "A",\n"a.jpg": "B"}', "line 2: 'a.jpg' appears twice"),
+        (own.read, '{"a.jpg": "\\ud800"}', "line 1: a.jpg: the caption contains half a character"),
+        (own.read, "[" * 100_000, "line 1: too many nested lists"),
         (own.read, "[" + "1" * 5000 + "]", "line 1: not JSON"),
-        (karpathy.read, '{"images":\n 3}', "line 2: images: cannot be a number"),
+        (karpathy.read, '{"images":\n 3}', "line 2: images: must not be a number"),
         (karpathy.read, '{"images": [\n{"split": "train"}]}', r"line 2: images\[0\]: filename is missing"),
         (karpathy.read, '{"dataset": "coco"}', "line 1: images is missing"),
-        (coco.read, '{"images": [], "annotations": [{"image_id": "9"}]}', r"annotations\[0\].image_id: cannot be text"),
+        (coco.read, '{"images": [], "annotations": [{"image_id": "9"}]}', r"\[0\].image_id: must not be text"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_named_with_file_and_line(write, reader, text, place):
@@ -359,7 +359,7 @@ def test_tables_with_a_byte_order_mark_as_windows_writes_them(write, encoding):
 
 def test_the_line_of_a_value_in_json_lines(write):
     path = write("metadata.jsonl", '{"file_name": "a.jpg", "text": "A"}\n\n{"file_name": "b.jpg", "text": 7}\n')
-    with pytest.raises(InputError, match=r"metadata.jsonl, line 3: \[1\]: captions are text"):
+    with pytest.raises(InputError, match=r"metadata.jsonl, line 3: \[1\]: captions must be a text"):
         own.read(path)
     path.write_text('{"file_name": "a.jpg", "text": "A"}\n{"file_name": \n')
     with pytest.raises(InputError, match=r"metadata.jsonl, line 2: not JSON"):

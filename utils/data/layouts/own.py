@@ -1,11 +1,15 @@
-"""One's own JSON, as `captions.json` or as Hugging Face's `metadata.jsonl`, in any of these forms.
+"""Reading the user's own JSON, such as `captions.json` or Hugging Face's `metadata.jsonl`.
 
-[{"image": "dog.jpg", "caption": "A dog.", "split": "train"}, …]
-[{"file_name": "dog.jpg", "text": "A dog."}, …]; in JSON Lines such an object a line
-[{"image": "dog.jpg", "captions": ["A dog.", "A big dog."]}, …]
-{"dog.jpg": ["A dog.", "A big dog."], "cat.jpg": "A cat."}
-{"images": [{"id": 1, "file_name": "dog.jpg"}, …], "annotations": [{"image_id": 1, "caption": "A dog."}, …]}, COCO's
-{"images": [{"filename": "dog.jpg", "split": "train", "sentences": [{"raw": "A dog."}]}, …]}, Karpathy's
+It has one of these forms:
+
+    [{"image": "dog.jpg", "caption": "A dog.", "split": "train"}, …]
+    [{"file_name": "dog.jpg", "text": "A dog."}, …]; in JSON Lines, one such object per line
+    [{"image": "dog.jpg", "captions": ["A dog.", "A big dog."]}, …]
+    {"dog.jpg": ["A dog.", "A big dog."], "cat.jpg": "A cat."}
+    COCO's form:
+    {"images": [{"id": 1, "file_name": "dog.jpg"}, …], "annotations": [{"image_id": 1, "caption": "A dog."}, …]}
+    Karpathy's form:
+    {"images": [{"filename": "dog.jpg", "split": "train", "sentences": [{"raw": "A dog."}]}, …]}
 """
 
 from utils.data.layouts import coco, karpathy
@@ -19,8 +23,11 @@ def read_into(captions, path, split=None, folder=""):
     Args:
         captions: a Captions.
         path: the file.
-        split: of images that have none themselves.
-        folder: "" or "name/", put before the photos' names.
+        split: the split of images for which the file has none, or None.
+        folder: "" or "name/", which is added before the photos' names.
+
+    Raises:
+        InputError: the file has another form; the message has file and line.
     """
     document = Document(path)
     content = document.content
@@ -36,7 +43,7 @@ def read_into(captions, path, split=None, folder=""):
             name = document.field(record, image_column(names) or "image", str, number)
             columns = caption_columns(names)
             if not columns or {"caption", "captions"} <= set(columns):
-                raise document.wrong("expected either caption or captions", number)
+                raise document.wrong("expected one of caption and captions", number)
             texts = record[columns[0]] if len(columns) == 1 else [record[column] for column in columns]
             own_split = record.get("split")
             _add(captions, document, folder, name, texts, split if own_split is None else own_split, (number,))
@@ -48,6 +55,8 @@ read = reader(read_into)
 
 
 def _add(captions, document, folder, name, texts, split, keys):
+    """Add one image with its captions, a text or a list of texts, to Captions."""
+
     def wrong(message):
         return document.wrong(message, *keys)
 
@@ -56,6 +65,6 @@ def _add(captions, document, folder, name, texts, split, keys):
     captions.put_in_split(image_id, split_name(split, wrong), wrong)
     texts = [texts] if isinstance(texts, str) else texts
     if not isinstance(texts, list):
-        raise wrong("captions are text, or a list of texts")
+        raise wrong("captions must be a text or a list of texts")
     for text in texts:
         captions.add(image_id, caption_text(text, wrong))
