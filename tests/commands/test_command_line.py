@@ -52,7 +52,7 @@ def test_from_training_to_a_caption(tiny, command, fails, save_photo):
     status, output, error = command(train)
     assert status == 0, error
     assert "epoch 2:" in output
-    assert "KB a photo" in output
+    assert "KB per photo" in output
     assert "python inference.py" in output
     folder = tiny / "models" / "shapes"
     written = {path.name for path in folder.iterdir()}

@@ -182,7 +182,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, tiny_encoder, photo
         return real(self, *arguments)
 
     monkeypatch.setattr(zipfile.ZipFile, "writestr", write)
-    with pytest.raises(InputError, match="the disk is full; 4 photos are kept"):
+    with pytest.raises(InputError, match="the disk is full; the regions of 4 photos are kept"):
         cache.fill(photos)
     monkeypatch.setattr(zipfile.ZipFile, "writestr", real)
     cache.fill(photos)
@@ -191,7 +191,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, tiny_encoder, photo
 
 def test_too_little_room_is_told_before_the_work(tmp_path, tiny_encoder, photos, monkeypatch):
     monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-    with pytest.raises(InputError, match="make room or choose another --cache_dir"):
+    with pytest.raises(InputError, match="free some disk space or choose another --cache_dir"):
         RegionCache(tmp_path, "test", tiny_encoder).plan(photos)
 
 
