@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from utils.errors import InputError, shorten
+from utils.errors import InputError, reason, shorten
 from utils.features import quantised_weights
 from utils.files import exists, is_file
 from utils.runtime import backend
@@ -146,7 +146,7 @@ def _imagenet_file(name):
     except Exception as error:  # Keras raises bare Exception for URL failures
         state = "are not the published file" if exists(path) else "are not on this machine"
         raise InputError(
-            f"the ImageNet weights of {name} {state} and cannot be fetched ({_one_line(error)}): "
+            f"the ImageNet weights of {name} {state} and cannot be fetched ({reason(error)}): "
             f"{_offline_way(name)}download {architecture.weights_url}/{path.name} into {folder}, or give a file by "
             "--encoder_weights PATH"
         ) from None
@@ -232,10 +232,6 @@ def learnt_size(name, weights):
     return quantised_weights.learnt_size(file) if quantised_weights.is_compact(file) else None
 
 
-def _one_line(error, length=120):
-    return " ".join(str(error).split())[:length]
-
-
 def _policy(precision):
     """Keras's dtype policy for a precision. Variables, and so the fingerprint, stay in float32."""
     return precision if precision == "float32" else f"mixed_{precision}"
@@ -260,7 +256,7 @@ def _load_file(network, path):
         else:
             network.load_weights(path)
     except Exception as error:  # h5py and Keras raise many types for a wrong file
-        raise InputError(f"{path}: not weights of this encoder without its top layers ({_one_line(error)})") from None
+        raise InputError(f"{path}: not weights of this encoder without its top layers ({reason(error)})") from None
 
 
 class Encoder:

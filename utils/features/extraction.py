@@ -4,7 +4,6 @@ import time
 
 from utils.data.images import find_unreadable
 from utils.errors import InputError, first_lines
-from utils.runtime.hardware import matmul_rate
 
 
 def leave_out_unreadable(splits, say, progress):
@@ -53,10 +52,9 @@ def cache_regions(cache, splits, say, progress):
         start = time.perf_counter()
         bad = cache.fill(photos, progress)
         rate = work.photos / (time.perf_counter() - start)
-        share = rate * encoder.operations / matmul_rate("float32")
         say(
-            f"{rate:.1f} photos/s, {rate * encoder.operations / 1e9:.0f} GFLOP/s: {share:.0%} of this machine's speed "
-            f"in float32 matrix products; {cache.bytes_per_photo() / 1000:.1f} KB per photo"
+            f"{rate:.1f} photos/s, {rate * encoder.operations / 1e9:.0f} GFLOP/s; "
+            f"{cache.bytes_per_photo() / 1000:.1f} KB per photo"
         )
     return _keep_readable(splits, bad, lambda photo: photo in cache, say)
 

@@ -11,9 +11,6 @@ from keras import ops
 # A product that takes less time than this is too short to measure, so a larger matrix is used, up to this size.
 _LEAST_SECONDS, _LARGEST_SIZE = 0.002, 8192
 
-# Measurements of which `matmul_rate` takes the best.
-_ATTEMPTS = 4
-
 # Linux's names of the processor instructions that multiply bfloat16 matrices.
 _CPU_INFO, _BFLOAT16_FLAGS = Path("/proc/cpuinfo"), {"amx_bf16", "avx512_bf16"}
 
@@ -46,15 +43,6 @@ def measure_matmul_rate(dtype, size=1024, repetitions=5):
     if median < _LEAST_SECONDS and size < _LARGEST_SIZE:
         return measure_matmul_rate(dtype, 2 * size, repetitions)
     return 2 * size**3 / median
-
-
-@cache
-def matmul_rate(dtype):
-    """The best of several results of `measure_matmul_rate`. It is measured once and then remembered.
-
-    The best counts because other programs make products slower, never faster.
-    """
-    return max(measure_matmul_rate(dtype, repetitions=2) for _ in range(_ATTEMPTS))
 
 
 @cache
