@@ -21,9 +21,7 @@ def _nothing_is_remembered():
         (None, [], "float32"),
     ],
 )
-def test_the_gpu_or_else_the_processors_flags_decide_the_precision(
-    tmp_path, monkeypatch, flags, capabilities, precision
-):
+def test_the_gpu_or_the_processors_flags_determine_the_precision(tmp_path, monkeypatch, flags, capabilities, precision):
     file = tmp_path / "cpuinfo"
     if flags:
         file.write_text(f"model name\t: Some\nflags\t\t: {flags}\nbugs\t: x\n")

@@ -142,6 +142,7 @@ def _flickr_number(photo):
 
 
 def _hash(image_id):
+    """A hash of an id as an int, the same on all machines."""
     return int(hashlib.sha256(image_id.encode(errors="surrogateescape")).hexdigest(), 16)
 
 

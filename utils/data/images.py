@@ -29,7 +29,7 @@ _NO_IMAGES = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"})
 # The formats that Pillow tries, in this order, to recognise a file.
 _FORMATS = ["JPEG", "PNG", *(form for form in Image.OPEN if form not in _NO_IMAGES | {"JPEG", "PNG"})]
 
-# Suffixes of photos. Without some that Pillow reads, but that mostly belong to other files, such as installers.
+# Suffixes of photos. Some that Pillow reads are excluded: they mostly belong to other files, such as installers.
 SUFFIXES = {suffix for suffix, form in Image.registered_extensions().items() if form in _FORMATS}
 SUFFIXES = frozenset(SUFFIXES | {".mpo", ".pjp", ".pjpeg"}) - {".fit", ".gbr", ".im", ".msp", ".vst"}
 
@@ -120,6 +120,7 @@ def _orientation(image):
 
 
 def _upright_rgb(image, orientation):
+    """Rotate an image by its EXIF orientation, 1 to 8, and convert it to RGB."""
     # The image is rotated before the mode is converted, because conversion may lose transparency.
     return _to_rgb(image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image)
 
@@ -227,6 +228,7 @@ def name_photo(path, name):
 
 
 def _shown(path):
+    """The name of a photo in errors and warnings."""
     return one_line(shorten(_names.get(path, path)))
 
 

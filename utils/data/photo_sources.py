@@ -219,6 +219,7 @@ def _named_by_address(address, folder, note):
 
 
 def _read_standard_input(folder, stream, note):
+    """The Sources of standard input: one photo, or the photos of a list of names."""
     data = stream.read()
     if is_image(data):
         return [_Given(data, folder)]

@@ -212,6 +212,7 @@ def check_names(name, weights):
 
 
 def _check_file(path):
+    """Raise InputError if the file of weights does not exist."""
     if not is_file(path):
         raise InputError(
             f"{shorten(path)}: no such file; --encoder_weights accepts {', '.join(_FILE_OF)} or an .h5 file of weights"
@@ -326,7 +327,7 @@ class Encoder:
         try:
             output = network.get_layer(self.layer).output
         except ValueError:
-            raise InputError(f"encoder {name} has no layer {self.layer}") from None
+            raise InputError(f"encoder {name} has no layer {self.layer}; its default is {architecture.layer}") from None
         if len(output.shape) != 4:
             raise InputError(f"layer {self.layer} of {name} has no grid of regions as output; choose an earlier layer")
         self.network = keras.Model(network.input, output, name=name)

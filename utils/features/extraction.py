@@ -76,5 +76,5 @@ def _keep_readable(splits, bad, readable, say):
     kept = {split: [photo for photo in photos if readable(photo)] for split, photos in splits.items()}
     for split, photos in kept.items():
         if not photos:
-            raise InputError(f"no photo of split {split} can be read")
+            raise InputError(f"no photo of split {split} can be read; replace the photos named above")
     return kept

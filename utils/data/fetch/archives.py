@@ -59,7 +59,9 @@ def unpack(path, folder, keep=("*",), limit=100 << 30, progress=silent):
     except InputError:
         raise
     except OSError as error:
-        raise InputError(f"{path}: cannot be unpacked into {folder} ({error.strerror or error})") from None
+        raise InputError(
+            f"{path}: cannot be unpacked into {folder} ({error.strerror or error}); choose another --data_dir"
+        ) from None
 
 
 def _open(path):

@@ -85,6 +85,7 @@ def _check_room(folder, releases):
 
 
 def _fetch_and_unpack(release, folder, say, progress):
+    """Fetch an archive, unpack it and delete it, unless the user put it there."""
     remote = release.remote
     record = _read_record(folder)
     known = record.get(remote.name)

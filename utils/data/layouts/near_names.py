@@ -12,7 +12,7 @@ from pathlib import Path
 
 from utils.data.images import SUFFIXES
 
-# Suffixes that are ignored: of photos, also before their conversion to another format.
+# Suffixes that matching ignores: of photos, and of formats that photos are often converted from.
 _SUFFIXES = SUFFIXES | {".heic", ".heif", ".avif"}
 
 
