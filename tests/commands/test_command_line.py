@@ -238,7 +238,7 @@ def test_an_encoder_is_tuned_after_a_decoder_that_learnt_from_cached_regions(tin
         (train, ["--output_dir", "/proc/model"], "cannot be written"),
         (train, ["--encoder", "vgg17", "--encoder_weights", "scenes"], "unknown encoder"),
         (train, ["--data_dir", "photos"], "say with --dataset what is in it"),
-        (train, ["--dataset", "shapes", "--data_dir", "/proc/data"], "cannot be drawn"),
+        (train, ["--dataset", "shapes", "--data_dir", "/proc/data"], "cannot be written"),
         (train, ["--cache_dir", "/proc/cache"], "choose another"),
         (evaluate, ["--model", "nowhere"], "no model in this folder"),
         (evaluate, ["--beam_size", "0"], "must be"),
