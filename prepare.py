@@ -1,4 +1,4 @@
-"""Fetch a dataset and verify it: `python prepare.py flickr8k`."""
+"""Fetch a dataset and verify it. Example: `python prepare.py flickr8k`."""
 
 from pathlib import Path
 
@@ -10,20 +10,23 @@ from utils.outputs import text_tables
 
 DESCRIPTION = """Fetch a dataset, unpack it and verify it.
 
-What is there already is neither fetched again nor changed, and what was
-interrupted goes on. Ends with status 1 if photos are missing or damaged, or lie
-in several splits."""
+Existing files are neither changed nor fetched again, and an interrupted download
+is continued. The exit status is 1 if photos are missing, damaged, or in several
+splits."""
 
 
 def parse_arguments(arguments=None):
-    """The command line as a namespace."""
+    """Parse the command line to a namespace."""
     parser = console.Parser(DESCRIPTION)
-    parser.add_argument("dataset", choices=PHOTO_DATASETS, help="custom, your own photos, is only verified")
-    parser.add_argument("--data_dir", type=Path, help="its folder (default: data/DATASET)")
-    parser.add_argument("--verify", action="store_true", help="fetch nothing, only verify what is there")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report here")
+    parser.add_argument("dataset", choices=PHOTO_DATASETS, help="custom (your own photos) is verified, not fetched")
+    parser.add_argument("--data_dir", type=Path, help="folder of the dataset (default: data/DATASET)")
+    parser.add_argument("--verify", action="store_true", help="fetch nothing; verify the existing files")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file for the report as JSON")
     parser.add_argument(
-        "--min_word_count", type=console.number(int, 1), default=5, help="of the vocabulary's words (default: 5)"
+        "--min_word_count",
+        type=console.number(int, 1),
+        default=5,
+        help="minimum occurrences of a word in the vocabulary (default: 5)",
     )
     parsed = parser.parse_args(arguments)
     parsed.data_dir = parsed.data_dir or Path("data") / parsed.dataset
@@ -31,7 +34,7 @@ def parse_arguments(arguments=None):
 
 
 def main(arguments=None):
-    """Fetch and verify, from the arguments to the report."""
+    """Fetch and verify a dataset, and print the report. Returns the exit status."""
     arguments = parse_arguments(arguments)
     console.check_outputs([arguments.json])
     if not arguments.verify:

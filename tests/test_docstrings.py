@@ -5,8 +5,17 @@ import importlib
 
 import pytest
 
+MODULES = (
+    "utils.captioner",
+    "utils.data.penn_treebank",
+    "utils.data.tokenizer",
+    "utils.errors",
+    "utils.model.attention",
+    "utils.model.decoder",
+)
 
-@pytest.mark.parametrize("module", ["utils.model.attention", "utils.model.decoder", "utils.captioner"])
+
+@pytest.mark.parametrize("module", MODULES)
 def test_examples_give_what_they_show(module):
     result = doctest.testmod(importlib.import_module(module))
     assert result.attempted > 0

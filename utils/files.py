@@ -1,4 +1,4 @@
-"""What every part of the program does with files: look, write whole or not at all. Errors are of one line."""
+"""File operations for all parts of the program: existence, atomic replacement, temporary folders."""
 
 import os
 import stat
@@ -10,72 +10,75 @@ from utils.errors import InputError, reason, shorten
 
 
 def exists(path):
-    """Whether anything is there.
+    """Whether a file, folder or device exists at `path`.
 
     Raises:
-        InputError: that cannot be found out: a folder may not be entered, or the path is too long for the system.
+        InputError: the path cannot be accessed. A folder forbids it, or the path is too long for the system.
     """
     return _mode(path) is not None
 
 
 def is_dir(path):
-    """Whether a folder is there; raises as `exists`."""
+    """Whether `path` is an existing folder. Raises as `exists`."""
     return stat.S_ISDIR(_mode(path) or 0)
 
 
 def is_file(path):
-    """Whether a file is there; raises as `exists`."""
+    """Whether `path` is an existing file. Raises as `exists`."""
     return stat.S_ISREG(_mode(path) or 0)
 
 
 def _mode(path):
-    # pathlib's questions raise PermissionError and, of long names, OSError; os.path's answer False to both.
+    """The type and permission bits of `path` as in `os.stat`, or None if nothing exists there."""
+    # For a forbidden folder or a long name, methods of Path raise other errors, and os.path's functions return False.
     try:
         return os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:  # ValueError: a zero byte
-        raise InputError(f"{shorten(path)}: cannot be looked at ({reason(error)})") from None
+        raise InputError(f"{shorten(path)}: cannot be accessed ({reason(error)})") from None
 
 
 def make_folder(path):
-    """Make a folder and those above it, unless they are there.
+    """Create a folder and its parents, unless they exist.
 
     Raises:
-        InputError: it cannot be made.
+        InputError: the folder cannot be created.
     """
     if is_dir(path):
         return
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{shorten(path)}: the folder cannot be made ({reason(error)})") from None
+        raise InputError(f"{shorten(path)}: the folder cannot be created ({reason(error)})") from None
 
 
 @contextmanager
 def replacing(path, hint=None):
-    """Write a file whole or not at all: under a temporary name, then to the disk, then renamed.
+    """Write a file completely or not at all.
 
-    Whoever reads meanwhile sees the former file; nothing is left behind when the
-    `with` ends by an exception.
+    The file is written under a temporary name, flushed to the disk and renamed.
+    Until then, readers see the former file. If the `with` ends by an exception,
+    the temporary file is deleted. Two processes must not replace the same file
+    at once.
 
     Args:
-        path: the file to write; one that is there is replaced. A device, such as
-            /dev/stdout, is written to itself.
-        hint: what to do if it cannot be, for the error's line.
+        path: the file to write; an existing file is replaced. A device, such as
+            /dev/stdout, is written directly.
+        hint: advice that is appended to the error.
 
     Yields:
-        The temporary path, of the same suffix, as some libraries go by it.
+        The temporary path. It has the same suffix, because some libraries choose the format by it.
 
     Raises:
-        InputError: the file cannot be written; a full disk, for one.
+        InputError: the file cannot be written, for example because the disk is full.
 
     Example:
         with replacing("config.json") as temporary:
             temporary.write_text("{}")
     """
     device = exists(path) and not is_file(path)
-    path = Path(os.path.realpath(path))  # a link stays one
+    path = Path(os.path.realpath(path))  # a link stays a link: its target is replaced
     temporary = path.with_name(f"partial.{path.name}")
     try:
         if device:
@@ -94,24 +97,32 @@ def replacing(path, hint=None):
 
 
 def check_temporary():
-    """Raise InputError where no temporary file can be written; TensorFlow's import needs that, too."""
+    """Raise InputError unless temporary files can be written. Importing TensorFlow needs them."""
     try:
         tempfile.gettempdir()
     except OSError:
-        raise InputError("no folder for temporary files can be written; make room, or name one by TMPDIR") from None
+        raise InputError(
+            "no folder for temporary files can be written; free some disk space, or set TMPDIR to another folder"
+        ) from None
 
 
 @contextmanager
 def temporary_folder(prefix):
-    """A folder, a Path, that is gone after the `with`.
+    """Create a temporary folder. It is deleted after the `with`.
+
+    Args:
+        prefix: the beginning of the folder's name.
+
+    Yields:
+        The Path of the folder.
 
     Raises:
-        InputError: it cannot be made.
+        InputError: the folder cannot be created.
     """
     check_temporary()
     try:
         folder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
     except OSError as error:
-        raise InputError(f"{tempfile.gettempdir()}: no temporary folder can be made ({reason(error)})") from None
+        raise InputError(f"{tempfile.gettempdir()}: no temporary folder can be created ({reason(error)})") from None
     with folder:
         yield Path(folder.name)

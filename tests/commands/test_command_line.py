@@ -52,7 +52,7 @@ def test_from_training_to_a_caption(tiny, command, fails, save_photo):
     status, output, error = command(train)
     assert status == 0, error
     assert "epoch 2:" in output
-    assert "KB a photo" in output
+    assert "KB per photo" in output
     assert "python inference.py" in output
     folder = tiny / "models" / "shapes"
     written = {path.name for path in folder.iterdir()}
@@ -238,7 +238,7 @@ def test_an_encoder_is_tuned_after_a_decoder_on_cached_regions(tiny, command):
         (train, ["--output_dir", "/proc/model"], "cannot be written"),
         (train, ["--encoder", "vgg17", "--encoder_weights", "scenes"], "unknown encoder"),
         (train, ["--data_dir", "photos"], "name its dataset with --dataset"),
-        (train, ["--dataset", "shapes", "--data_dir", "/proc/data"], "cannot be drawn"),
+        (train, ["--dataset", "shapes", "--data_dir", "/proc/data"], "cannot be written"),
         (train, ["--cache_dir", "/proc/cache"], "choose another"),
         (evaluate, ["--model", "nowhere"], "no model in this folder"),
         (evaluate, ["--beam_size", "0"], "must be"),

@@ -150,7 +150,7 @@ def test_no_folder_for_temporary_files_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setattr("tempfile._candidate_tempdir_list", lambda: [str(tmp_path / "nowhere")])
     for needs_one in (files.temporary_folder("captions-").__enter__, console.import_keras):
-        with pytest.raises(InputError, match="name one by TMPDIR"):
+        with pytest.raises(InputError, match="set TMPDIR to another folder"):
             needs_one()
 
 

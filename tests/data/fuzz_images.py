@@ -1,4 +1,4 @@
-"""Damaged images of all formats, by chance: `python -m tests.data.fuzz_images 20000` counts what became of so many."""
+"""Reading randomly damaged images. `python -m tests.data.fuzz_images 20000` reads 20,000 and counts the results."""
 
 import io
 import sys
@@ -15,7 +15,7 @@ from utils.errors import ImageError
 
 
 def make_images():
-    """Small photos as bytes, by name; with EXIF, XMP, profiles and texts where the format has them."""
+    """Small images as bytes, by name, with EXIF, XMP, profiles and texts if the format supports them."""
     picture = Image.effect_noise((32, 24), 60).convert("RGB")
     picture.paste("red", (4, 4, 20, 12))
     exif = Image.Exif()
@@ -63,9 +63,9 @@ def make_images():
 
 
 def damage(data, generator):
-    """A copy of some bytes with one to eight changed, and sometimes an end missing or a part doubled."""
+    """A copy of bytes with one to eight changed. Sometimes the end is missing or a part is repeated."""
     data = bytearray(data)
-    # Half the time in the first bytes, where what matters is: sizes, offsets, types.
+    # Half of the changes are in the first bytes, which have sizes, offsets and types.
     reach = len(data) if generator.random() < 0.5 else min(len(data), 400)
     for position in generator.integers(0, reach, generator.integers(1, 9)):
         data[position] = generator.integers(256)
@@ -82,8 +82,8 @@ def fuzz(count, seed=0):
     """Read damaged images.
 
     Returns:
-        How many were read and how many refused by an ImageError of one line, as a Counter,
-        and a dict of the first damaged image of each other exception, by what it says.
+        A Counter of images that were read and of those that raised an ImageError of one line,
+        and a dict of the first damaged image of each other exception, by its message.
     """
     generator, images = np.random.default_rng(seed), make_images()
     outcomes, others = Counter(), {}

@@ -1,4 +1,4 @@
-"""Archives with all that an archive can do to the one who unpacks it."""
+"""Unpacking of good, damaged and dangerous archives."""
 
 import io
 import stat
@@ -36,7 +36,7 @@ FILES = {"a/1.jpg": "one", "a/b/2.jpg": "two", "__MACOSX/a/._1.jpg": "", "a/.DS_
 
 
 @pytest.mark.parametrize("name", ["x.zip", "x.tar", "x.tar.gz"])
-def test_what_is_wanted_is_unpacked(tmp_path, name):
+def test_only_files_that_match_are_unpacked(tmp_path, name):
     path, out = tmp_path / name, tmp_path / "out"
     if name == "x.zip":
         make_zip(path, FILES)
@@ -46,7 +46,7 @@ def test_what_is_wanted_is_unpacked(tmp_path, name):
     assert content(out) == {"a/1.jpg": "one", "a/b/2.jpg": "two"}
 
 
-def test_what_is_there_is_not_changed(tmp_path):
+def test_existing_files_are_not_changed(tmp_path):
     (tmp_path / "out" / "a").mkdir(parents=True)
     (tmp_path / "out" / "a" / "1.jpg").write_text("mine")
     assert archives.unpack(make_zip(tmp_path / "x.zip", FILES), tmp_path / "out", ["*.jpg"]) == (1, 1)
@@ -54,7 +54,7 @@ def test_what_is_there_is_not_changed(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../out.jpg", "/tmp/out.jpg", "a/../../out.jpg", "C:/out.jpg", "..\\out.jpg"])
-def test_no_member_leads_out_of_the_folder(tmp_path, name):
+def test_no_file_is_written_outside_the_folder(tmp_path, name):
     with pytest.raises(InputError, match="would be written outside the folder"):
         archives.unpack(make_zip(tmp_path / "x.zip", {"1.jpg": "one", name: "evil"}), tmp_path / "out")
     with pytest.raises(InputError, match="would be written outside the folder"):
@@ -76,18 +76,18 @@ def test_links_of_zip_are_refused(tmp_path):
         archives.unpack(make_zip(tmp_path / "x.zip", {link: "/etc/passwd"}), tmp_path / "out")
 
 
-def test_an_archive_that_swells_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+def test_an_archive_that_is_too_large_is_refused_before_unpacking(tmp_path, monkeypatch):
     bomb = make_zip(tmp_path / "x.zip", {"a.jpg": b"\0" * 10_000_000})
     assert bomb.stat().st_size < 20_000
-    with pytest.raises(InputError, match=r"holds 0\.0 GB, more than the 0\.0 GB expected"):
+    with pytest.raises(InputError, match=r"contains 0\.0 GB, more than the expected 0\.0 GB"):
         archives.unpack(bomb, tmp_path / "out", limit=1_000_000)
     monkeypatch.setattr(archives.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-    with pytest.raises(InputError, match="are free; make room"):
+    with pytest.raises(InputError, match="are free; free some disk space"):
         archives.unpack(bomb, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_an_archive_that_lies_about_sizes_is_refused(tmp_path):
+def test_an_archive_with_wrong_sizes_is_refused(tmp_path):
     path = make_zip(tmp_path / "x.zip", {"a.jpg": b"\0" * 10_000})
     data = path.read_bytes()
     path.write_bytes(data.replace((10_000).to_bytes(4, "little"), (100).to_bytes(4, "little")))
@@ -97,7 +97,7 @@ def test_an_archive_that_lies_about_sizes_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [0, 10, 300, -30])
-def test_a_damaged_archive_is_one_line(tmp_path, cut):
+def test_a_damaged_archive_is_a_one_line_error(tmp_path, cut):
     whole = make_zip(tmp_path / "x.zip", {f"{i}.jpg": "word " * i for i in range(20)}).read_bytes()
     (tmp_path / "x.zip").write_bytes(whole[:cut])
     with pytest.raises(InputError, match=r"x.zip: damaged archive"):

@@ -7,7 +7,7 @@ from utils.errors import InputError
 
 @pytest.fixture
 def flickr8k(tmp_path, save_photo):
-    """The original layout, with the traps that the real one has."""
+    """The authors' layout, with the known faults of the real files."""
     for name in ("1_a.jpg", "2_b.jpg", "3_c.jpg", "5_e.jpg"):
         save_photo(f"Flicker8k_Dataset/{name}")
     (tmp_path / "Flickr8k.token.txt").write_text(
@@ -69,20 +69,22 @@ def test_a_split_by_hash_survives_additions(tmp_path, save_photo):
         ("captions.txt", "image,caption\n1.jpg,A dog, running\n", "line 2"),
     ],
 )
-def test_a_line_that_makes_no_sense_is_named(tmp_path, save_photo, file, text, line):
+def test_an_invalid_line_is_an_error_with_its_line_number(tmp_path, save_photo, file, text, line):
     save_photo("Images/1.jpg")
     (tmp_path / file).write_text(text)
     with pytest.raises(InputError, match=f"{file}, {line}"):
         load_dataset("flickr8k", tmp_path)
 
 
-def test_what_is_missing_is_said(tmp_path, save_photo):
+def test_missing_captions_and_photos_are_reported(tmp_path, save_photo):
     with pytest.raises(InputError, match="no such folder"):
         load_dataset("flickr8k", tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"no captions of flickr8k are here .*Flickr8k\.token\.txt, captions\.txt"):
+    with pytest.raises(
+        InputError, match=r"no captions of flickr8k in this folder .*Flickr8k\.token\.txt, captions\.txt"
+    ):
         load_dataset("flickr8k", tmp_path)
     (tmp_path / "captions.txt").write_text("image,caption\n1.jpg,A dog\n")
-    with pytest.raises(InputError, match="captions but no photos"):
+    with pytest.raises(InputError, match="has captions but no photos"):
         load_dataset("flickr8k", tmp_path)
     save_photo("Images/other.jpg")
     with pytest.raises(InputError, match="none of the 1 captioned photos"):
@@ -104,7 +106,7 @@ def test_real_flickr8k_in_both_layouts(shared, tmp_path):
     assert table(kaggle.missing) == table(dataset.missing)
 
 
-def test_real_coco_of_which_a_part_is_there(shared):
+def test_a_part_of_coco_can_be_read(shared):
     dataset = load_dataset("coco", shared / "coco")
     assert [len(dataset.split(split)) for split in ("train", "val")] == [20, 40]
     assert len(dataset.missing) == 4960
@@ -114,7 +116,7 @@ def test_real_coco_of_which_a_part_is_there(shared):
     assert "A woman stands in the dining area at the table." in photo.references
 
 
-def test_several_datasets_are_one_table_with_unique_ids(tmp_path, save_photo):
+def test_several_datasets_are_combined_with_unique_ids(tmp_path, save_photo):
     for name, split in {"a": "train", "b": "val"}.items():
         save_photo(f"{name}/1.jpg")
         (tmp_path / name / "captions.csv").write_text(f"image,caption,split\n1.jpg,Of {name},{split}\n")
@@ -124,7 +126,7 @@ def test_several_datasets_are_one_table_with_unique_ids(tmp_path, save_photo):
     assert all(note.startswith(("custom: ", "coco: ")) for note in table.notes)
 
 
-def test_what_flickr8k_tests_on_is_not_trained_on_through_flickr30k(tmp_path, save_photo):
+def test_test_photos_of_flickr8k_are_not_training_photos_of_flickr30k(tmp_path, save_photo):
     tables = {
         "flickr8k": "12_ab.jpg,A,test\n34_cd.jpg,B,train\n",
         "flickr30k": "12.jpg,A,train\n34.jpg,B,train\n56.jpg,C,val\n",
@@ -136,10 +138,10 @@ def test_what_flickr8k_tests_on_is_not_trained_on_through_flickr30k(tmp_path, sa
             save_photo(f"{name}/{row.split(',')[0]}")
     table = load_dataset("+".join(tables), [tmp_path / name for name in tables])
     assert [p.id for p in table.photos if p.split == "train"] == ["flickr8k/34_cd.jpg", "flickr30k/34.jpg"]
-    assert "1 training photos of one dataset are held out by the other, and are left out" in table.notes
+    assert "1 training photos are skipped: they are validation or test photos of the other dataset" in table.notes
 
 
-def test_ones_own_photos_in_folders_and_with_some_splits(tmp_path, save_photo):
+def test_own_photos_in_folders_with_some_splits_given(tmp_path, save_photo):
     for name in ("a/1.jpg", "b/1.jpg", "deep/c/2.png", "c/3.png"):
         save_photo(name)
     (tmp_path / "captions.csv").write_text(
@@ -149,7 +151,7 @@ def test_ones_own_photos_in_folders_and_with_some_splits(tmp_path, save_photo):
     found = {photo.id: photo.path.relative_to(tmp_path).as_posix() for photo in dataset.photos}
     assert found == {"a/1.jpg": "a/1.jpg", "b/1.jpg": "b/1.jpg", "2.png": "deep/c/2.png"}
     assert [photo.id for photo in dataset.missing] == ["d/4.png"]
-    assert "no split of 2 given: photos divided 80/10/10 by a hash of their names" in dataset.notes
+    assert "no split is given for 2 photos: photos are divided 80/10/10 % by a hash of their names" in dataset.notes
 
 
 @pytest.mark.parametrize(
@@ -166,28 +168,28 @@ def test_ones_own_photos_in_folders_and_with_some_splits(tmp_path, save_photo):
         ("hu\u0308nd.jpg", "h\u00fcnd.jpg"),
     ],
 )
-def test_a_name_that_is_nearly_a_photos_is_taken_for_it_and_counted(tmp_path, save_photo, file, name):
+def test_a_similar_name_is_matched_and_counted(tmp_path, save_photo, file, name):
     save_photo(file)
     save_photo("images/other.jpg")
     (tmp_path / "captions.csv").write_text(f"image,caption,split\n{name},A dog,train\nother.jpg,Else,train\n", "utf-8")
     dataset = load_dataset("custom", tmp_path)
     assert sorted(photo.path.name for photo in dataset.photos) == sorted([file.split("/")[-1], "other.jpg"])
-    assert any(note.startswith("1 names are nearly those of photos") for note in dataset.notes)
+    assert any(note.startswith("1 names differ from those of photos only") for note in dataset.notes)
     assert not dataset.uncaptioned
 
 
-def test_a_name_that_could_mean_several_photos_is_taken_for_none(tmp_path, save_photo):
+def test_a_name_that_fits_several_photos_is_not_matched(tmp_path, save_photo):
     for file in ("a/1.JPG", "b/1.JPG", "2.jpg", "c/3.jpg", "5.jpg"):
         save_photo(file)
-    rows = ["1", "x/2.jpg", "2.jpg", "D:/x/3.jpg", "D:/y/3.jpg", "5.jpg"]  # 2.jpg and 5.jpg are there under that name
+    rows = ["1", "x/2.jpg", "2.jpg", "D:/x/3.jpg", "D:/y/3.jpg", "5.jpg"]  # 2.jpg and 5.jpg have an exact match
     (tmp_path / "captions.csv").write_text("image,caption,split\n" + "".join(f"{row},Of {row},train\n" for row in rows))
     dataset = load_dataset("custom", tmp_path)
     assert {photo.id for photo in dataset.photos} == {"2.jpg", "5.jpg"}
     assert len(dataset.missing) == 4
-    assert any(note.startswith("3 names could each mean several photos") for note in dataset.notes)
+    assert any(note.startswith("3 names are not matched") for note in dataset.notes)
 
 
-def test_of_several_photos_the_one_in_the_same_folder_is_meant(tmp_path, save_photo):
+def test_of_several_photos_the_one_in_the_same_folder_is_matched(tmp_path, save_photo):
     save_photo("a/1.jpg")
     save_photo("b/1.jpg")
     (tmp_path / "captions.csv").write_text("image,caption,split\nD:\\B\\1.jpg,B,val\nD:\\A\\1.jpg,A,train\n")
@@ -195,34 +197,34 @@ def test_of_several_photos_the_one_in_the_same_folder_is_meant(tmp_path, save_ph
     assert [(photo.path.parent.name, photo.references) for photo in photos] == [("a", ("A",)), ("b", ("B",))]
 
 
-def test_names_that_differ_in_case_alone_are_one_photo(tmp_path, save_photo):
+def test_names_that_differ_only_in_case_are_one_photo(tmp_path, save_photo):
     save_photo("Dog.jpg")
     (tmp_path / "captions.csv").write_text("image,caption,split\ndog.jpg,A,\nDOG.jpg,B,train\ndog,C,\n")
     (photo,) = load_dataset("custom", tmp_path).photos
     assert (photo.split, photo.references) == ("train", ("A", "B", "C"))
 
 
-def test_if_no_name_fits_one_of_either_side_is_shown(tmp_path, save_photo):
+def test_if_no_name_fits_a_name_from_captions_and_folder_is_shown(tmp_path, save_photo):
     save_photo("images/IMG_1.jpg")
     (tmp_path / "captions.csv").write_text("image,caption\nbeach.jpg,A dog\n")
-    with pytest.raises(InputError, match=r"photos like beach.jpg, the folder holds 1 like images/IMG_1.jpg"):
+    with pytest.raises(InputError, match=r"photos like beach.jpg, the folder has 1 photos like images/IMG_1.jpg"):
         load_dataset("custom", tmp_path)
 
 
 @pytest.mark.parametrize("caption", ["一只狗在草地上奔跑", "犬が草の上を走っている", "สุนัขวิ่งบนหญ้า"])
-def test_captions_without_blanks_between_words_are_told(tmp_path, save_photo, caption):
+def test_captions_without_spaces_between_words_give_a_warning(tmp_path, save_photo, caption):
     for number in range(2):
         save_photo(f"{number}.jpg")
     table = tmp_path / "captions.csv"
     table.write_text(f"image,caption,split\n0.jpg,{caption},train\n1.jpg,{caption},val\n", "utf-8")
     (note,) = [note for note in load_dataset("custom", tmp_path).notes if note.startswith("warning")]
-    assert "2 of 2 captions have no blanks between words" in note and "jieba" in note
+    assert "2 of 2 captions have no spaces between words" in note and "jieba" in note
     table.write_text("image,caption,split\n0.jpg,一 只 狗 在 奔跑,train\n1.jpg,Собака бежит,val\n", "utf-8")
     assert not any(note.startswith("warning") for note in load_dataset("custom", tmp_path).notes)
 
 
-def test_of_a_few_photos_one_validates(tmp_path, save_photo):
-    """1.jpg to 5.jpg, of which the hashes put none into val; whoever gave the splits keeps them."""
+def test_one_of_few_photos_is_moved_to_val(tmp_path, save_photo):
+    """The hashes of 1.jpg to 5.jpg choose none for val. If splits are given, they are not changed."""
     for number in range(1, 6):
         save_photo(f"{number}.jpg")
     table = tmp_path / "captions.csv"
@@ -230,7 +232,7 @@ def test_of_a_few_photos_one_validates(tmp_path, save_photo):
     dataset = load_dataset("custom", tmp_path)
     (chosen,) = dataset.split("val")
     assert len(dataset.photos) == 5 and dataset.split("train")
-    assert f"so few photos that no hash chose one for val: {chosen.id} is taken from train" in dataset.notes
+    assert any(f": {chosen.id} is moved from train to val" in note for note in dataset.notes)
     table.write_text("image,caption,split\n" + "".join(f"{n}.jpg,A dog,train\n" for n in range(1, 6)))
     with pytest.raises(InputError, match="no photos in split val"):
         load_dataset("custom", tmp_path).split("val")
@@ -241,18 +243,18 @@ def test_captions_in_no_split_and_empty_ones_are_counted(tmp_path, save_photo):
     save_photo("2.jpg")
     (tmp_path / "captions.csv").write_text("image,caption,split\n1.jpg,A dog,train\n1.jpg,  ,train\n2.jpg,,train\n")
     notes = load_dataset("custom", tmp_path).notes
-    assert "2 empty captions are left out" in notes
+    assert "2 empty captions are skipped" in notes
     assert "1 photos of split train have no caption" in notes
 
 
-def test_a_folder_that_links_to_itself_ends(tmp_path, save_photo):
+def test_a_folder_with_a_link_to_itself_is_read_once(tmp_path, save_photo):
     save_photo("photos/1.jpg")
     (tmp_path / "photos" / "again").symlink_to(tmp_path)
     (tmp_path / "captions.csv").write_text("image,caption,split\n1.jpg,A dog,train\n")
     assert len(load_dataset("custom", tmp_path).photos) == 1
 
 
-def test_shapes_are_drawn_once_and_the_same_for_a_seed(tmp_path, monkeypatch):
+def test_shapes_are_generated_once_and_depend_on_the_seed_only(tmp_path, monkeypatch):
     monkeypatch.setattr(shapes, "COUNTS", dict.fromkeys(shapes.COUNTS, 40))
     dataset = load_dataset("shapes", tmp_path / "one")
     assert {len(photo.references) for photo in dataset.photos} == {5}

@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine that breaks off, lies and refuses."""
+"""Downloads from a local server that loses connections, sends wrong data and refuses requests."""
 
 import hashlib
 import re
@@ -18,7 +18,7 @@ MD5 = "md5:" + hashlib.md5(DATA).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `files`; the first part of an address tells how it misbehaves."""
+    """A server of `files`. The first part of an address is the kind of fault."""
 
     daemon_threads = True
 
@@ -55,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
         if manner != "nolength":
             self.send_header("Content-Length", str(announced))
         self.end_headers()
-        # "breaks" gives a third of the file a request, then hangs up; "never" a first part only.
+        # "breaks" sends a third of the file per request, "never" only the first bytes.
         part = {"breaks": len(DATA) // 3, "never": 0 if start else 1000, "noresume": len(DATA)}.get(manner, length)
         self.wfile.write(data[start : start + part])
 
@@ -83,33 +83,33 @@ def test_a_file_is_fetched_and_checked(server, tmp_path, digest):
     assert (tmp_path / "data.zip").read_bytes() == DATA
     assert [path.name for path in tmp_path.iterdir()] == ["data.zip"]
     get(server, tmp_path, "good")
-    assert len(server.requests) == 1  # what is there is not fetched again
+    assert len(server.requests) == 1  # the existing file is not fetched again
 
 
-def test_a_connection_that_breaks_off_is_resumed(server, tmp_path):
+def test_a_lost_connection_is_resumed(server, tmp_path):
     get(server, tmp_path, "breaks")
     assert (tmp_path / "data.zip").read_bytes() == DATA
     assert server.requests[0] == ("breaks", None)
     starts = [int(asked.strip("bytes=-")) for _, asked in server.requests[1:]]
-    # All but the last block of each part has been kept.
+    # At most the last block of each part was lost.
     assert starts[0] > len(DATA) // 4
     assert all(second - first > len(DATA) // 4 for first, second in pairwise(starts[:-1]))
 
 
-def test_what_an_earlier_run_fetched_is_gone_on_with(server, tmp_path):
+def test_the_download_of_an_earlier_run_is_continued(server, tmp_path):
     (tmp_path / "data.zip.partial").write_bytes(DATA[:5000])
     get(server, tmp_path, "good")
     assert server.requests == [("good", "bytes=5000-")]
     assert (tmp_path / "data.zip").read_bytes() == DATA
 
 
-def test_a_whole_partial_file_needs_no_byte_more(server, tmp_path):
+def test_a_complete_partial_file_is_not_fetched_again(server, tmp_path):
     (tmp_path / "data.zip.partial").write_bytes(DATA)
     get(server, tmp_path, "good")
     assert (tmp_path / "data.zip").read_bytes() == DATA
 
 
-def test_a_server_that_cannot_resume_starts_anew(server, tmp_path):
+def test_with_a_server_that_cannot_resume_the_file_is_fetched_from_the_start(server, tmp_path):
     (tmp_path / "data.zip.partial").write_bytes(b"x" * 5000)
     get(server, tmp_path, "noresume")
     assert (tmp_path / "data.zip").read_bytes() == DATA
@@ -126,13 +126,13 @@ def test_a_file_without_a_length_is_checked_by_its_hash(server, tmp_path):
         ("404", "answers 404"),
         ("403", "answers 403"),
         ("503", "does not answer"),
-        ("never", "breaks off"),
+        ("never", "loses the connection"),
         ("other", "its hash differs"),
-        ("short", "gives a file of 1024009 bytes, not of 1024000"),
-        ("long", "gives a file of 1023991 bytes, not of 1024000"),
+        ("short", "has a file of 1024009 bytes, not 1024000"),
+        ("long", "has a file of 1023991 bytes, not 1024000"),
     ],
 )
-def test_a_bad_mirror_is_told_and_the_next_one_tried(server, tmp_path, manner, reason):
+def test_a_bad_mirror_is_reported_and_the_next_one_is_tried(server, tmp_path, manner, reason):
     with pytest.raises(InputError, match=f"/{manner}/data.zip .*{reason}.* put it into {tmp_path} and run again"):
         get(server, tmp_path, manner)
     assert not (tmp_path / "data.zip").exists()
@@ -140,20 +140,20 @@ def test_a_bad_mirror_is_told_and_the_next_one_tried(server, tmp_path, manner, r
     assert (tmp_path / "data.zip").read_bytes() == DATA
 
 
-def test_a_mirror_that_sends_another_part_is_not_believed(server, tmp_path):
+def test_another_part_of_the_file_than_requested_is_rejected(server, tmp_path):
     (tmp_path / "data.zip.partial").write_bytes(DATA[:5000])
     get(server, tmp_path, "shifted", "good")
     assert (tmp_path / "data.zip").read_bytes() == DATA
 
 
-def test_no_server_at_all(server, tmp_path):
+def test_without_a_server_the_error_says_so(server, tmp_path):
     server.shutdown()
     server.server_close()
     with pytest.raises(InputError, match="does not answer"):
         get(server, tmp_path, "good")
 
 
-def test_a_hash_that_nobody_publishes_is_kept_to(server, tmp_path):
+def test_an_unpublished_hash_is_stored_and_compared(server, tmp_path):
     path, size, digest = get(server, tmp_path, "good", size=None, digest=None)
     path.unlink()
     with pytest.raises(InputError, match="its hash differs"):
@@ -161,14 +161,14 @@ def test_a_hash_that_nobody_publishes_is_kept_to(server, tmp_path):
     get(server, tmp_path, "other", "good", size=None, digest=None, known=(size, digest))
 
 
-def test_another_file_of_that_name_is_left_alone(server, tmp_path):
+def test_another_file_of_the_same_name_is_not_changed(server, tmp_path):
     (tmp_path / "data.zip").write_text("mine")
-    with pytest.raises(InputError, match="not the file that is published"):
+    with pytest.raises(InputError, match="not the published file"):
         get(server, tmp_path, "good")
     assert (tmp_path / "data.zip").read_text() == "mine"
 
 
-def test_a_full_disk_is_one_line(server, tmp_path):
-    (tmp_path / "data.zip.partial").mkdir()  # stands for whatever the disk refuses
-    with pytest.raises(InputError, match=r"cannot be written .*make room and run again"):
+def test_a_full_disk_is_a_one_line_error(server, tmp_path):
+    (tmp_path / "data.zip.partial").mkdir()  # makes writing fail, as a full disk does
+    with pytest.raises(InputError, match=r"cannot be written .*free some disk space and run again"):
         get(server, tmp_path, "good")

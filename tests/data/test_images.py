@@ -118,7 +118,7 @@ def test_a_photo_of_the_right_size_is_not_touched(shared):
 
 
 @pytest.mark.parametrize("keep", [0.02, 0.3])
-def test_truncated_files_are_told(tmp_path, keep):
+def test_files_with_less_than_half_of_the_photo_are_errors(tmp_path, keep):
     data = sample_photo().read_bytes()
     (tmp_path / "cut.jpg").write_bytes(data[: int(len(data) * keep)])
     with pytest.raises(ImageError, match=r"cut\.jpg: damaged|cut\.jpg: not an image"):
@@ -126,14 +126,14 @@ def test_truncated_files_are_told(tmp_path, keep):
 
 
 @pytest.mark.parametrize("cut", [2, 500, 20_000])
-def test_a_jpeg_without_its_end_is_read_as_far_as_it_goes_and_told_once(tmp_path, cut, recwarn):
+def test_a_jpeg_without_its_end_is_read_with_one_warning(tmp_path, cut, recwarn):
     path = tmp_path / "cut.jpg"
     path.write_bytes(sample_photo().read_bytes()[:-cut])
     for _ in range(2):
         upper = np.asarray(open_photo(path))[:300]
     assert (upper == np.asarray(open_photo(sample_photo()))[:300]).all()
     assert [str(warning.message) for warning in recwarn] == [
-        f"{path}: the end of the file is missing; read as far as it goes"
+        f"{path}: the end of the file is missing; the rest is used"
     ]
     assert recwarn[0].category is ImageWarning
 
@@ -147,7 +147,7 @@ def test_a_jpeg_of_one_colour_without_its_last_bytes_is_read(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_odd_exif_data_cost_neither_the_photo_nor_its_orientation(shared):
+def test_photos_with_damaged_exif_data_are_read_upright(shared):
     folder = shared / "field_cases" / "exif"
     for path in folder.glob("*.jpg"):
         assert open_photo(path).size == (224, 224), path.name
@@ -158,10 +158,10 @@ def test_odd_exif_data_cost_neither_the_photo_nor_its_orientation(shared):
     ("kind", "count", "value"),
     [(3, 1, b"\6\0\0\0"), (4, 1, b"\6\0\0\0"), (2, 2, b"6\0\0\0"), (3, 2, b"\6\0\1\0"), (1, 1, b"\6\0\0\0")],
 )
-def test_an_orientation_of_an_odd_type_is_read(tmp_path, kind, count, value):
+def test_an_orientation_of_an_unusual_type_is_read(tmp_path, kind, count, value):
     entries = [
         (0x0112).to_bytes(2, "little") + kind.to_bytes(2, "little") + count.to_bytes(4, "little") + value,
-        # A rational where a string belongs, beyond the end: what exif_transpose stumbles over.
+        # A rational instead of a string, beyond the end of the data. Pillow's exif_transpose fails on it.
         (0x010F).to_bytes(2, "little") + (5).to_bytes(2, "little") + (9).to_bytes(4, "little") + b"\xff\0\0\0",
     ]
     exif = b"Exif\0\0II*\0\x08\0\0\0" + len(entries).to_bytes(2, "little") + b"".join(entries) + bytes(4)
@@ -170,9 +170,9 @@ def test_an_orientation_of_an_odd_type_is_read(tmp_path, kind, count, value):
 
 
 @pytest.mark.parametrize("offset", [-5, 8, 2**31 - 1])
-def test_a_tiff_with_odd_exif_data_is_turned_and_read(tmp_path, offset):
+def test_a_tiff_with_damaged_exif_data_is_read_upright(tmp_path, offset):
     tags = TiffImagePlugin.ImageFileDirectory_v2()
-    tags[0x0112], tags[0x8825] = 6, offset  # turned, and with positions of the photo where none are
+    tags[0x0112], tags[0x8825] = 6, offset  # rotated, and with an invalid offset of GPS data
     tags.tagtype[0x8825] = 9
     turned = quadrants().transpose(Image.Transpose.ROTATE_90)
     turned.save(tmp_path / "scan.tif", tiffinfo=tags)
@@ -198,7 +198,7 @@ def chunk(kind, content, checksum=None):
     ],
 )
 @pytest.mark.parametrize("after", [False, True])
-def test_what_is_odd_beside_the_pixels_of_a_png_costs_nothing(tmp_path, odd, after):
+def test_damaged_metadata_of_a_png_does_not_matter(tmp_path, odd, after):
     quadrants().save(tmp_path / "good.png")
     data = (tmp_path / "good.png").read_bytes()
     place = data.index(b"IEND" if after else b"IDAT") - 4
@@ -206,7 +206,7 @@ def test_what_is_odd_beside_the_pixels_of_a_png_costs_nothing(tmp_path, odd, aft
     assert open_photo(tmp_path / "odd.png").tobytes() == quadrants().tobytes()
 
 
-def test_a_png_whose_pixels_are_damaged_stays_an_error(tmp_path):
+def test_a_png_with_damaged_pixels_is_an_error(tmp_path):
     quadrants().save(tmp_path / "good.png")
     data = (tmp_path / "good.png").read_bytes()
     (tmp_path / "bad.png").write_bytes(data[: data.index(b"IDAT") + 20])
@@ -215,7 +215,7 @@ def test_a_png_whose_pixels_are_damaged_stays_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["TIFF", "PNG", "GIF"])
-def test_pillows_own_limit_is_none_and_stays_for_others(tmp_path, form, monkeypatch):
+def test_pillows_limit_is_ignored_and_restored(tmp_path, form, monkeypatch):
     Image.new("L", (300, 200)).save(tmp_path / "scan", form)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     threads = [threading.Thread(target=open_photo, args=(tmp_path / "scan",)) for _ in range(8)]
@@ -227,7 +227,7 @@ def test_pillows_own_limit_is_none_and_stays_for_others(tmp_path, form, monkeypa
     assert Image.MAX_IMAGE_PIXELS == 10
 
 
-def test_a_photo_of_a_telephone_is_read_upright(tmp_path):
+def test_a_heic_photo_of_a_phone_is_read_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = quadrants().transpose(Image.Transpose.ROTATE_90)
@@ -237,21 +237,31 @@ def test_a_photo_of_a_telephone_is_read_upright(tmp_path):
     assert find_photos(tmp_path) == [tmp_path / "IMG_1.HEIC"]
 
 
-def test_text_that_is_called_a_photo_is_told(tmp_path):
+def test_a_text_file_named_like_a_photo_is_an_error(tmp_path):
     (tmp_path / "letter.jpg").write_text("Dear photo")
     with pytest.raises(ImageError, match="not an image"):
         open_photo(tmp_path / "letter.jpg")
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_random_damage_never_ends_in_anything_but_an_image_error():
+def test_randomly_damaged_files_raise_only_image_errors():
     outcomes, others = fuzz(600)
     assert not others
     assert min(outcomes["read"], outcomes["refused"]) > 100
 
 
+def test_a_damaged_tiff_prints_nothing_but_its_error(tmp_path, capfd):
+    quadrants().save(tmp_path / "whole.tif", compression="tiff_lzw")
+    data = bytearray((tmp_path / "whole.tif").read_bytes())
+    data[8:40] = bytes(32)  # the compressed pixels
+    (tmp_path / "bad.tif").write_bytes(data)
+    with pytest.raises(ImageError, match=r"bad\.tif: damaged"):
+        open_photo(tmp_path / "bad.tif")
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("error", [RuntimeError, OverflowError, ZeroDivisionError, Image.DecompressionBombError])
-def test_whatever_a_decoder_raises_is_one_line(tmp_path, save_photo, monkeypatch, error):
+def test_any_error_of_a_decoder_becomes_one_line(tmp_path, save_photo, monkeypatch, error):
     def fails(*_):
         raise error("first line\nsecond line")
 
@@ -281,7 +291,7 @@ def test_formats_that_pillow_reads_are_found_in_folders(tmp_path):
         assert other not in SUFFIXES
 
 
-def test_what_is_left_out_of_a_folder_is_told(tmp_path, save_photo):
+def test_skipped_files_of_a_folder_are_reported(tmp_path, save_photo):
     for name in ("a.jpg", "._a.jpg", ".thumbnails/b.jpg", "@eaDir/a.jpg/t.jpg", "#recycle/c.jpg", "d/e.jpg"):
         save_photo(name)
     (tmp_path / ".DS_Store").write_bytes(b"")
@@ -289,8 +299,8 @@ def test_what_is_left_out_of_a_folder_is_told(tmp_path, save_photo):
     lines = []
     assert find_photos(tmp_path, lines.append) == [tmp_path / "a.jpg", tmp_path / "d" / "e.jpg"]
     assert lines == [
-        f"{tmp_path}: left out: 3 hidden or system folders (#recycle, …), 1 hidden files (._a.jpg), "
-        "1 photos of formats that are not read; save them as JPEG (b.CR2)"
+        f"{tmp_path}: skipped: 3 hidden or system folders (#recycle, …), 1 hidden files (._a.jpg), "
+        "1 photos of unsupported formats; save them as JPEG (b.CR2)"
     ]
 
 
@@ -305,13 +315,13 @@ def test_linked_folders_are_followed_once(tmp_path, save_photo):
     (album / "self.jpg").symlink_to("self.jpg")
     lines = []
     assert find_photos(album, lines.append) == [album / "a.jpg", album / "b" / "c.jpg", album / "deep" / "b.jpg"]
-    assert "4 links to folders that are here already" in lines[0]
-    assert "2 links that lead nowhere" in lines[0]
+    assert "4 links to folders that were read already" in lines[0]
+    assert "2 links to files that do not exist" in lines[0]
 
 
 def test_a_folder_without_photos_is_an_error(tmp_path):
     (tmp_path / "@eaDir").mkdir()
-    with pytest.raises(InputError, match=r"no photos in this folder; left out: 1 hidden or system folders \(@eaDir\)"):
+    with pytest.raises(InputError, match=r"no photos in this folder; skipped: 1 hidden or system folders \(@eaDir\)"):
         find_photos(tmp_path)
-    with pytest.raises(InputError, match=r"cannot be looked at \(File name too long\)$"):
+    with pytest.raises(InputError, match=r"cannot be accessed \(File name too long\)$"):
         find_photos("x" * 5000)

@@ -1,4 +1,4 @@
-"""Every layout by a small file of its documented form, and which one is read where several lie together."""
+"""Reading each layout from a small file of its documented form, and the choice between several."""
 
 import json
 
@@ -45,7 +45,7 @@ def test_the_annotations_of_flickr30ks_copies(write):
     }
 
 
-def test_flickr30ks_pipes_with_the_row_that_lacks_one(write):
+def test_flickr30ks_table_with_a_missing_separator(write):
     path = write(
         "results.csv",
         "image_name| comment_number| comment\n"
@@ -58,7 +58,7 @@ def test_flickr30ks_pipes_with_the_row_that_lacks_one(write):
         "1000092795.jpg": (None, ['A "red", red dog .']),
         "2199200615.jpg": (None, ["A dog .", "A dog runs across the grass ."]),
     }
-    assert captions.all_notes() == ["1 rows without their second separator were repaired (line 4)"]
+    assert captions.all_notes() == ["1 rows without a second separator were repaired (line 4)"]
 
 
 @pytest.mark.parametrize(
@@ -86,11 +86,11 @@ def test_tables_as_kaggle_and_spreadsheets_write_them(write, text):
         "photo;number;caption;log_probability\na.jpg;1;A dog, a good one;-3.5\n",
     ],
 )
-def test_tables_with_blanks_before_quotes_and_with_what_spreadsheets_add(write, text):
+def test_tables_with_spaces_around_quotes_and_with_additions_of_spreadsheets(write, text):
     assert content(tables.read(write("captions.csv", text))) == {"a.jpg": (None, ["A dog, a good one"])}
 
 
-def test_a_table_with_several_captions_in_a_row(write):
+def test_a_table_with_several_captions_per_row(write):
     path = write(
         "captions.csv", "split,image,caption1,caption 2,caption_3\ntrain,a.jpg,A,B,\nval,b.jpg,,C,\n,c.jpg,,,\n"
     )
@@ -99,7 +99,7 @@ def test_a_table_with_several_captions_in_a_row(write):
     assert captions.empty == 1
 
 
-def test_ones_own_table_with_splits(write):
+def test_own_table_with_splits(write):
     path = write("captions.csv", "image,caption,split\na.jpg,A dog,train\na.jpg,A cat,\nb\\c.jpg,A bird,validation\n")
     assert content(tables.read(path)) == {"a.jpg": ("train", ["A dog", "A cat"]), "b/c.jpg": ("val", ["A bird"])}
 
@@ -111,7 +111,7 @@ def test_ones_own_table_with_splits(write):
         [{"image": "a.jpg", "captions": ["A dog", "A cat"]}, {"image": "b.jpg", "caption": "A bird"}],
     ],
 )
-def test_ones_own_json(write, records):
+def test_own_json(write, records):
     captions = own.read(write("captions.json", records))
     assert content(captions) == {"a.jpg": (None, ["A dog", "A cat"]), "b.jpg": (None, ["A bird"])}
 
@@ -144,7 +144,7 @@ OWN_KARPATHY = {
     ],
     ids=lambda files: next(iter(files)),
 )
-def test_ones_own_photos_in_the_forms_that_other_programs_write(write, save_photo, tmp_path, files):
+def test_own_captions_in_the_forms_of_other_programs(write, save_photo, tmp_path, files):
     for name, text in files.items():
         write(name, text)
     save_photo("1.jpg")
@@ -165,7 +165,7 @@ def test_ones_own_photos_in_the_forms_that_other_programs_write(write, save_phot
     ],
     ids=lambda files: next(iter(files)),
 )  # fmt: skip
-def test_ones_own_captions_with_a_file_or_a_folder_for_each_split(write, save_photo, tmp_path, files):
+def test_own_captions_with_one_file_or_folder_per_split(write, save_photo, tmp_path, files):
     for name, text in files.items():
         write(name, text)
     for split in ("train", "val"):
@@ -176,18 +176,18 @@ def test_ones_own_captions_with_a_file_or_a_folder_for_each_split(write, save_ph
     ]
 
 
-def test_a_data_folder_that_is_named_like_a_split_is_no_split(write, save_photo, tmp_path):
+def test_the_name_of_the_data_folder_is_not_a_split(write, save_photo, tmp_path):
     for number in "12":
         save_photo(f"train/{number}.jpg")
     write("train/metadata.jsonl", HUGGING_FACE)
     write("test/metadata.jsonl", HUGGING_FACE)
     dataset = load_dataset("custom", tmp_path / "train")
-    assert {photo.split for photo in dataset.photos} == {"train", "test"}  # by their names' hashes
+    assert {photo.split for photo in dataset.photos} == {"train", "test"}  # by a hash of their names
     assert not dataset.missing
 
 
 def karpathy_image(name, split, *sentences, **more):
-    """An image as in Karpathy's files, with every field that these have."""
+    """An image with all fields of Karpathy's files."""
     sentences = [{"tokens": s.lower().split(), "raw": s, "imgid": 0, "sentid": i} for i, s in enumerate(sentences)]
     return {"sentids": [0], "imgid": 0, "sentences": sentences, "split": split, "filename": name} | more
 
@@ -199,7 +199,7 @@ def test_karpathys_files(write):
     assert captions.dataset == "flickr8k"
 
 
-def test_karpathys_coco_folds_restval_into_train(write):
+def test_restval_of_karpathys_coco_belongs_to_train(write):
     record = {"filepath": "val2014", "cocoid": 391895}
     images = [karpathy_image("COCO_val2014_000000391895.jpg", "restval", "A man .", **record)]
     captions = karpathy.read(write("dataset_coco.json", {"images": images, "dataset": "coco"}))
@@ -225,15 +225,15 @@ def test_cocos_own_files(write):
     assert [image.folder for image in captions.images.values()] == ["train2017", "train2017", "val2017"]
 
 
-def test_coco_captions_of_images_that_are_not_listed_are_told(write):
+def test_coco_captions_of_unlisted_images_are_reported(write):
     file = coco_file((9, "A dog."))
     file["annotations"].append({"id": 5, "image_id": 77, "caption": "Who?"})
     captions = coco.read(write("captions_val2014.json", file))
     assert content(captions) == {"9": ("val", ["A dog."])}
-    assert "1 captions in captions_val2014.json are of images that it does not list" in captions.all_notes()[0]
+    assert "1 captions in captions_val2014.json are skipped: the file does not list" in captions.all_notes()[0]
 
 
-def test_coco_photos_are_found_under_either_years_name(write, save_photo):
+def test_coco_photos_are_found_by_their_names_of_both_years(write, save_photo):
     for name in ("train2017/000000000009.jpg", "val2014/COCO_val2014_000000000030.jpg"):
         save_photo(name)
     images = [
@@ -248,8 +248,8 @@ def test_coco_photos_are_found_under_either_years_name(write, save_photo):
     assert {p.id: (p.path, p.references) for p in load_dataset("coco", path.parent).photos} == by_karpathy
 
 
-def test_the_precedence_of_layouts_decides_and_is_told(tmp_path, write, save_photo):
-    """Files are taken away one after the other; what is read is always the first of those that are left."""
+def test_the_first_layout_is_read_and_the_others_are_reported(tmp_path, write, save_photo):
+    """Files are deleted one after the other. The first remaining one is always read."""
     save_photo("1.jpg")
     image = karpathy_image("1.jpg", "train", "Karpathy's")
     files = {
@@ -291,14 +291,14 @@ def test_an_image_in_two_split_lists_is_an_error(tmp_path, write, save_photo):
     write("Flickr8k.token.txt", "1.jpg#0\tOne\n")
     write("Flickr_8k.trainImages.txt", "1.jpg\n")
     write("Flickr_8k.devImages.txt", "\n1.jpg\n")
-    with pytest.raises(InputError, match=r"devImages.txt, line 2: 1.jpg is in split train too"):
+    with pytest.raises(InputError, match=r"devImages.txt, line 2: 1.jpg is also in split train"):
         load_dataset("flickr8k", tmp_path)
 
 
-def test_a_file_of_another_dataset_is_told(tmp_path, write, save_photo):
+def test_a_file_of_another_dataset_is_an_error(tmp_path, write, save_photo):
     save_photo("1.jpg")
     write("dataset.json", {"images": [karpathy_image("1.jpg", "train", "A dog")], "dataset": "flickr8k"})
-    with pytest.raises(InputError, match=r"dataset.json: holds the dataset 'flickr8k', not coco"):
+    with pytest.raises(InputError, match=r"dataset.json: captions of the dataset 'flickr8k', not of coco"):
         load_dataset("coco", tmp_path)
 
 
@@ -315,40 +315,40 @@ def test_a_file_of_another_dataset_is_told(tmp_path, write, save_photo):
         (tables.read, "image,caption,\na.jpg,A dog, running\n", "line 2: expected 3 fields .* in quotes"),
         (tables.read, "image,caption,split\na.jpg,A dog\n", "line 2: expected 3 fields .*found 2"),
         (tables.read, "image,caption\na.jpg,A dog, running\n", "line 2: expected 2 fields .*found 3"),
-        (tables.read, 'image,caption\na.jpg,"A dog\nb.jpg,"A cat"\n', "line 2: quotes that do not close"),
+        (tables.read, 'image,caption\na.jpg,"A dog\nb.jpg,"A cat"\n', "line 2: a quote is not closed"),
         (tables.read, "image,caption,split\na.jpg,A dog,holdout\n", "line 2: unknown split 'holdout'"),
-        (tables.read, "image,caption,split\na.jpg,A,train\na.jpg,B,val\n", "line 3: a.jpg is in split train too"),
-        (tables.read, "image,caption\na\0.jpg,A dog\n", "line 2: the name of the image cannot be"),
+        (tables.read, "image,caption,split\na.jpg,A,train\na.jpg,B,val\n", "line 3: a.jpg is also in split train"),
+        (tables.read, "image,caption\na\0.jpg,A dog\n", "line 2: the name of the image is not"),
         (tables.read, "image_name| comment_number| comment\na.jpg| A dog\n", "line 2: expected an image, a number"),
         (flickr.read_annotations_30k, "raw,split\n", "line 1: expected the header raw,sentids"),
         (flickr.read_annotations_30k, 'raw,sentids,split,filename,img_id\nA dog,[0],train,a.jpg,0\n', "line 2: exp"),
         (own.read, "[\n", "line 2: not JSON"),
-        (own.read, '[\n{"image": "a.jpg"}]', r"line 2: \[0\]: expected either caption or captions"),
-        (own.read, '[\n{"image": "a.jpg",\n "captions": 3}]', r"line 2: \[0\]: captions are text"),
+        (own.read, '[\n{"image": "a.jpg"}]', r"line 2: \[0\]: expected one of caption and captions"),
+        (own.read, '[\n{"image": "a.jpg",\n "captions": 3}]', r"line 2: \[0\]: captions must be a text"),
         (own.read, '[\n7]', r"line 2: \[0\]: must be an object"),
         (own.read, '3', "line 1: expected a list of records"),
-        (own.read, '{"a.jpg": "A",\n"a.jpg": "B"}', "line 2: 'a.jpg' stands here twice"),
-        (own.read, '{"a.jpg": "\\ud800"}', "line 1: a.jpg: the caption holds half a character"),
-        (own.read, "[" * 100_000, "line 1: lists or objects within each other"),
+        (own.read, '{"a.jpg": "A",\n"a.jpg": "B"}', "line 2: 'a.jpg' appears twice"),
+        (own.read, '{"a.jpg": "\\ud800"}', "line 1: a.jpg: the caption contains half a character"),
+        (own.read, "[" * 100_000, "line 1: too many nested lists"),
         (own.read, "[" + "1" * 5000 + "]", "line 1: not JSON"),
-        (karpathy.read, '{"images":\n 3}', "line 2: images: cannot be a number"),
+        (karpathy.read, '{"images":\n 3}', "line 2: images: must not be a number"),
         (karpathy.read, '{"images": [\n{"split": "train"}]}', r"line 2: images\[0\]: filename is missing"),
         (karpathy.read, '{"dataset": "coco"}', "line 1: images is missing"),
-        (coco.read, '{"images": [], "annotations": [{"image_id": "9"}]}', r"annotations\[0\].image_id: cannot be text"),
+        (coco.read, '{"images": [], "annotations": [{"image_id": "9"}]}', r"\[0\].image_id: must not be text"),
     ],
 )  # fmt: skip
-def test_what_makes_no_sense_is_named_with_file_and_line(write, reader, text, place):
+def test_invalid_content_is_an_error_with_file_and_line(write, reader, text, place):
     path = write("captions_val2017.json", text)
     with pytest.raises(InputError, match=rf"captions_val2017\.json, .*{place}"):
         reader(path)
 
 
-def test_another_encoding_is_told_with_its_line(write):
+def test_another_encoding_is_an_error_with_its_line(write):
     path = write("captions.csv", "image,caption\na.jpg,Ein Hund\nb.jpg,Zwei Mädchen\n", "latin-1")
     with pytest.raises(InputError, match=r"captions.csv, line 3: not UTF-8 text; save the file as UTF-8"):
         tables.read(path)
     with pytest.raises(InputError, match=r"captions.csv, line 1: expected a header"):
-        tables.read(write("captions.csv", "image,caption\n", "utf-16-le"))  # without the mark that tells it
+        tables.read(write("captions.csv", "image,caption\n", "utf-16-le"))  # without a byte order mark
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
@@ -359,7 +359,7 @@ def test_tables_with_a_byte_order_mark_as_windows_writes_them(write, encoding):
 
 def test_the_line_of_a_value_in_json_lines(write):
     path = write("metadata.jsonl", '{"file_name": "a.jpg", "text": "A"}\n\n{"file_name": "b.jpg", "text": 7}\n')
-    with pytest.raises(InputError, match=r"metadata.jsonl, line 3: \[1\]: captions are text"):
+    with pytest.raises(InputError, match=r"metadata.jsonl, line 3: \[1\]: captions must be a text"):
         own.read(path)
     path.write_text('{"file_name": "a.jpg", "text": "A"}\n{"file_name": \n')
     with pytest.raises(InputError, match=r"metadata.jsonl, line 2: not JSON"):

@@ -1,4 +1,4 @@
-"""Whatever a caption file holds: it is read whole, or one line says where it makes no sense."""
+"""Any caption file is read completely, or an error of one line has file and line."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from utils.data.layouts import coco, flickr, karpathy, own, tables
 from utils.errors import InputError
 
-# `tmp_path` is shared by the examples of a test; each writes its file anew.
+# All examples of a test use the same `tmp_path`; each overwrites the file.
 # FUZZ_EXAMPLES=2000 tries more of them.
 sampled = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", 60)),
@@ -22,7 +22,7 @@ words = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_siz
 names = st.text("abc123_-/.", min_size=1, max_size=8).map(lambda name: f"{name.strip('/.') or 'x'}.jpg")
 pairs = st.lists(st.tuples(names, words), max_size=5)
 
-# Where a file is damaged, how many characters are lost there, and what stands there instead.
+# The place of a damage, the number of deleted characters, and the inserted characters.
 changes = st.tuples(st.floats(0, 1), st.integers(0, 3), st.text('",|#:{}[]\\\n\t ', max_size=3) | st.text(max_size=3))
 
 json_values = st.recursive(
@@ -106,7 +106,7 @@ every_layout = pytest.mark.parametrize(("reader", "write"), READERS.values(), id
 
 
 def read(reader, folder, data, write=None):
-    """Captions; or None where the reader has named file and line."""
+    """The Captions, or None if the reader raised an error with file and line."""
     path = folder / ("captions.jsonl" if write is json_lines else "captions_val2017.json")
     path.write_bytes(data)
     try:
@@ -121,7 +121,7 @@ def read(reader, folder, data, write=None):
 
 
 def total(captions):
-    """The captions that were kept or counted."""
+    """The number of captions that were kept or counted as empty."""
     return captions.empty + sum(len(image.captions) for image in captions.images.values())
 
 
@@ -138,7 +138,7 @@ def test_every_caption_is_read(tmp_path, reader, write, pairs):
 
 
 def damage(text, change):
-    """Text from which something was cut, and into which something was put, at one place."""
+    """Text with characters deleted and inserted at one place."""
     where, removed, inserted = change
     place = int(where * len(text))
     return text[:place] + inserted + text[place + removed :]
@@ -147,17 +147,17 @@ def damage(text, change):
 @pytest.mark.parametrize("layout", ["token file", "comma table", "pipe table", "wide table", "json lines"])
 @given(pairs=pairs.filter(bool), change=changes)
 @sampled
-def test_a_damaged_line_never_takes_captions_with_it(tmp_path, layout, pairs, change):
+def test_a_damaged_line_never_removes_other_captions(tmp_path, layout, pairs, change):
     reader, write = READERS[layout]
     text = damage(write(pairs), change)
     captions = read(reader, tmp_path, text.encode("utf-8", "replace"), write)
     if captions is not None:
         lines = text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff").split("\n")
         header = {"token file": 0, "json lines": 0, "wide table": 2}.get(layout, 1)
-        # A row of separators alone is an empty one.
+        # A row of separators only is an empty row.
         blank = " \t" if header == 0 else ' \t",;|'
         full = sum(bool(line.strip(blank)) for line in lines[header:])
-        # Damage may put something into the second column of captions, which is then one more.
+        # Damage can fill the second column of captions, which adds a caption.
         assert total(captions) == full or (layout == "wide table" and total(captions) > full)
 
 

@@ -1,4 +1,4 @@
-"""Our tokens are the ones of pycocoevalcap's Java program."""
+"""The tokenizer gives the same tokens as pycocoevalcap's Java program."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from utils.data.penn_treebank import tokenize
 
 
 def java_tokens(captions):
-    """What pycocoevalcap makes of captions; "A x" between them, as what follows a caption decides on its end."""
+    """The Java program's tokens of captions. "A x" is added after each, because the next caption affects the end."""
     if not shutil.which("java"):
         pytest.skip("needs java")
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
@@ -34,13 +34,13 @@ def test_every_caption_of_flickr8k_and_coco_has_the_tokens_of_the_java_program(s
 
 
 def golden():
-    """Captions written for this test, and the tokens that the Java program gives: a list of pairs."""
+    """Captions written for this test and the Java program's tokens, as a list of pairs."""
     lines = (Path(__file__).parent / "golden_tokens.tsv").read_text(encoding="utf-8").splitlines()
     return [tuple(line.split("\t")) for line in lines]
 
 
 @pytest.mark.parametrize("caption, tokens", golden())
-def test_captions_have_the_tokens_that_the_java_program_gave(caption, tokens):
+def test_captions_have_the_stored_tokens_of_the_java_program(caption, tokens):
     assert " ".join(tokenize(caption)) == tokens
 
 
@@ -59,12 +59,12 @@ def test_line_ends_within_a_caption_are_spaces():
     assert tokenize("a dog\nruns\r\nfast\u2028now\x85here") == ["a", "dog", "runs", "fast", "now", "here"]
 
 
-def test_a_character_that_stands_for_something_inside_does_no_harm():
+def test_the_placeholder_character_in_a_caption_does_no_harm():
     assert tokenize("a \ue000 dog no. 5 \ue000") == ["a", "dog", "no.", "5"]
 
 
-def test_nltk_is_imported_by_the_first_sentence_only():
-    """Its import takes a second, and captioning splits none."""
+def test_nltk_is_imported_only_when_a_sentence_is_split():
+    """The import takes a second, and captioning does not need it."""
     code = (
         "import sys, utils.data.tokenizer as t; assert 'nltk' not in sys.modules; "
         "t.split_words('a dog'); assert 'nltk' in sys.modules"

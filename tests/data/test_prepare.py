@@ -1,4 +1,4 @@
-"""`python prepare.py` as a person uses it, with archives of the real layouts from a server on this machine."""
+"""`python prepare.py` from the command line, with archives of the real layouts from a local server."""
 
 import io
 import json
@@ -90,7 +90,7 @@ def test_a_dataset_is_fetched_unpacked_and_verified(flickr8k, run, tmp_path):
     assert "complete, nothing is fetched" in output
 
 
-def test_a_photo_that_was_lost_is_fetched_again_and_the_others_stay(flickr8k, run, tmp_path):
+def test_a_missing_photo_is_fetched_again_and_the_others_are_kept(flickr8k, run, tmp_path):
     run("flickr8k", "--data_dir", tmp_path)
     photos = sorted((tmp_path / "Flicker8k_Dataset").iterdir())
     photos[0].unlink()
@@ -100,11 +100,11 @@ def test_a_photo_that_was_lost_is_fetched_again_and_the_others_stay(flickr8k, ru
     assert "1 photos are missing: 0_a.jpg" in output
     status, output, _ = run("flickr8k", "--data_dir", tmp_path)
     assert status == 0
-    assert "1 files unpacked, 2 were there" in output
+    assert "1 files unpacked, 2 existed already" in output
     assert photos[1].read_bytes() == jpeg(77)
 
 
-def test_an_archive_that_has_changed_since_the_first_time_is_refused(flickr8k, run, tmp_path):
+def test_an_archive_that_differs_from_the_first_download_is_refused(flickr8k, run, tmp_path):
     run("flickr8k", "--data_dir", tmp_path)
     next((tmp_path / "Flicker8k_Dataset").iterdir()).unlink()
     flickr8k.files["photos.zip"] = zipped({f"{i}_a.jpg": jpeg(i) for i in range(3, 6)})
@@ -113,7 +113,7 @@ def test_an_archive_that_has_changed_since_the_first_time_is_refused(flickr8k, r
     assert error.splitlines()[-1].startswith("error: photos.zip cannot be fetched: ")
 
 
-def test_an_archive_that_a_person_puts_there_is_used_and_kept(flickr8k, run, tmp_path):
+def test_an_archive_that_the_user_puts_there_is_used_and_kept(flickr8k, run, tmp_path):
     (tmp_path / "photos.zip").write_bytes(flickr8k.files["photos.zip"])
     status, _, error = run("flickr8k", "--data_dir", tmp_path)
     assert status == 0, error
@@ -121,7 +121,7 @@ def test_an_archive_that_a_person_puts_there_is_used_and_kept(flickr8k, run, tmp
     assert (tmp_path / "photos.zip").exists()
 
 
-def test_flickr30k_says_what_to_do_and_takes_what_was_put_there(server, run, tmp_path, monkeypatch):  # noqa: F811
+def test_flickr30k_prints_instructions_and_uses_the_users_archive(server, run, tmp_path, monkeypatch):  # noqa: F811
     images = [
         {"filename": f"{i}.jpg", "split": split, "sentences": [{"raw": "A dog ."}]}
         for i, split in enumerate(("train", "val", "test"))
@@ -135,28 +135,28 @@ def test_flickr30k_says_what_to_do_and_takes_what_was_put_there(server, run, tmp
     monkeypatch.setitem(RELEASES, "flickr30k", (release,))
     status, output, error = run("flickr30k", "--data_dir", tmp_path)
     assert status == 2
-    assert f'put the\n     archive.zip that "Download" gives into {tmp_path}' in output
-    assert error.splitlines()[-1].endswith("what to do stands above")
-    # As Kaggle gives it: the folder twice, with the captions in another layout.
+    assert f"and put the archive.zip into {tmp_path}." in output
+    assert error.splitlines()[-1].endswith("follow the instructions above")
+    # Kaggle's archive: a folder in a folder of the same name, and captions in another layout.
     photos = {f"flickr30k_images/flickr30k_images/{i}.jpg": jpeg(i) for i in range(3)}
     results = "image_name| comment_number| comment\n0.jpg| 0| A dog .\n"
     (tmp_path / "archive.zip").write_bytes(zipped(photos | {"flickr30k_images/results.csv": results}))
     status, output, error = run("flickr30k", "--data_dir", tmp_path)
     assert status == 0, error
     assert "archive.zip: 4 files unpacked" in output
-    assert "not read, as other captions come before them" in output
+    assert "not read, because another caption file comes first" in output
 
 
-def test_what_can_be_done_without_is_told(flickr8k, run, tmp_path, monkeypatch):
+def test_a_missing_optional_archive_is_reported(flickr8k, run, tmp_path, monkeypatch):
     release = Release(remote(flickr8k, "gone.zip", "404"), ("*",), "gone.json", 1, 1e-3, optional=True)
     flickr8k.files["gone.zip"] = b""
     monkeypatch.setitem(RELEASES, "flickr8k", (release, *RELEASES["flickr8k"]))
     status, output, _ = run("flickr8k", "--data_dir", tmp_path)
     assert status == 0
-    assert "done without: gone.zip cannot be fetched" in output
+    assert "skipped, because the dataset is usable without it: gone.zip cannot be fetched" in output
 
 
-def test_too_little_room_is_told_before_the_first_byte(flickr8k, run, tmp_path, monkeypatch):
+def test_too_little_disk_space_is_an_error_before_the_first_byte(flickr8k, run, tmp_path, monkeypatch):
     release = RELEASES["flickr8k"][1]
     monkeypatch.setitem(RELEASES, "flickr8k", (release._replace(gigabytes=1e9),))
     status, _, error = run("flickr8k", "--data_dir", tmp_path)
@@ -165,7 +165,7 @@ def test_too_little_room_is_told_before_the_first_byte(flickr8k, run, tmp_path, 
     assert not flickr8k.requests
 
 
-def test_the_report_finds_what_is_wrong(tmp_path):
+def test_the_report_finds_all_faults(tmp_path):
     for name in ("a", "b", "c", "d", "spare"):
         (tmp_path / f"{name}.jpg").write_bytes(jpeg(1 if name in "ab" else ord(name[0])))
     (tmp_path / "c.jpg").write_bytes(jpeg(9)[:700])
@@ -181,6 +181,20 @@ def test_the_report_finds_what_is_wrong(tmp_path):
     assert report["vocabulary"]["words"] == 4
 
 
+def test_damaged_photos_are_listed_one_per_line_up_to_ten(tmp_path, run):
+    names = [f"{number:02d}.jpg" for number in range(14)]
+    for name in names:
+        (tmp_path / name).write_bytes(b"no photo" if name > "01.jpg" else jpeg(1))
+    rows = "".join(f"{name},A dog,{'val' if name == '00.jpg' else 'train'}\n" for name in names)
+    (tmp_path / "captions.csv").write_text("image,caption,split\n" + rows)
+    status, output, _ = run("custom", "--data_dir", tmp_path, "--verify")
+    assert status == 1
+    lines = output.splitlines()
+    first = lines.index("12 photos are damaged and will be skipped:") + 1
+    assert [line.split(": ")[0] for line in lines[first : first + 10]] == [f"  {tmp_path / n}" for n in names[2:12]]
+    assert lines[first + 10] == "  … and 2 more"
+
+
 def test_a_photo_beyond_pillows_own_limit_is_verified_as_it_is_read(tmp_path, save_photo, monkeypatch):
     save_photo("1.jpg")
     (tmp_path / "captions.csv").write_text("image,caption,split\n1.jpg,A dog,train\n")
@@ -189,12 +203,12 @@ def test_a_photo_beyond_pillows_own_limit_is_verified_as_it_is_read(tmp_path, sa
 
 
 @pytest.mark.slow
-def test_the_traps_of_the_real_datasets(shared, run, tmp_path):
+def test_the_known_faults_of_the_real_datasets(shared, run, tmp_path):
     status, output, _ = run("flickr8k", "--data_dir", shared / "flickr8k", "--verify")
-    assert status == 1  # the test photos are not at hand
+    assert status == 1  # the test photos are missing
     assert "92 captioned images are in no split" in output
-    assert "1 keys in the captions are no names of photos: 2258277193_586949ec62.jpg.1" in output
-    assert "the splits are as large as published" in output
+    assert "1 names in the captions are not names of photos: 2258277193_586949ec62.jpg.1" in output
+    assert "the splits have their published sizes" in output
     status, output, _ = run("coco", "--data_dir", shared / "coco", "--verify", "--json", tmp_path / "coco.json")
     assert status == 1
     report = json.loads((tmp_path / "coco.json").read_text())

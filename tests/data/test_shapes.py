@@ -22,7 +22,7 @@ def test_captions_name_what_is_in_the_scene(scenes):
             assert {mention[:2] for mention in find_mentions(reference.split())} == there
 
 
-def test_boxes_hold_their_colour(scenes):
+def test_boxes_contain_their_colour(scenes):
     for scene in scenes:
         pixels = np.asarray(Image.open(scene.path)).astype(int)
         for thing in scene.objects:
@@ -38,7 +38,7 @@ def test_unseen_pairs_are_in_their_own_split_only(scenes):
         assert unseen == (scene.split == "unseen")
 
 
-def test_a_seed_fixes_the_scenes(tmp_path, scenes):
+def test_the_same_seed_gives_the_same_scenes(tmp_path, scenes):
     again = load_scenes(tmp_path, seed=3, counts=COUNTS)
     assert [s.references for s in again] == [s.references for s in scenes]
     assert again[0].path.read_bytes() == scenes[0].path.read_bytes()

@@ -31,20 +31,20 @@ def test_rare_words_are_unknown_and_frequent_ones_come_first():
     assert tokenizer.encode("A dog, a cat.") == [4, 5, 4, UNKNOWN]
 
 
-def test_decoding_ends_at_the_end():
+def test_decoding_stops_at_end_and_padding():
     tokenizer = Tokenizer.fit(["a dog"], 1)
     assert tokenizer.decode([4, 5, END, 4]) == ["a", "dog"]
     assert tokenizer.decode([5, PAD, 4]) == ["dog"]
 
 
-def test_a_vocabulary_survives_its_file(tmp_path):
+def test_a_saved_vocabulary_can_be_loaded(tmp_path):
     tokenizer = Tokenizer.fit(["ein Hündchen läuft", "un café 日本 🐕"], 1)
     tokenizer.save(tmp_path / "vocabulary.txt")
     assert Tokenizer.load(tmp_path / "vocabulary.txt").words == tokenizer.words
 
 
-def test_vocabularies_that_cannot_be_right_are_refused():
+def test_invalid_vocabularies_are_refused():
     with pytest.raises(InputError, match="lower --min_word_count"):
         Tokenizer.fit(["a dog"], 5)
-    with pytest.raises(InputError, match="holds every word once"):
+    with pytest.raises(InputError, match="contain each word once"):
         Tokenizer([*SPECIAL_WORDS, "a", "a"])

@@ -1,4 +1,4 @@
-"""Filling a cache of regions, for a process of its own, slowly or until it is killed."""
+"""Filling a cache of regions slowly, or until the process is killed. Runs in its own process."""
 
 import time
 from pathlib import Path
@@ -9,15 +9,15 @@ from utils.features import cache as cache_module
 from utils.features import cache_files
 from utils.features.encoders import Encoder
 
-# Photos of a shard.
+# Photos in a shard.
 SHARD_PHOTOS = 4
 
 
 def main(cache, photos, last=None):
-    """Fill a cache with the photos of a folder, .3 s or more for each shard.
+    """Fill a cache with the photos of a folder. Each shard takes at least 0.3 s.
 
     Args:
-        last: die when as many photos are written.
+        last: the process is killed when so many photos are written.
     """
     cache_module.SHARD_PHOTOS = SHARD_PHOTOS
     encoder = Encoder("vgg16", "random", image_size=32, layer="block1_pool", precision="float32")

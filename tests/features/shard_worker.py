@@ -1,11 +1,11 @@
-"""One of several processes that share the work by --shard; without TensorFlow, so that many start at once.
+"""One of several processes that share the work by --shard. It does not import TensorFlow, so many can start at once.
 
     python -m tests.features.shard_worker cache K/N PHOTOS CACHE...
     python -m tests.features.shard_worker caption K/N ARGUMENTS...
 
-The first fills each of the caches with its part of a folder of photos, the
-second is inference.py. In place of networks stand means of pixels. Either
-prints "ready", and begins with the next line from standard input.
+The first command fills each cache with its part of a folder of photos. The
+second runs inference.py. Means of pixels replace the networks. Both print
+"ready" and begin after the next line from standard input.
 """
 
 import sys
@@ -18,26 +18,26 @@ from utils.features.cache import RegionCache, encode_files, shard_of
 
 
 class BlockEncoder:
-    """The mean colour of 4 × 4 blocks, in place of an Encoder."""
+    """A substitute for an Encoder: its regions are the mean colours of 4 × 4 blocks."""
 
     name, image_size, channels, fingerprint = "blocks", 32, 3, "0" * 64
 
     def encode(self, pixels):
-        """Float32 (photos, 16, 3)."""
+        """The regions, as a float32 array (photos, 16, 3)."""
         return pixels.reshape(-1, 4, 8, 4, 8, 3).mean((2, 4), dtype="float32").reshape(-1, 16, 3)
 
     def describe(self):
-        """What a cache says that it holds."""
+        """The settings that a cache writes to its folder."""
         return {"fingerprint": self.fingerprint}
 
 
 def photos_in(folder):
-    """The photos of a folder, as a dataset has them."""
+    """The photos of a folder, with the attributes of a dataset's Photo."""
     return [SimpleNamespace(id=path.name, path=path) for path in images.find_photos(folder)]
 
 
 def caption_each(photos, *options):
-    """In place of `Captioner.caption_each`: the mean colour is the caption."""
+    """A substitute for `Captioner.caption_each`: the caption is the mean colour."""
     for photo, regions in encode_files(BlockEncoder(), photos):
         if not isinstance(regions, Exception):
             regions = [
@@ -52,7 +52,7 @@ def caption_each(photos, *options):
 
 
 def main(task, part, *arguments):
-    """Share in the work."""
+    """Do one part of the work."""
     print("ready", flush=True)
     sys.stdin.readline()
     if task == "cache":

@@ -14,6 +14,8 @@ from utils.features import cache as cache_module
 from utils.features.cache import RegionCache
 from utils.features.cache_files import pack, restore, unpack
 from utils.features.encoders import Encoder
+from utils.features.extraction import cache_regions
+from utils.progress import silent
 
 
 @pytest.fixture
@@ -89,7 +91,7 @@ def test_a_photo_that_was_replaced_is_extracted_again(tmp_path, tiny_encoder, ph
 
 
 def edit_in_place(path):
-    """Change a photo as an editor does that keeps its size and puts its time back."""
+    """Change a photo, but keep its size and restore its modification time, as some editors do."""
     status, data = path.stat(), bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
@@ -112,7 +114,7 @@ def test_photos_changed_in_place_with_size_and_time_kept_are_extracted_again(tmp
 
 
 def test_a_cache_of_earlier_versions_is_used_where_the_photo_is_the_same(tmp_path, tiny_encoder, photos, monkeypatch):
-    """Their stamps lack the mark: size, time and checksum."""
+    """Stamps of earlier versions have only size, time and checksum."""
     stamp = cache_module.cache_files.file_stamp
     monkeypatch.setattr(cache_module.cache_files, "file_stamp", lambda path: b" ".join(stamp(path).split()[:3]))
     RegionCache(tmp_path / "cache", "test", tiny_encoder).fill(photos)
@@ -122,7 +124,7 @@ def test_a_cache_of_earlier_versions_is_used_where_the_photo_is_the_same(tmp_pat
     assert [photo.id for photo in photos if photo not in cache] == ["02.png"]
 
 
-def test_where_the_system_keeps_no_time_of_its_own_both_ends_of_a_photo_count(save_photo):
+def test_without_ctime_both_ends_of_a_photo_are_compared(save_photo):
     photo = save_photo("photo.bmp", size=(100, 100))
     before = cache_module.cache_files._ends(photo, photo.stat().st_size)
     for place in (60, -60):
@@ -145,7 +147,7 @@ def test_bad_photos_are_returned_and_the_others_kept(tmp_path, tiny_encoder, pho
 
 
 @pytest.mark.slow
-def test_killed_amid_a_shard_it_goes_on_to_the_same_cache(tmp_path, tiny_encoder, photos):
+def test_after_a_kill_the_next_run_gives_the_same_cache(tmp_path, tiny_encoder, photos):
     status, _, error = start_worker(tmp_path, 6).finish()
     assert status == -signal.SIGKILL, error
     cache = RegionCache(tmp_path / "cache", "test", tiny_encoder)
@@ -168,7 +170,7 @@ def test_two_processes_fill_one_cache(tmp_path, tiny_encoder, photos):
     assert sum(len(zipfile.ZipFile(path).namelist()) for path in cache.folder.glob("*.zip")) == 12
 
 
-def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, tiny_encoder, photos, monkeypatch):
+def test_a_full_disk_is_a_one_line_error_and_loses_nothing(tmp_path, tiny_encoder, photos, monkeypatch):
     monkeypatch.setattr(cache_module, "SHARD_PHOTOS", 4)
     cache = RegionCache(tmp_path / "cache", "test", tiny_encoder)
     real, calls = zipfile.ZipFile.writestr, []
@@ -180,20 +182,20 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, tiny_encoder, photo
         return real(self, *arguments)
 
     monkeypatch.setattr(zipfile.ZipFile, "writestr", write)
-    with pytest.raises(InputError, match="the disk is full; 4 photos are kept"):
+    with pytest.raises(InputError, match="the disk is full; the regions of 4 photos are kept"):
         cache.fill(photos)
     monkeypatch.setattr(zipfile.ZipFile, "writestr", real)
     cache.fill(photos)
     assert_complete(cache, photos, tiny_encoder, tmp_path)
 
 
-def test_too_little_room_is_told_before_the_work(tmp_path, tiny_encoder, photos, monkeypatch):
+def test_too_little_disk_space_is_an_error_before_the_work(tmp_path, tiny_encoder, photos, monkeypatch):
     monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-    with pytest.raises(InputError, match="make room or choose another --cache_dir"):
+    with pytest.raises(InputError, match="free some disk space or choose another --cache_dir"):
         RegionCache(tmp_path, "test", tiny_encoder).plan(photos)
 
 
-def test_a_shard_cut_by_a_crash_is_extracted_again(tmp_path, tiny_encoder, photos):
+def test_an_incomplete_shard_is_extracted_again(tmp_path, tiny_encoder, photos):
     cache = RegionCache(tmp_path / "cache", "test", tiny_encoder)
     cache.fill(photos)
     (shard,) = cache.folder.glob("*.zip")
@@ -203,7 +205,7 @@ def test_a_shard_cut_by_a_crash_is_extracted_again(tmp_path, tiny_encoder, photo
     assert_complete(again, photos, tiny_encoder, tmp_path)
 
 
-def test_several_datasets_use_what_was_extracted_for_each(tmp_path, tiny_encoder, photos):
+def test_combined_datasets_use_the_caches_of_each(tmp_path, tiny_encoder, photos):
     RegionCache(tmp_path, "one", tiny_encoder).fill(photos[:6])
     RegionCache(tmp_path, "two", tiny_encoder).fill([replaced(photo, photos[11].path) for photo in photos[:3]])
     both = RegionCache(tmp_path, "one+two", tiny_encoder)
@@ -218,6 +220,18 @@ def test_several_datasets_use_what_was_extracted_for_each(tmp_path, tiny_encoder
 
 def replaced(photo, path):
     return SimpleNamespace(id=photo.id, path=path)
+
+
+def test_photos_that_cannot_be_read_are_listed_up_to_ten(tmp_path, tiny_encoder, photos):
+    for photo in photos[1:]:
+        photo.path.write_bytes(b"no photo")
+    lines = []
+    splits = cache_regions(
+        RegionCache(tmp_path / "cache", "test", tiny_encoder), {"train": photos}, lines.append, silent
+    )
+    assert splits == {"train": photos[:1]}
+    first = lines.index("11 of 12 photos cannot be read and are skipped:") + 1
+    assert [line.split(": ")[0] for line in lines[first:]] == [f"  {p.path}" for p in photos[1:11]] + ["  … and 1 more"]
 
 
 def test_a_damaged_shard_is_named(tmp_path, tiny_encoder, photos):

@@ -1,4 +1,4 @@
-"""Work that eight processes share, all at once, and its parts put together again."""
+"""Eight processes that share the work at the same time, and merging of their results."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ COUNT = 8
 
 
 def run_parts(count, task, *arguments):
-    """So many workers that begin together, each given `arguments`, {k} being its number; returns their errors."""
+    """Run `count` workers at once. {k} in `arguments` is the worker's number. Returns their standard errors."""
     workers = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.features.shard_worker", task, f"{k}/{count}"]
@@ -36,15 +36,15 @@ def run_parts(count, task, *arguments):
 
 @pytest.fixture
 def folder(tmp_path, save_photo):
-    """A folder of twenty photos, which eight do not divide."""
+    """A folder of twenty photos, a number that eight does not divide."""
     for number in range(20):
         save_photo(f"photos/{number:02d}.png", seed=number)
     return tmp_path / "photos"
 
 
 @pytest.mark.slow
-def test_regions_of_eight_processes_are_those_of_one(folder, tmp_path, monkeypatch):
-    """All in one folder on a shared disk, or each in its own, whose files are then copied together."""
+def test_regions_of_eight_processes_equal_those_of_one(folder, tmp_path, monkeypatch):
+    """With one shared folder, and with eight folders whose files are then copied to one."""
     run_parts(COUNT, "cache", folder, tmp_path / "shared", tmp_path / "own{k}")
     photos, encoder = photos_in(folder), BlockEncoder()
     alone = RegionCache(tmp_path / "alone", "test", encoder)
@@ -54,7 +54,7 @@ def test_regions_of_eight_processes_are_those_of_one(folder, tmp_path, monkeypat
     for shard in tmp_path.glob("own*/*/*.zip"):
         shutil.copy(shard, merged.folder)
     for photo in photos:
-        os.utime(photo.path, (1, 1))  # photos have another time on another machine
+        os.utime(photo.path, (1, 1))  # copies on another machine have another time
     reads = []
     monkeypatch.setattr("utils.features.cache_files.file_stamp", lambda path: reads.append(path) or file_stamp(path))
     for name in ("shared", "merged"):
@@ -66,9 +66,9 @@ def test_regions_of_eight_processes_are_those_of_one(folder, tmp_path, monkeypat
         assert not list(cache.folder.glob("*.partial"))
         for photo in photos:
             assert np.array_equal(cache[photo.id], alone[photo.id])
-    # To be sure of a photo of another time it is read, but only once.
+    # A photo with another time is compared by its content, but only once.
     assert len(reads) == 2 * len(photos)
-    # One of the same size and another content is not taken for the one that was extracted.
+    # A photo with the same size and other content is extracted again.
     data = bytearray(photos[0].path.read_bytes())
     data[-20] ^= 1
     photos[0].path.write_bytes(data)
@@ -76,7 +76,7 @@ def test_regions_of_eight_processes_are_those_of_one(folder, tmp_path, monkeypat
 
 
 @pytest.mark.slow
-def test_captions_of_eight_processes_one_after_another_are_those_of_one(folder, tmp_path):
+def test_concatenated_captions_of_eight_processes_equal_those_of_one(folder, tmp_path):
     (folder / "07.png").write_text("no photo")
     errors = run_parts(COUNT, "caption", "--image_path", folder, "--csv", tmp_path / "part{k}.csv")
     assert [number for number, error in enumerate(errors, 1) if "photos could not be read" in error] == [4]

@@ -1,9 +1,13 @@
+import json
+
 import keras
 import numpy as np
 import pytest
 
 from utils.errors import InputError
+from utils.features import encoders
 from utils.features.encoders import ARCHITECTURES, Encoder
+from utils.features.quantised_weights import is_compact, save_compact
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +20,7 @@ def test_vgg16_equals_keras_applications_on_the_same_weights(photos):
     reference = keras.applications.VGG16(include_top=False, weights=None, input_shape=(64, 64, 3))
     reference.set_weights(encoder.network.get_weights())
     layer = keras.Model(reference.input, reference.get_layer("block5_conv3").output)
-    # Caffe's preprocessing by hand: BGR, less ImageNet's mean pixel.
+    # Caffe's preprocessing, written out: BGR minus ImageNet's mean pixel.
     inputs = photos[..., ::-1].astype("float32") - np.array([103.939, 116.779, 123.68], "float32")
     expected = layer.predict(inputs, verbose=0).reshape(2, -1, 512)
     regions = encoder.encode(photos)
@@ -24,7 +28,7 @@ def test_vgg16_equals_keras_applications_on_the_same_weights(photos):
     np.testing.assert_allclose(regions, expected, atol=1e-4 * expected.max())
 
 
-def test_regions_go_row_by_row_from_the_top_left():
+def test_regions_are_ordered_row_by_row_from_the_top_left():
     encoder = Encoder("vgg16", "random", image_size=32, layer="block1_pool", precision="float32")
     blank = np.zeros((1, 32, 32, 3), "uint8")
     marked = blank.copy()
@@ -34,7 +38,7 @@ def test_regions_go_row_by_row_from_the_top_left():
     assert changed[16 * 8 :].sum() == 0
 
 
-def test_mirrored_regions_are_the_mean_of_the_photo_and_its_mirror_image_turned_back(tiny_encoder):
+def test_mirror_averages_the_regions_of_the_photo_and_of_its_mirror_image(tiny_encoder):
     pixels = np.random.default_rng(2).integers(0, 256, (3, 32, 32, 3), "uint8")
     both = tiny_encoder.copy(mirror=True)
     grid = (3, tiny_encoder.rows, tiny_encoder.columns, tiny_encoder.channels)
@@ -57,7 +61,7 @@ def test_weights_load_from_a_file_in_keras_layout(tmp_path, photos):
 
 
 def _save_in_legacy_layout(model, path):
-    """As Keras's published `…_notop.h5`: groups by layer, names in attributes."""
+    """Save weights in the form of Keras's published `…_notop.h5`: groups by layer, names in attributes."""
     import h5py
 
     with h5py.File(path, "w") as file:
@@ -70,7 +74,7 @@ def _save_in_legacy_layout(model, path):
                 group.create_dataset(name.decode(), data=value)
 
 
-def test_imagenet_mobilenet_knows_a_portrait(shared, monkeypatch):
+def test_imagenet_mobilenet_equals_keras_applications(shared, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(shared / "keras_home"))
     from utils.data.images import load_pixels, sample_photo
 
@@ -83,13 +87,13 @@ def test_imagenet_mobilenet_knows_a_portrait(shared, monkeypatch):
     np.testing.assert_allclose(regions[0], reference.predict(pixels, verbose=0).reshape(49, 768), atol=1e-3)
 
 
-def test_random_weights_depend_on_the_seed_alone():
+def test_random_weights_depend_only_on_the_seed():
     make = lambda seed: Encoder("vgg16", "random", image_size=32, layer="block1_pool", seed=seed).fingerprint  # noqa: E731
     assert make(1) == make(1)
     assert make(1) != make(2)
 
 
-def test_the_fingerprint_tells_layer_size_and_weights_but_not_precision():
+def test_the_fingerprint_depends_on_layer_size_and_weights_but_not_on_precision():
     base = {"image_size": 32, "layer": "block1_pool", "precision": "float32"}
     prints = [
         Encoder("vgg16", "random", **base | change).fingerprint
@@ -113,11 +117,11 @@ def test_every_architecture_gives_rectified_regions(name, photos):
     assert regions.max() > 0
 
 
-def test_vgg16_takes_30_gigaflop_a_photo():
+def test_vgg16_needs_30_gigaflop_per_photo():
     assert Encoder("vgg16", "random", layer="block5_conv3").operations == pytest.approx(30.7e9, rel=0.01)
 
 
-def test_missing_and_wrong_weights_are_told(tmp_path):
+def test_missing_and_wrong_weights_are_errors(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         Encoder("vgg16", tmp_path / "nowhere.h5")
     (tmp_path / "broken.h5").write_bytes(b"\x89HDF but cut")
@@ -129,7 +133,7 @@ def test_missing_and_wrong_weights_are_told(tmp_path):
         Encoder("vgg16", "random", image_size=32, layer="block9")
 
 
-def test_without_network_the_line_says_which_file_goes_where(tmp_path, monkeypatch):
+def test_without_network_the_error_names_file_and_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr("utils.features.encoders._DOWNLOAD_TIMEOUT", 2)
     monkeypatch.setattr(keras.utils, "get_file", _refuse)
@@ -146,7 +150,44 @@ def _refuse(*_, **__):
     raise OSError("no network")
 
 
-def test_a_file_with_other_content_is_told_and_left_alone(tmp_path, monkeypatch):
+def _save_model(folder, name):
+    """Write the encoder's files of a model folder, with 8-bit weights. Returns the Encoder."""
+    encoder = Encoder(name, "random", image_size=32)
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"encoder": {"name": name}}))
+    save_compact(encoder.network, folder / "encoder.weights.h5")
+    return encoder
+
+
+def test_without_network_the_vgg16_of_a_model_folder_comes_first_and_is_accepted(tmp_path, monkeypatch, photos):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(keras.utils, "get_file", _refuse)
+    monkeypatch.setattr(encoders, "_MODELS", tmp_path / "models")
+    (tmp_path / "models" / "broken").mkdir(parents=True)
+    (tmp_path / "models" / "broken" / "config.json").write_text("[")
+    _save_model(tmp_path / "models" / "a", "mobilenet")
+    saved = _save_model(tmp_path / "models" / "b", "vgg16")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"\(no network\): use --encoder_weights models/b/encoder.weights.h5, "):
+        Encoder("vgg16")
+    with pytest.raises(InputError, match=r"use --encoder vgg16 --encoder_weights models/b/encoder.weights.h5, "):
+        Encoder("resnet50")
+    encoder = Encoder("vgg16", "models/b/encoder.weights.h5", image_size=64, precision="float32")
+    expected = saved.network.get_weights()
+    for value, weights in zip(encoder.network.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(value, weights, atol=np.abs(weights).max() / 254 * 1.001)
+
+
+def test_the_encoder_files_of_the_models_in_the_repository_are_accepted():
+    files = [path for path in encoders._MODELS.glob("*/encoder.weights.h5") if is_compact(path)]
+    assert files
+    for file in files:
+        settings = json.loads(file.with_name("config.json").read_text())["encoder"]
+        encoder = Encoder(settings["name"], file, settings["image_size"], settings["layer"], mirror=settings["mirror"])
+        assert encoder.fingerprint == settings["fingerprint"]
+
+
+def test_a_weights_file_with_other_content_is_an_error_and_not_changed(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr(keras.utils, "get_file", _refuse)
     half = tmp_path / "models" / "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -157,7 +198,7 @@ def test_a_file_with_other_content_is_told_and_left_alone(tmp_path, monkeypatch)
     assert half.read_bytes() == b"the first half"
 
 
-def test_a_half_downloaded_file_is_replaced_by_the_whole_one(shared, tmp_path, monkeypatch):
+def test_an_incomplete_weights_file_is_replaced(shared, tmp_path, monkeypatch):
     name = "mobilenet_7_5_224_tf_no_top.h5"
     whole = (shared / "keras_home" / "models" / name).read_bytes()
     half = tmp_path / "models" / name

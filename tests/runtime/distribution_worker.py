@@ -1,4 +1,4 @@
-"""Small training runs on two devices: logical ones of this process, or this process's and another's."""
+"""Small training runs on two devices: two logical devices of this process, or one each of two processes."""
 
 from pathlib import Path
 
@@ -9,12 +9,12 @@ from tests.training import training_worker
 from utils import console
 from utils.runtime.devices import open_distribution
 
-# Without dropout, so that two devices may be held against one; clipped in nearly every step.
+# Without dropout, so that two devices can be compared with one. Gradients are clipped in nearly every step.
 SETTINGS = {"dropout": 0.0, "clip_norm": 0.5}
 
 
 def weights(trainer):
-    """All that training has changed: weights and averaged weights by name."""
+    """The weights and averaged weights that training has changed, by name."""
     return {
         f"{kind} {number} {variable.path}": variable.numpy()
         for kind, model in (("model", trainer.model), ("averaged", trainer.averaged))
@@ -23,13 +23,13 @@ def weights(trainer):
 
 
 def main(kind, folder, stages, moment=""):
-    """Train one stage after the other, or go on training, each in a folder of its own.
+    """Train one stage after the other, each in its own folder, or resume.
 
     Args:
         kind: "mirrored" or "multiworker"; TF_CONFIG names the workers.
-        folder: what the chief has trained is left in its STAGE/weights.npz.
+        folder: the folder of all stages. The chief writes its weights to STAGE/weights.npz.
         stages: as for `make_trainer`.
-        moment: "step:N" to die after step N.
+        moment: "step:N" to be killed after step N.
     """
     if kind == "mirrored":
         (cpu,) = tf.config.list_physical_devices("CPU")

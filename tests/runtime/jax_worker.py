@@ -1,4 +1,4 @@
-"""What Keras's JAX backend makes of a model and of small trainings, for a process of its own, as JSON."""
+"""Captions and losses of small trainings with Keras's JAX backend, printed as JSON. Runs in its own process."""
 
 import json
 from pathlib import Path

@@ -16,13 +16,13 @@ from utils.runtime.devices import open_distribution
 
 
 @pytest.mark.slow
-def test_on_jax_models_write_the_same_and_all_that_is_trained_learns(tmp_path, tiny_captioner, save_photo, monkeypatch):
+def test_jax_gives_the_same_captions_and_can_train(tmp_path, tiny_captioner, save_photo, monkeypatch):
     pytest.importorskip("jax")
     photos = [save_photo(f"photos/{number}.png", seed=number) for number in range(3)]
-    # From one seed the backends draw other random weights.
+    # From the same seed, the backends generate different random weights.
     monkeypatch.setattr(tiny_captioner.encoder, "weights", "trained")
     tiny_captioner.save(tmp_path / "model")
-    # As where TensorFlow is not installed.
+    # As if TensorFlow were not installed.
     program = (
         "import sys; sys.modules['tensorflow'] = None; from tests.runtime.jax_worker import main; main(*sys.argv[1:])"
     )
@@ -51,8 +51,10 @@ def test_several_devices_need_tensorflow(monkeypatch):
         open_distribution("mirrored", print)
 
 
-@pytest.mark.parametrize(("asked", "told"), [("torch", "set tensorflow or jax"), ("jax", "pip install jax")])
-def test_a_backend_that_is_not_to_be_had_is_told_in_a_line(asked, told, monkeypatch, fails):
+@pytest.mark.parametrize(
+    ("asked", "told"), [("torch", "only tensorflow and jax are served"), ("jax", "pip install jax")]
+)
+def test_an_unavailable_backend_is_reported_in_one_line(asked, told, monkeypatch, fails):
     monkeypatch.setenv("KERAS_BACKEND", asked)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert told in fails(pretrain)

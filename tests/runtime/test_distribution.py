@@ -1,4 +1,4 @@
-"""Two devices against one: the same weights from the same batches, and what happens when a worker dies."""
+"""Training on two devices compared with one, and the behaviour when a worker is killed."""
 
 import json
 import signal
@@ -25,7 +25,7 @@ def two_addresses():
 
 
 def run_two_workers(addresses, folder, stage, moments=("", "")):
-    """(status, standard output, standard error) of each."""
+    """Run both workers. Returns (status, standard output, standard error) of each."""
     cluster = {"worker": addresses}
     configs = [json.dumps({"cluster": cluster, "task": {"type": "worker", "index": n}}) for n in (0, 1)]
     processes = [
@@ -40,7 +40,7 @@ def run_two_workers(addresses, folder, stage, moments=("", "")):
 
 
 def assert_as_on_one_device(folder, stage, path):
-    """Weights and averaged weights, within rounding; each step of the optimizer moves them by some 1e-3 to 1e-2."""
+    """Compare the weights with those of one device, within rounding. One step changes them by 1e-3 to 1e-2."""
     trainer = make_trainer(path / f"one-{stage}", stage, **SETTINGS)
     trainer.fit()
     one, two = weights(trainer), np.load(folder / "weights.npz")
@@ -50,8 +50,8 @@ def assert_as_on_one_device(folder, stage, path):
 
 
 @pytest.mark.slow
-def test_two_devices_end_with_the_weights_of_one(tmp_path):
-    """Ten photos in batches of three: one replica has a photo less, and none of the last batch."""
+def test_two_devices_give_the_same_weights_as_one(tmp_path):
+    """Ten photos in batches of three: one replica has fewer photos, and none in the last batch."""
     stages = ("regions", "grounded", "tagging", "finetuning")
     status, output, error = FreshProcess(distribution_worker.main, "mirrored", tmp_path, stages).finish()
     assert status == 0, error
@@ -62,7 +62,7 @@ def test_two_devices_end_with_the_weights_of_one(tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_worker_ends_the_others_and_the_run_is_resumed(tmp_path):
-    """First one that only trains is killed, then the one that writes; with the resumed weights of one device."""
+    """First the worker that only trains is killed, then the chief. The resumed run gives the weights of one device."""
     for victim, moments in ((1, ("", "step:3")), (0, ("step:4", ""))):
         addresses = two_addresses()
         results = run_two_workers(addresses, tmp_path, "regions", moments)
@@ -77,8 +77,8 @@ def test_a_killed_worker_ends_the_others_and_the_run_is_resumed(tmp_path):
     assert_as_on_one_device(tmp_path / "regions", "regions", tmp_path)
 
 
-def test_parts_of_a_batch_are_the_batch(tmp_path):
-    """Photos are varied alike, however many replicas share a batch."""
+def test_the_parts_of_a_batch_together_equal_the_batch(tmp_path):
+    """The augmentation of a photo does not depend on the number of replicas."""
     batches = make_trainer(tmp_path, "finetuning").batches
     assert isinstance(batches, Batches)
     for step in (0, batches.steps_per_epoch - 1):
@@ -96,7 +96,7 @@ def test_parts_of_a_batch_are_the_batch(tmp_path):
         ('{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "worker", "index": 0}}', "only a chief"),
     ],
 )
-def test_what_is_wrong_with_tf_config_is_told(monkeypatch, config, message):
+def test_errors_in_tf_config_are_reported(monkeypatch, config, message):
     monkeypatch.setenv("TF_CONFIG", config)
     with pytest.raises(InputError, match=message):
         open_distribution("multiworker", print)

@@ -1,5 +1,3 @@
-from itertools import cycle
-
 import pytest
 
 from utils.runtime import hardware
@@ -7,11 +5,9 @@ from utils.runtime import hardware
 
 @pytest.fixture(autouse=True)
 def _nothing_is_remembered():
-    for remembered in (hardware.matmul_rate, hardware.bfloat16_is_faster):
-        remembered.cache_clear()
+    hardware.bfloat16_is_faster.cache_clear()
     yield
-    for remembered in (hardware.matmul_rate, hardware.bfloat16_is_faster):
-        remembered.cache_clear()
+    hardware.bfloat16_is_faster.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -25,9 +21,7 @@ def _nothing_is_remembered():
         (None, [], "float32"),
     ],
 )
-def test_the_gpu_or_else_the_processors_flags_decide_the_precision(
-    tmp_path, monkeypatch, flags, capabilities, precision
-):
+def test_the_gpu_or_the_processors_flags_determine_the_precision(tmp_path, monkeypatch, flags, capabilities, precision):
     file = tmp_path / "cpuinfo"
     if flags:
         file.write_text(f"model name\t: Some\nflags\t\t: {flags}\nbugs\t: x\n")
@@ -36,9 +30,3 @@ def test_the_gpu_or_else_the_processors_flags_decide_the_precision(
     assert hardware.choose_precision() == precision
     assert hardware.choose_precision("float32") == "float32"
     assert hardware.dtype_policy("bfloat16") == "mixed_bfloat16"
-
-
-def test_what_else_the_machine_does_does_not_lower_its_rate(monkeypatch):
-    rates = cycle([30, 130, 128, 131])
-    monkeypatch.setattr(hardware, "measure_matmul_rate", lambda dtype, **_: next(rates))
-    assert hardware.matmul_rate("float32") == 131

@@ -1,4 +1,4 @@
-"""Fails when Keras takes away a name that is not public: each use has its like here."""
+"""Tests of Keras's private names that the program uses. They fail if Keras removes one."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_averaged_weights_are_moving_averages_in_the_order_of_the_variables():
         np.testing.assert_allclose(new, 0.75 * old + 0.25 * np.array(variable), rtol=1e-6)
 
 
-def test_variables_are_found_by_key_and_by_themselves():
+def test_the_index_of_a_variable_is_found_by_key_and_by_variable():
     variables = [keras.Variable(np.zeros(2)), keras.Variable(np.ones(3))]
     optimizer = keras.optimizers.SGD()
     keys = [keras_internals.variable_key(optimizer, each) for each in variables]
@@ -34,7 +34,7 @@ def test_variables_are_found_by_key_and_by_themselves():
     assert [keras_internals.index_of(optimizer, each.value) for each in variables] == [0, 1]
 
 
-def test_a_model_forgets_the_strategy_that_it_was_made_under():
+def test_a_model_forgets_the_strategy_it_was_created_under():
     import tensorflow as tf
 
     with tf.distribute.OneDeviceStrategy("/cpu:0").scope():
@@ -44,14 +44,14 @@ def test_a_model_forgets_the_strategy_that_it_was_made_under():
     assert model.distribute_strategy is tf.distribute.get_strategy()
 
 
-def test_on_jax_a_model_gets_its_values_back():
+def test_jax_can_write_values_back_to_a_model():
     pytest.importorskip("jax")
     from keras.src.backend.jax.trainer import JAXTrainer
 
     assert callable(JAXTrainer.jax_state_sync)
 
 
-def test_nothing_else_uses_names_that_are_not_public():
+def test_no_other_file_uses_private_names_of_keras():
     owner = r"(?:model|network|layer|optimizer|decoder|variable|keras(?:\.\w+)*)"
     private = re.compile(rf"keras\.src|\b{owner}\._[a-z]|_var_key")
     files = [*ROOT.glob("*.py"), *(ROOT / "utils").rglob("*.py")]

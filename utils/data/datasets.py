@@ -11,20 +11,21 @@ from utils.data.layouts.captions import SPLITS
 from utils.data.layouts.near_names import match_photos
 from utils.errors import InputError, shorten
 
-# Their captions are read from files; see utils/layouts. "custom" is one's own photos.
+# Datasets whose captions are read from files; see utils/data/layouts. "custom" is the user's own photos.
 PHOTO_DATASETS = ("flickr8k", "flickr30k", "coco", "custom")
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A row of the table.
+    """A photo of a dataset with its captions.
 
     Args:
-        id: names the photo within the table: for COCO its number, else its
-            file's name; where datasets are combined, after the dataset's name.
+        id: an identifier that is unique in the dataset: COCO's image number as
+            text, else the file's name. If datasets are combined, the dataset's
+            name and a slash come before it.
         path: the image file.
         split: "train", "val" or "test"; `shapes` also has "unseen".
-        references: the captions people gave it.
+        references: the captions that people wrote.
     """
 
     id: str
@@ -35,16 +36,16 @@ class Photo:
 
 @dataclass
 class Dataset:
-    """All photos of a dataset that are there.
+    """A dataset, or several combined.
 
     Args:
-        name: as given to `load_dataset`; of several, joined by "+".
-        photos: the table.
-        notes: what a person should know of it (layout, photos that are missing), a line each.
-        missing: Photos whose file is not there; its path is where it might be.
-        in_no_split: ids of captioned images that no split holds.
-        uncaptioned: paths of photos of which no caption speaks.
-        files: that the captions were read from.
+        name: the name given to `load_dataset`; several names are joined by "+".
+        photos: the Photos whose files exist.
+        notes: lines for the user, for example on the layout and on missing photos.
+        missing: Photos whose files do not exist; `path` is the expected place.
+        in_no_split: ids of captioned images that belong to no split.
+        uncaptioned: paths of photos without captions.
+        files: paths of the files that the captions were read from.
     """
 
     name: str
@@ -59,31 +60,37 @@ class Dataset:
         """The photos of one split.
 
         Raises:
-            InputError: the split has none.
+            InputError: the split has no photos.
         """
         photos = [photo for photo in self.photos if photo.split == name]
         if not photos:
             there = sorted({photo.split for photo in self.photos})
             raise InputError(
                 f"{self.name} has no photos in split {name} (there are: {', '.join(there) or 'none'})"
-                + ("; a split can be given with every caption, see data/README.md" if self.name == "custom" else "")
+                + ("; captions.csv may have a column split, see data/README.md" if self.name == "custom" else "")
             )
         return photos
 
 
 def load_dataset(name: str, data_dir: str | Path, seed: int = 0, with_photos: bool = True) -> Dataset:
-    """Read a dataset, or several as one table.
+    """Read a dataset, or several datasets as one.
 
-    In a table of several, ids begin with the dataset's name and a slash.
+    If several are read, photo ids begin with the dataset's name and a slash.
 
     Args:
-        name: "shapes", "flickr8k", "flickr30k", "coco" or "custom"; several are joined by "+".
-        data_dir: its folder, or a list of one for each; `shapes` is drawn into it if need be.
-        seed: of the scenes that are drawn.
-        with_photos: False to keep the rows whose photo is not there: captions can be scored without.
+        name: "shapes", "flickr8k", "flickr30k", "coco" or "custom", or several of them joined by "+".
+        data_dir: the dataset's folder; for several datasets, a list of folders.
+            The scenes of `shapes` are generated there if they do not exist.
+        seed: the random seed of the generated scenes.
+        with_photos: False to keep rows whose photo does not exist. Scoring
+            captions needs no photos.
+
+    Returns:
+        A Dataset.
 
     Raises:
-        InputError: unknown name, nothing there, or a file that makes no sense.
+        InputError: the name is unknown, the folder has no captions or no
+            photos, or a caption file has another form.
     """
     names = name.split("+")
     if len(names) > 1:
@@ -97,7 +104,7 @@ def load_dataset(name: str, data_dir: str | Path, seed: int = 0, with_photos: bo
 
 
 def _combine(tables):
-    """Several tables as one."""
+    """Several Datasets as one."""
     notes = _keep_held_out(tables)
     whole = Dataset("+".join(table.name for table in tables), [])
     for table in tables:
@@ -112,7 +119,10 @@ def _combine(tables):
 
 
 def _keep_held_out(tables):
-    """Flickr30k holds most photos of Flickr8k: what one validates or tests on, the other must not train on."""
+    """Remove training photos that are validation or test photos of the other dataset. Returns notes.
+
+    Flickr30k contains most photos of Flickr8k.
+    """
     by_name = {table.name: table for table in tables}
     if not by_name.keys() >= {"flickr8k", "flickr30k"}:
         return []
@@ -122,61 +132,66 @@ def _keep_held_out(tables):
     for table, others in zip(pair, reversed(held_out)):
         table.photos = [p for p in table.photos if p.split != "train" or _flickr_number(p) not in others]
     left_out = before - sum(len(table.photos) for table in pair)
-    return [f"{left_out} training photos of one dataset are held out by the other, and are left out"] * bool(left_out)
+    note = f"{left_out} training photos are skipped: they are validation or test photos of the other dataset"
+    return [note] * bool(left_out)
 
 
 def _flickr_number(photo):
-    """The number Flickr gave a photo; Flickr8k's file names go on after it, Flickr30k's do not."""
+    """Flickr's number of a photo, as text. Both datasets' file names begin with it."""
     return re.match(r"\d*", photo.id)[0]
 
 
 def _hash(image_id):
+    """A hash of an id as an int, the same on all machines."""
     return int(hashlib.sha256(image_id.encode(errors="surrogateescape")).hexdigest(), 16)
 
 
 def _split_by_hash(image_id):
-    """Train, val or test for photos without a list: 80, 10, 10 %, whatever else is there."""
+    """The split of a photo that has none given: train, val or test with 80, 10 and 10 %.
+
+    It depends on the id alone, so it stays the same if other photos are added.
+    """
     share = _hash(image_id) % 10
     return "train" if share < 8 else SPLITS[share - 7]
 
 
 def _read_photos(name, root, with_photos):
-    """A dataset whose captions and photos lie in a folder, in any layout."""
+    """Read a dataset whose captions and photos are in a folder, in any layout."""
     if not files.is_dir(root):
-        raise InputError(f"{shorten(root)}: no such folder; see data/README.md for how to get {name}")
+        raise InputError(f"{shorten(root)}: no such folder; data/README.md says how to get {name}")
     folder = layouts.Folder(root)
     source = layouts.read_captions(folder, name)
     captions = source.captions
     table = Dataset(name, [], files=captions.files)
     table.notes.append(f"captions from {_some(captions.files)} ({source.layout})")
     if source.others:
-        table.notes.append(f"not read, as other captions come before them: {_some(source.others)}")
+        table.notes.append(f"not read, because another caption file comes first: {_some(source.others)}")
     if folder.left_out:
         table.notes.append(str(folder.left_out))
     if with_photos and not len(folder):
         left_out = f" ({folder.left_out})" if folder.left_out else ""
-        raise InputError(f"{root}: captions but no photos are here{left_out}; see data/README.md")
+        raise InputError(f"{root}: the folder has captions but no photos{left_out}; see data/README.md")
     _fill(table, captions, folder, with_photos)
     if not captions.images:
-        raise InputError(f"{captions.files[0]}: holds no captions; see data/README.md")
+        raise InputError(f"{captions.files[0]}: the file has no captions; see data/README.md")
     table.notes += _count(table, captions, folder)
     if not table.photos:
         named, here = next(iter(captions.images.values())).file, folder.photos()[0]
         raise InputError(
-            f"{root}: none of the {len(captions.images)} captioned photos is here: the captions are of photos like "
-            f"{named}, the folder holds {len(folder)} like {Path(here).relative_to(root)}; see data/README.md"
+            f"{root}: none of the {len(captions.images)} captioned photos is here: captions name photos like "
+            f"{named}, the folder has {len(folder)} photos like {Path(here).relative_to(root)}; see data/README.md"
         )
     return table
 
 
 def _some(paths):
-    """Paths in words, of many the first ones."""
+    """Paths as text; of more than ten, the first three."""
     more = f" and {len(paths) - 3} more" if len(paths) > 10 else ""
     return ", ".join(map(str, paths[:3] if more else paths)) + more
 
 
 def _fill(table, captions, folder, with_photos):
-    """Make the rows, split after split, in the order of the captions or lists."""
+    """Fill a Dataset with Photos: one split after the other, each in the order of the captions or lists."""
     rows = {split: [] for split in SPLITS}
     paths, near = match_photos(captions, folder)
     table.notes += near
@@ -200,22 +215,25 @@ def _fill(table, captions, folder, with_photos):
 
 
 def _lend_to_val(table, captions, rows):
-    """Of so few photos that their hashes put none into val, one of train validates; training needs one too."""
+    """Move one training photo to val; called if so few photos exist that no hash chose one for val.
+
+    Only a photo whose split is not given is moved, and at least one photo stays in train.
+    """
     free = [(row, there) for row, there in rows["train"] if there and captions.images[row.id].split is None]
     if free and len(rows["train"]) > 1:
         chosen = max(free, key=lambda each: _hash(each[0].id))
         rows["train"].remove(chosen)
         rows["val"].append((replace(chosen[0], split="val"), True))
-        table.notes.append(f"so few photos that no hash chose one for val: {chosen[0].id} is taken from train")
+        table.notes.append(f"too few photos for a validation split by hash: {chosen[0].id} is moved from train to val")
 
 
 def _count(table, captions, folder):
-    """What is not as it should be, a line each."""
+    """Notes on incomplete data, a line each."""
     notes = captions.all_notes() + _unsegmented(captions)
     hashed = sum(image.split is None for image in captions.images.values())
     if hashed and not captions.has_splits:
-        every = "" if hashed == len(captions.images) else f"of {hashed} "
-        notes.append(f"no split {every}given: photos divided 80/10/10 by a hash of their names")
+        which = "" if hashed == len(captions.images) else f" for {hashed} photos"
+        notes.append(f"no split is given{which}: photos are divided 80/10/10 % by a hash of their names")
     for split in SPLITS:
         absent = [photo.id for photo in table.missing if photo.split == split]
         if absent:
@@ -226,27 +244,29 @@ def _count(table, captions, folder):
         if mute:
             notes.append(f"{mute} photos of split {split} have no caption")
     if table.in_no_split:
-        notes.append(f"{len(table.in_no_split)} captioned images are in no split and are left out")
+        notes.append(f"{len(table.in_no_split)} captioned images are in no split and are skipped")
     if folder.ambiguous:
-        notes.append(f"{folder.ambiguous} photos lie in several folders; the one nearest to the top is taken")
+        notes.append(f"{folder.ambiguous} photos are in several folders; the one nearest to the top is used")
     return notes
 
 
-# Scripts that put no blanks between words: Thai, Lao, Burmese, Khmer; kana, Chinese characters, the rare ones too.
+# Scripts without spaces between words: Thai, Lao, Burmese, Khmer, Japanese kana, Chinese characters (rare ones, too).
 _UNSEGMENTED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]{5}"
 )
 
 
 def _unsegmented(captions):
-    """A warning if most captions are written without blanks between words: each would be one word, seen once."""
+    """A warning, as a list of one line, if most captions have no spaces between words; else an empty list.
+
+    Each such caption would count as a single word that occurs once.
+    """
     texts = [text for image in captions.images.values() for text in image.captions]
     found = [text for text in texts if not text.isascii() and _UNSEGMENTED.search(text)]
     if len(found) <= len(texts) / 2:
         return []
     return [
-        f"warning: {len(found)} of {len(texts)} captions have no blanks between words, such as {found[0][:30]}: "
-        "words are told by blanks, so a whole caption counts as one word and nothing can be learned. Put blanks "
-        "between words first (Chinese: pip install jieba, then ' '.join(jieba.cut(caption))), "
-        "or between all characters: ' '.join(caption)"
+        f"warning: {len(found)} of {len(texts)} captions have no spaces between words, such as {found[0][:30]}: "
+        "a whole caption counts as one word, so nothing can be learned. Put spaces between the words "
+        "(Chinese: pip install jieba, then ' '.join(jieba.cut(caption))) or between all characters: ' '.join(caption)"
     ]

@@ -1,5 +1,6 @@
-"""The one way from an image file to pixels, for training and inference alike."""
+"""Reading image files into pixels. Training and inference use the same functions."""
 
+import ctypes
 import importlib.util
 import io
 import os
@@ -8,7 +9,7 @@ import threading
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,25 +24,25 @@ from utils.progress import silent
 pillow_heif.register_heif_opener()
 Image.init()
 
-# What Pillow takes for images, though it has no pixels of it, or asks Ghostscript, which runs programs.
+# Formats that Pillow recognises but cannot decode itself. For EPS it starts Ghostscript, which runs programs.
 _NO_IMAGES = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"})
-# Each is asked in turn whether a file is its own.
+# The formats that Pillow tries, in this order, to recognise a file.
 _FORMATS = ["JPEG", "PNG", *(form for form in Image.OPEN if form not in _NO_IMAGES | {"JPEG", "PNG"})]
 
-# Names of photos. Some that Pillow would read are more often something else: tracks of sports watches, installers, …
+# Suffixes of photos. Some that Pillow reads are excluded: they mostly belong to other files, such as installers.
 SUFFIXES = {suffix for suffix, form in Image.registered_extensions().items() if form in _FORMATS}
 SUFFIXES = frozenset(SUFFIXES | {".mpo", ".pjp", ".pjpeg"}) - {".fit", ".gbr", ".im", ".msp", ".vst"}
 
-# Photos that Pillow does not read: cameras' own, and JPEG XL.
+# Suffixes of photos that Pillow does not read: JPEG XL and the cameras' raw formats.
 _UNREAD_SUFFIXES = frozenset(
     {".jxl", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srw", ".raf", ".orf", ".rw2", ".pef"}
 )
 
-# Pixels that are decoded at most: 800 MB as RGB. JPEGs are decoded smaller
-# when they are larger, so in practice this concerns scans in other formats.
+# Maximum number of decoded pixels: 800 MB as RGB. Large JPEGs are decoded at
+# a smaller size, so in practice the limit affects scans in other formats.
 MAX_PIXELS = 2**28
 
-_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"  # how their files begin
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"  # the first bytes of such files
 
 _ORIENTATION = 0x0112  # the EXIF tag
 _UPRIGHT = {
@@ -54,8 +55,12 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Pillow warns of odd metadata, in several lines, and of sizes that are judged here.
+# Pillow warns about unusual metadata, in several lines, and about sizes, which are checked here.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+
+# libtiff prints lines of its own about damaged files. The ImageError that follows is enough: it names the file.
+with suppress(AttributeError, OSError):  # this Pillow was built without libtiff, or links it in another way
+    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
 _unlimited = threading.Lock()
 _unlimited_readers = 0
@@ -66,9 +71,13 @@ _names = {}
 
 @contextmanager
 def _without_pillow_limit():
-    # Pillow judges a file by its full size, some formats again as they decode, although a JPEG can be decoded
-    # at an eighth of it; MAX_PIXELS is checked once the decoded size is known. The limit belongs to the
-    # process: the first of several threads takes it away, the last puts it back.
+    """Disable Pillow's limit on the size of images within the `with`.
+
+    Pillow compares the full size of a file with its limit, although a JPEG can
+    be decoded at an eighth of that size. MAX_PIXELS is checked instead, when
+    the decoded size is known. The limit is global to the process: the first of
+    several threads disables it, and the last one restores it.
+    """
     global _unlimited_readers, _pillow_limit
     with _unlimited:
         if not _unlimited_readers:
@@ -84,14 +93,14 @@ def _without_pillow_limit():
 
 
 def _to_rgb(image):
-    """Any mode as RGB: transparency over white, 16 bits and floats scaled to 8."""
+    """Convert an image of any mode to RGB: transparency over white, 16 bits and floats scaled to 8 bits."""
     if image.mode.startswith("I") or image.mode == "F":
         values = np.array(image, dtype="float32")
         if image.mode == "F":
             top = 1 if values.max(initial=0) <= 1 else 255
         else:
             top = 255 if values.max(initial=0) <= 255 else 65535
-        # In place, as scans in floats take gigabytes.
+        # In place, because scans in floats take gigabytes.
         values = np.clip(np.multiply(values, 255 / top, out=values), 0, 255, out=values)
         return Image.fromarray(values.astype("uint8")).convert("RGB")
     if image.has_transparency_data:
@@ -101,29 +110,36 @@ def _to_rgb(image):
 
 
 def _orientation(image):
-    """The EXIF orientation, 1 to 8; 1 where it cannot be read. Nothing else of the EXIF data is looked at."""
+    """The EXIF orientation, 1 to 8; 1 if it cannot be read. No other EXIF data is read."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
         value = value[0] if isinstance(value, (tuple, bytes)) else value
         return int(value.strip("\0 ") if isinstance(value, str) else value)
-    except Exception:  # cameras and programs write anything there
+    except Exception:  # cameras and programs write many invalid values
         return 1
 
 
 def _upright_rgb(image, orientation):
-    # Turned first: converting the mode may lose transparency.
+    """Rotate an image by its EXIF orientation, 1 to 8, and convert it to RGB."""
+    # The image is rotated before the mode is converted, because conversion may lose transparency.
     return _to_rgb(image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image)
 
 
 def _decode(file, at_least, check=lambda image: None):
-    """A path or a binary stream as an RGB image, upright; `check` sees it before."""
+    """Decode a photo to an upright RGB image.
+
+    Args:
+        file: a path or a binary stream.
+        at_least: as for `open_photo`.
+        check: called with the decoded image before it is rotated and converted; may raise an error.
+    """
     with Image.open(file, formats=_FORMATS) as image:
         image.draft("RGB", (at_least, at_least))
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise ImageError(f"{width} × {height} pixels are too many to decode; make the image smaller")
         if image.format == "TIFF":
-            # Pillow's own reads all metadata, to turn the image.
+            # Pillow's own function reads all metadata to rotate the image, and fails if some is damaged.
             image.load_end = lambda: None
         orientation, mode = _orientation(image), image.mode
         image.load()
@@ -136,7 +152,11 @@ def _decode(file, at_least, check=lambda image: None):
 
 
 def _pixels_of_png(data):
-    """The bytes of a PNG without what is not needed for its pixels: checksums there may be wrong, texts too long."""
+    """A PNG file without the parts that its pixels do not need. Those may have wrong checksums or be too long.
+
+    Args:
+        data: the bytes of the file.
+    """
     parts, position = [data[:8]], 8
     while position + 8 <= len(data):
         length, kind = struct.unpack(">I4s", data[position : position + 8])
@@ -149,7 +169,11 @@ def _pixels_of_png(data):
 
 
 def _pixels_of_jpeg(data):
-    """The bytes of a JPEG without metadata but EXIF and what its colours are, and with an end, which may be missing."""
+    """A JPEG file without metadata except EXIF and the colour space, and with an end marker.
+
+    Args:
+        data: the bytes of the file; the end may be missing.
+    """
     parts, position = [data[:2]], 2
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4])
@@ -164,14 +188,21 @@ def _pixels_of_jpeg(data):
 
 
 def _check_half_is_there(image):
-    # Where its data end, libjpeg gives grey.
+    """Raise OSError if the lower half of an image, or more, was not in the file."""
+    # libjpeg fills missing rows with grey.
     missing = (abs(np.asarray(image.convert("L"), "int16") - 128) <= 1).all(axis=1)[::-1]
     if missing[: len(missing) // 2 + 1].all():
         raise OSError("most of it is missing")
 
 
 def _decode_despite(error, path, at_least):
-    """A photo whose pixels are fine and whose file is not; raises `error` if it is none."""
+    """Decode a photo whose file is damaged outside the pixels, or is a JPEG without its end.
+
+    Args:
+        error: the error of the first attempt. It is raised again if the file is neither PNG nor JPEG.
+        path: the file.
+        at_least: as for `open_photo`.
+    """
     with open(path, "rb") as file:
         start = file.read(8)
         if start == _PNG:
@@ -181,38 +212,44 @@ def _decode_despite(error, path, at_least):
         image = _decode(io.BytesIO(_pixels_of_jpeg(start + file.read())), at_least, _check_half_is_there)
     if "truncated" in str(error) and path not in _warned:
         _warned.add(path)
-        message = f"{_shown(path)}: the end of the file is missing; read as far as it goes"
+        message = f"{_shown(path)}: the end of the file is missing; the rest is used"
         warnings.warn(ImageWarning(message), stacklevel=2)
     return image
 
 
 def name_photo(path, name):
-    """Let errors and warnings call the file of a photo, such as one that was fetched, by another name."""
+    """Set the name of a photo in errors and warnings, for example the address that it was fetched from.
+
+    Args:
+        path: the file.
+        name: the name to show instead of the path.
+    """
     _names[Path(path)] = name
 
 
 def _shown(path):
+    """The name of a photo in errors and warnings."""
     return one_line(shorten(_names.get(path, path)))
 
 
 def open_photo(path, at_least=1024):
-    """A photo as a person sees it: upright, RGB, first frame of an animation.
+    """Read a photo as a person sees it: upright, in RGB, the first frame of an animation.
 
-    Metadata cost no photo: of odd EXIF data the orientation is read if it can
-    be, and what else is wrong beside the pixels is passed over. A JPEG whose end
-    is missing is read as far as it goes if that is half of it, and an
-    ImageWarning is issued, once for each file.
+    Damaged metadata is ignored; only the EXIF orientation is used. If the end
+    of a JPEG is missing, but at least half of it is there, the available part
+    is read, and an ImageWarning is issued once per file.
 
     Args:
         path: the file.
-        at_least: JPEGs much larger than this many pixels on each side may be
-            decoded smaller, which is several times faster.
+        at_least: number of pixels. A JPEG with much longer sides may be decoded
+            at a smaller size, which is several times faster; no side becomes
+            shorter than this.
 
     Returns:
-        A PIL image; `info["mode"]` is the mode that the file has.
+        A PIL image; `info["mode"]` is the mode of the file.
 
     Raises:
-        ImageError: not a photo, damaged, or too large; the line says which.
+        ImageError: the file is not a photo, is damaged, or has too many pixels.
     """
     path = Path(path)
     name = _shown(path)
@@ -231,28 +268,32 @@ def open_photo(path, at_least=1024):
     except IsADirectoryError:
         raise ImageError(f"{name}: a folder, not a photo") from None
     except PermissionError:
-        raise ImageError(f"{name}: may not be read; check its permissions") from None
+        raise ImageError(f"{name}: no permission to read this file; change its permissions") from None
     except UnidentifiedImageError:
         raise ImageError(
-            f"{name}: not an image that can be read (JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF, BMP and others can)"
+            f"{name}: not an image, or of an unknown format; JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF, BMP and others "
+            "can be read"
         ) from None
-    # Decoders raise whatever they meet in a damaged file: struct.error, RuntimeError, ZeroDivisionError, …
+    # Decoders raise many types of exceptions for damaged files: struct.error, RuntimeError, ZeroDivisionError, …
     except Exception as error:
         raise ImageError(f"{name}: damaged image ({reason(error)})") from None
 
 
 def find_unreadable(paths, progress=silent):
-    """The files that are no photos that can be read: a dict from path to ImageError.
+    """Find the photos that cannot be read.
 
     Args:
-        paths: files.
-        progress: called as tqdm is.
+        paths: paths of files.
+        progress: a progress bar, called as tqdm.
+
+    Returns:
+        The ImageError of each bad file, as a dict by path.
     """
     bad = {}
 
     def check(path):
         try:
-            open_photo(path, at_least=1)  # decoded as small as can be
+            open_photo(path, at_least=1)  # decoded at the smallest size
         except ImageError as error:
             bad[path] = error
 
@@ -263,24 +304,33 @@ def find_unreadable(paths, progress=silent):
 
 
 def to_pixels(image, size):
-    """A PIL image squashed to `size` × `size`: uint8 (size, size, 3).
+    """Resize a PIL image to a square without keeping its proportions.
 
-    The whole photo is kept and its sides may be squeezed, so every region of
-    the grid stands for the same share of the photo, and an attention map
-    covers it from edge to edge.
+    The whole photo is kept. So every region of the grid covers the same share
+    of the photo, and an attention map reaches from edge to edge.
+
+    Args:
+        image: an RGB image.
+        size: width and height of the result in pixels.
+
+    Returns:
+        A uint8 array (size, size, 3).
     """
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
 
 
 def load_pixels(photo, size):
-    """The pixels of a photo as the encoders take them: uint8 (size, size, 3).
+    """Read a photo as input for an encoder.
 
     Args:
-        photo: a file, or an image as `as_photo` takes it.
-        size: pixels a side.
+        photo: the path of a file, or an image as for `as_photo`.
+        size: width and height of the result in pixels.
+
+    Returns:
+        A uint8 array (size, size, 3), RGB.
 
     Raises:
-        ImageError: as `open_photo`, or as `as_photo`.
+        ImageError: as for `open_photo` and `as_photo`.
     """
     if isinstance(photo, (Image.Image, np.ndarray)):
         return to_pixels(as_photo(photo), size)
@@ -288,31 +338,31 @@ def load_pixels(photo, size):
 
 
 def as_photo(image):
-    """An image in memory as `open_photo` gives files: upright, RGB.
+    """Convert an image in memory to an upright RGB image, as `open_photo` does with files.
 
     Args:
-        image: a PIL image, or an array, uint8 (height, width, 3), RGB.
+        image: a PIL image, or a uint8 array (height, width, 3), RGB.
 
     Returns:
         A PIL image.
 
     Raises:
-        ImageError: an array of another kind, or an image whose file is damaged.
+        ImageError: the array has another type or shape, or the image's file is damaged.
     """
     if isinstance(image, np.ndarray):
         if image.dtype != "uint8" or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            raise ImageError(f"array of {image.dtype} {image.shape}: give uint8 (height, width, 3), RGB")
+            raise ImageError(f"array of {image.dtype} {image.shape}: expected uint8 (height, width, 3), RGB")
         return Image.fromarray(image)
     try:
-        image.load()  # Pillow turns TIFF images itself, and then their orientation is gone
+        image.load()  # Pillow rotates TIFF images here and removes their orientation, so it is read afterwards
         return _upright_rgb(image, _orientation(image))
-    except Exception as error:  # Pillow reads the file only now, and raises whatever it meets in a damaged one
+    except Exception as error:  # Pillow decodes the file only now, and raises many types for damaged ones
         name = getattr(image, "filename", "") or "image"
         raise ImageError(f"{_shown(name)}: damaged image ({reason(error)})") from None
 
 
 def is_image(data):
-    """Whether bytes begin as an image does, however damaged it may be."""
+    """Whether bytes begin like an image file. The rest may be damaged."""
     if data.startswith((_PNG, _JPEG)):
         return True
     try:
@@ -324,19 +374,22 @@ def is_image(data):
 
 
 def is_photo(name):
-    """Whether a file of this name is taken for a photo that can be read."""
+    """Whether a file's name has the suffix of a photo that can be read."""
     return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def find_photos(path, note=lambda line: None):
-    """The photo files that a path names: itself, or those in a folder and its subfolders, sorted.
+    """Find the photos of a folder and its subfolders.
 
     Args:
-        path: a file or a folder, of which `walk` tells what is left out.
-        note: called with a line on what was left out, if anything was.
+        path: a folder, or a file, which is returned as it is.
+        note: called with a line on skipped files and folders, if there are any.
+
+    Returns:
+        A sorted list of Path.
 
     Raises:
-        InputError: nothing there, or a folder without photos.
+        InputError: the path does not exist, or the folder has no photos.
     """
     path, photos, left_out = Path(path), [], LeftOut()
     if not files.is_dir(path):
@@ -347,7 +400,7 @@ def find_photos(path, note=lambda line: None):
         if is_photo(name):
             photos.append(Path(found))
         elif os.path.splitext(name)[1].lower() in _UNREAD_SUFFIXES:
-            left_out.add("photos of formats that are not read; save them as JPEG", found)
+            left_out.add("photos of unsupported formats; save them as JPEG", found)
     if not photos:
         raise InputError(f"{path}: no photos in this folder" + (f"; {left_out}" if left_out else ""))
     if left_out:
@@ -356,8 +409,8 @@ def find_photos(path, note=lambda line: None):
 
 
 def sample_photo():
-    """A photo that is on every machine: the public-domain portrait of Grace Hopper that matplotlib carries."""
-    # Found rather than imported, which takes a while; some distributions put the data elsewhere.
+    """The path of an example photo: the public-domain portrait of Grace Hopper in the matplotlib package."""
+    # matplotlib is located without importing it, because the import is slow. Some distributions move its data.
     data = Path(importlib.util.find_spec("matplotlib").origin).with_name("mpl-data")
     if not data.exists():
         import matplotlib

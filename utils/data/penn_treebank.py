@@ -1,17 +1,17 @@
-"""Sentences → Penn Treebank tokens, as pycocoevalcap has them from Stanford's tokenizer, without its Java.
+"""Penn Treebank tokenizer that gives the same tokens as pycocoevalcap's, which needs Java.
 
-pycocoevalcap runs CoreNLP 3.4.1's PTBTokenizer over all captions, lower-cases,
-and drops the tokens of `PUNCTUATION`. Here NLTK's Treebank tokenizer splits
-the text; the rules below cover only what that program does differently. They
-were found by observing its answers: tests/data/test_penn_treebank.py compares
-every caption of Flickr8k and COCO with it.
+pycocoevalcap runs the Java program PTBTokenizer of CoreNLP 3.4.1 on all
+captions, converts the tokens to lower case, and removes those in `PUNCTUATION`.
+This module uses NLTK's Treebank tokenizer. Its own rules cover only the cases
+in which the Java program differs. They were derived from the program's output:
+tests/data/test_penn_treebank.py compares all captions of Flickr8k and COCO.
 """
 
 import functools
 import re
 
-# What pycocoevalcap drops. Its list names the brackets -LRB- …, but they come
-# lower-cased and so stay; runs such as "!!" stay too.
+# Tokens that pycocoevalcap removes. Its list also has the brackets -LRB- …, but in
+# upper case, so the lower-case tokens stay. Repeated marks such as "!!" stay, too.
 PUNCTUATION = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
 
 BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
@@ -32,7 +32,7 @@ _ENTITIES = {
     "\u00ad": "",
 }
 
-# Keep their full stop wherever they stand.
+# Abbreviations that keep their full stop everywhere.
 _ABBREVIATIONS = (
     "adj adm adv al ala alex apr ariz assn assoc asst atty attys aug ave bancorp bhd bldg blvd brig bros calif "
     "capt cf cie cmdr co col colo comdr conn corp cos cpl ct dak dec dept det dr drs elec ens esq est etc ext feb "
@@ -42,14 +42,14 @@ _ABBREVIATIONS = (
     "thurs treas tue tues univ va vs vt wed wis wisc wm wyo mfg mtg pte pty ppte ppty ptes ptys "
 )
 
-# Words of their own when written small: "a fig. leaf", "the pa. said".
+# Abbreviations in this spelling only. In lower case they are ordinary words: "the pa. said".
 _CAPITAL_ABBREVIATIONS = "Az La Pa Ark Del Ill Ore Tex Mass Miss Wash"
 
-# Abbreviations before a number only.
+# Abbreviations only if a number follows.
 _NUMBER_ABBREVIATIONS = "ca no op pp art fig nos figs prop"
 
-# A letter and a full stop end a sentence before these words (and at the end of
-# the text, where the program looks at the next caption), and are an initial elsewhere.
+# A single letter with a full stop is an initial, as in "J. Smith". Before these words, and
+# at the end of the text, the full stop ends a sentence instead.
 _STARTERS = (
     "A About After An As At But He Her Here However If In It Last Many More Now Once One Other Our She Since So Some "
     "Such That The Their Then There These They This We What When While Yet You"
@@ -60,40 +60,40 @@ def _one_of(words):
     return "(?:" + "|".join(sorted(words.split(), key=len, reverse=True)) + ")"
 
 
-# Vowel signs and accents that are characters of their own belong to their letter.
+# Vowel signs and accents that are separate characters. They belong to the letter before them.
 _MARKS = "\u0300-\u036f\u0591-\u05bd\u064b-\u065e\u0900-\u0963\u0970-\u0df3\u0e31-\u0e4e"
 _NO_LETTER = r"\W_²³¹¼-¾\u2070-\u209f\u2150-\u218f\u2460-\u24ff"
 _LETTER = rf"(?:[^\d{_NO_LETTER}]|[{_MARKS}])"
 _CHARACTER = rf"(?:[^{_NO_LETTER}]|[{_MARKS}])"
 _END = rf"(?!{_CHARACTER})"
-# Where a token may begin.
+# A place where a token may begin.
 _FRONT = rf"(?<![^{_NO_LETTER}])(?<![{_MARKS}])"
 _WORD = rf"{_CHARACTER}+(?:_+{_CHARACTER}+)*"
 _APOSTROPHE = "['’\u0092]"
 _ACRONYM = r"[A-Za-z](?:\.[A-Za-z])+"
 _URL = r"[^\s<>\"`{}|\\^\[\]]*[^\s<>\"`{}|\\^\[\].,;:!?'()]"
 
-# Tokens that hold a space, or depend on the next word.
+# Tokens that contain a space or depend on the next word.
 _ACROSS = (
     r"(?<!\d)\d{1,4}[- \u00a0]\d{1,4}/\d{1,4}(?![\w/])",  # mixed fractions
     rf"(?<![\w.'’@#&/-])[A-Za-z]\.(?!{_LETTER})(?!\s*$|\s+(?:{_one_of(_STARTERS)})(?:\s|$))",
     rf"{_FRONT}(?i:{_one_of(_NUMBER_ABBREVIATIONS)})\.(?=\s*\d)",
 )
 
-# The first rule that matches takes the token; NLTK splits what stands between such tokens.
+# Tokens that NLTK would split in another way. The first rule that matches counts. NLTK splits the text between them.
 _RULES = (
     r"</?[A-Za-z][\w:.-]*/?>",
     rf"(?i:https?://|www\.){_URL}",
     rf"{_FRONT}[A-Za-z0-9][\w.-]*@\w[\w-]*(?:\.\w[\w-]*)*",
     rf"{_FRONT}[@#][A-Za-z]\w*",
-    # Clitics
+    # Short forms: n't, 's, 're.
     rf"[nN]['’`\u0092][tT]{_END}",
     rf"{_APOSTROPHE}(?i:[msd]|re|ve|ll){_END}",
-    # Words with an apostrophe of their own.
+    # Words that contain an apostrophe: 'em, o'clock.
     rf"(?i:'n'|'n{_END}|'em{_END}|'till?{_END}|{_APOSTROPHE}[2-9]0s{_END}|'\d\d(?![\w']))",
     rf"{_FRONT}(?i:[dol]{_APOSTROPHE}{_LETTER}+|ol'{_END}|[ldjy]'|c'mon{_END}|ma{_APOSTROPHE}am{_END})",
     rf"{_FRONT}{_LETTER}{_CHARACTER}*[aeiouy]{_APOSTROPHE}[aeiou]{_LETTER}*",
-    # Words with hyphens, slashes, & and dots.
+    # Words with hyphens, slashes, ampersands and dots.
     rf"{_FRONT}[A-Za-z0-9][A-Za-z0-9.,]*(?:-(?:{_ACRONYM}\.|[A-Za-z0-9]+))+",
     rf"{_FRONT}[A-Za-z0-9]+(?:-[A-Za-z]+){{0,2}}(?:/[A-Za-z0-9]+(?:-[A-Za-z]+){{0,2}}){{1,2}}",
     rf"{_FRONT}[A-Z]+(?:[+&][A-Z]+)+",
@@ -106,36 +106,38 @@ _RULES = (
     # Numbers
     rf"(?:{_FRONT}[+-]?\d+)?(?:[.,:]\d+)+",
     rf"{_FRONT}[+-](?:\d+|(?:[.,:]\d+)+)",
-    # Faces
+    # Smileys
     r"[<>]?[:;=][\-o*']?[()DPdpO\\{@|\[\]](?![A-Za-z])",
     r"[\^x=~<>]\.[\^x=~<>]|[\-^x=~<>']_[\-^x=~<>']|\([\-^x=~<>'][_.]?[\-^x=~<>']\)|\([\^x=~<>']-[\^x=~<>'`]\)",
     r"[!?]{2,}",
     r"\*+|##+|_{2,}",
     r"[#$%&+/<=>@\\^|~]",
-    # Pictures of the basic plane are tokens.
+    # Symbols and pictures of Unicode's basic plane.
     "[\u00a1-\u00bf\u00d7\u00f7\u2016\u2017\u2020-\u2023\u2030-\u2038\u203b\u203e-\u2042\u2044"
     "\u20a0\u20a4\u20ac\u2100-\u214f\u2153-\u215e\u2190-\u2bff\u3001\u3002\uff01-\uff0f\uff1a-\uff20]",
 )
-# What the program drops: other punctuation, and emoji beyond the basic plane.
+# Characters that the Java program removes: other punctuation, and emoji outside the basic plane.
 _DROPPED = rf"(?P<dropped>'(?!(?i:tis|twas){_END})|[^\w\s{_MARKS}'()\[\]{{}}\"`;?!-])"
 _across = re.compile("|".join(_ACROSS))
 _own = re.compile("|".join([*_RULES, _DROPPED]))
 
-# Stands for a token of `_ACROSS`; a character of Unicode's private area.
+# Placeholder for a token of `_ACROSS`, a character of Unicode's private area.
 _HELD = "\ue000"
 
 
 @functools.cache
 def _treebank():
-    from nltk.tokenize.treebank import TreebankWordTokenizer  # a second to import; captioning needs none
+    from nltk.tokenize.treebank import TreebankWordTokenizer  # the import takes a second, and captioning needs none
 
     return TreebankWordTokenizer()
 
 
 def tokenize(text):
-    """The tokens of a sentence, lower-case and without `PUNCTUATION`.
+    """Split a sentence into lower-case tokens without `PUNCTUATION`.
 
-    `tokenize("The dog's ball (red).")` is `["the", "dog", "'s", "ball", "-lrb-", "red", "-rrb-"]`.
+    Example:
+        >>> tokenize("The dog's ball (red).")
+        ['the', 'dog', "'s", 'ball', '-lrb-', 'red', '-rrb-']
     """
     for written, meant in _ENTITIES.items():
         text = text.replace(written, meant)
@@ -148,7 +150,7 @@ def tokenize(text):
 
 @functools.lru_cache(100_000)
 def _split(part):
-    """The tokens of a text without spaces; a tuple."""
+    """The tokens of a text without spaces, as a tuple."""
     tokens, end = [], 0
     for match in _own.finditer(part):
         tokens += _plain(part[end : match.start()])
@@ -158,12 +160,13 @@ def _split(part):
 
 
 def _plain(text):
-    """Tokens by NLTK alone, without `PUNCTUATION`; a hyphen at the edge of one is punctuation too."""
+    """The tokens that NLTK gives, without `PUNCTUATION` and without hyphens at a token's ends."""
     tokens = [token.strip("-") for token in _treebank().tokenize(text)] if text else []
     return [token for token in tokens if token and token not in PUNCTUATION]
 
 
 def _normalise(token):
+    """A token in the Java program's spelling: lower case, brackets by name, plain apostrophes."""
     if token in _SYMBOLS:
         return _SYMBOLS[token]
     if not token.isalnum():

@@ -1,4 +1,4 @@
-"""What a person names as photos (files, folders, patterns, addresses, standard input) → photos, one by one."""
+"""Finding photos by what the user names: files, folders, patterns, addresses or standard input."""
 
 import codecs
 import glob
@@ -17,26 +17,29 @@ from utils.data.images import find_photos, is_image, name_photo
 from utils.data.walk import is_system
 from utils.errors import ImageError, InputError, reason, shorten
 
-# Stands for standard input.
+# The name that means standard input.
 STANDARD_INPUT = "-"
 
-# The name of a photo that was piped in.
+# The name, in all output, of a photo that was read from standard input.
 _STANDARD_INPUT_PHOTO = "standard input"
 
-# Seconds without an answer after which a download is given up.
+# Seconds without an answer after which a download fails.
 _TIMEOUT = 20
 
-# Bytes that are downloaded at most; photos are smaller.
+# Maximum size of a download in bytes. Photos are smaller.
 _MAX_BYTES = 100_000_000
 
 
 class Source:
-    """A photo on this machine.
+    """A photo that the user named.
 
     Args:
-        name: what the person calls it; stands in all output.
-        path: its file.
-        relative: where its results belong in a folder of results.
+        name: the photo's name in all output, as the user gave it.
+        path: the file.
+        relative: the place of the photo's results in a folder of results, as a relative path.
+
+    Attributes:
+        local: whether the file is the user's own, rather than a temporary copy.
     """
 
     local = True
@@ -46,7 +49,7 @@ class Source:
 
 
 class _Fetched(Source):
-    """A photo without a file of its own: `path` makes one, in a folder of the program's, when it is first needed."""
+    """A photo that is not a file on this machine. The first access to `path` writes it to a temporary folder."""
 
     local = False
 
@@ -61,11 +64,13 @@ class _Fetched(Source):
         try:
             self._fetch(file)
         except OSError as error:  # a full disk
-            raise ImageError(f"{self.name}: cannot be put into {file.parent} ({reason(error)})") from None
+            raise ImageError(f"{self.name}: cannot be written to {file.parent} ({reason(error)})") from None
         return file
 
 
 class _Download(_Fetched):
+    """A photo at a web address or in a `data:` address."""
+
     def __init__(self, address, folder, relative):
         super().__init__(shorten(address), folder, relative)
         self._address = address
@@ -73,7 +78,7 @@ class _Download(_Fetched):
     def _fetch(self, path):
         headers = {"User-Agent": "image-captioning", "Accept": "image/*"}
         try:
-            # An opener of its own: urlopen keeps the proxies of the first call for ever.
+            # A new opener, because urlopen keeps using the proxies of its first call.
             request = urllib.request.Request(_ascii_address(self._address), headers=headers)
             with (
                 urllib.request.build_opener().open(request, timeout=_TIMEOUT) as answer,
@@ -84,7 +89,7 @@ class _Download(_Fetched):
             raise
         except urllib.error.HTTPError as error:
             raise ImageError(f"{self.name}: the server answers {error.code} {error.reason}") from None
-        # A cut answer, a bad address or certificate, no network, a timeout, a full disk.
+        # An incomplete answer, a bad address or certificate, no network, a timeout, a full disk.
         except (OSError, ValueError, http.client.HTTPException) as error:
             cause = getattr(error, "reason", error)
             said = reason(cause if isinstance(cause, Exception) else Exception(cause))
@@ -92,10 +97,10 @@ class _Download(_Fetched):
 
 
 def _ascii_address(address):
-    """An address with letters beyond ASCII and blanks as servers take it: the host by IDNA, the rest by percent signs.
+    """Encode an address with spaces or non-ASCII letters: the host by IDNA, the rest by percent signs.
 
     Raises:
-        ValueError: no such host can be.
+        ValueError: the host's name is invalid.
     """
     if address.lower().startswith("data:"):
         return address
@@ -103,7 +108,7 @@ def _ascii_address(address):
     user, at, host = parts.netloc.rpartition("@")
     if not host.isascii():
         host = host.encode("idna").decode()
-    # Percent signs are there already, or stand for themselves.
+    # A percent sign without two hexadecimal digits is a plain character, so it is encoded, too.
     quoted = [
         re.sub("%(?![0-9A-Fa-f]{2})", "%25", urllib.parse.quote(part, safe="%/:;=&?@!$'()*+,~[]")) for part in parts[2:]
     ]
@@ -111,7 +116,7 @@ def _ascii_address(address):
 
 
 class _Limited:
-    """A stream that ends with an ImageError once it has given too much."""
+    """A stream that raises ImageError when more than `_MAX_BYTES` were read."""
 
     def __init__(self, stream, name):
         self._stream, self._name, self._left = stream, name, _MAX_BYTES
@@ -125,6 +130,8 @@ class _Limited:
 
 
 class _Given(_Fetched):
+    """A photo that was read from standard input."""
+
     def __init__(self, data, folder):
         super().__init__(_STANDARD_INPUT_PHOTO, folder, "standard_input")
         self._data = data
@@ -134,24 +141,26 @@ class _Given(_Fetched):
 
 
 def find_sources(names, folder, standard_input, note=lambda line: None):
-    """The photos that are named, in order, folders and patterns sorted.
+    """Find the photos that the user named.
 
     Args:
-        names: files, folders (with their subfolders), patterns such as
-            `album/**/*.jpg`, http(s), file and data: addresses, or "-" for standard input,
-            which holds one photo or a list of such names, one a line, or with a
-            zero byte after each, as `find -print0` writes them.
-        folder: a function that gives the folder where photos that are no files yet are put;
-            it is called when the first of them is needed.
+        names: a list. Each is a file, a folder (subfolders are included), a
+            pattern such as `album/**/*.jpg`, an address (http, https, file or
+            data), or "-" for standard input. Standard input is one photo, or a
+            list of names, one per line or each followed by a zero byte as
+            `find -print0` writes them.
+        folder: a function that returns the temporary folder for photos that are
+            not files. It is called when the first of them is needed.
         standard_input: a binary stream.
-        note: called with a line on what is left out of a folder.
+        note: called with a line on skipped files of a folder.
 
     Returns:
-        A list of Source. Only what can be known without reading photos is
-        checked: their `path` may raise ImageError.
+        A list of Source in the order of the names; the photos of a folder or
+        pattern are sorted. Photos are not read or fetched yet: a Source's
+        `path` may raise ImageError.
 
     Raises:
-        InputError: a name that stands for nothing.
+        InputError: no photo has this name.
     """
     sources = []
     for name in names:
@@ -163,6 +172,7 @@ def find_sources(names, folder, standard_input, note=lambda line: None):
 
 
 def _named(name, folder, note):
+    """The Sources of one name, which is not "-"."""
     if name.lower().startswith(("http://", "https://")):
         last = name.split("?")[0].split("#")[0].rstrip("/").rsplit("/", 1)[-1]
         return [_Download(name, folder, last or "photo")]
@@ -182,22 +192,25 @@ def _named(name, folder, note):
 
 
 def _matches(pattern):
-    """The files that match a pattern, sorted, each once, and none in the system's own folders that it does not name."""
+    """The files that match a pattern, sorted, each once.
+
+    Files in hidden and system folders are skipped, unless the pattern names the folder.
+    """
     named, found = Path(pattern).parts, {}
     for match in sorted(glob.glob(pattern, recursive=True), key=lambda match: (match.count(os.sep), match)):
         if os.path.isfile(match) and not any(is_system(part) for part in Path(match).parts if part not in named):
-            found.setdefault(os.path.realpath(match), match)  # links to folders may lead back
+            found.setdefault(os.path.realpath(match), match)  # a link can lead to a folder that matched already
     return sorted(found.values())
 
 
 def _named_by_address(address, folder, note):
-    """The photos of `file:///folder/photo.jpg`; a photo keeps the name that was given."""
+    """The Sources of an address such as `file:///folder/photo.jpg`. A single photo is named by its address."""
     try:
         parts = urllib.parse.urlsplit(address)
     except ValueError:
         parts = None
     if not parts or parts.netloc not in ("", "localhost") or not parts.path:
-        raise InputError(f"{address}: no file on this machine; write file:///folder/photo.jpg, or the path alone")
+        raise InputError(f"{address}: not a file on this machine; write file:///folder/photo.jpg, or only the path")
     path = urllib.request.url2pathname(parts.path)
     sources = _named(path, folder, note)
     if [source.name for source in sources] == [path]:  # a photo, not a folder of one
@@ -206,34 +219,58 @@ def _named_by_address(address, folder, note):
 
 
 def _read_standard_input(folder, stream, note):
+    """The Sources of standard input: one photo, or the photos of a list of names."""
     data = stream.read()
     if is_image(data):
         return [_Given(data, folder)]
     names = [name for name in _listed(data) if name and name != STANDARD_INPUT]
     if not names:
-        raise InputError("standard input: is empty; pipe in a photo, or a list of photos, one a line")
+        raise InputError("standard input: is empty; pipe in a photo, or a list of photos, one per line")
     return [source for name in names for source in _named(name, folder, note)]
 
 
 def _listed(data):
-    """The names in a list: a line each, or separated by zero bytes as `find -print0` does; UTF-8, UTF-16 or neither."""
+    """The names in a list from standard input.
+
+    Args:
+        data: bytes; a name per line, or names that end with zero bytes as
+            `find -print0` writes them. The encoding is UTF-8, UTF-16 with a
+            byte order mark, or that of file names on this system.
+
+    Raises:
+        InputError: the first name is not text and no such file exists.
+    """
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         text = data.decode("utf-16", errors="replace")
     else:
-        text = os.fsdecode(data.removeprefix(codecs.BOM_UTF8))  # whatever bytes a name has
+        text = os.fsdecode(data.removeprefix(codecs.BOM_UTF8))  # names may contain any bytes
     names = text.split("\0") if "\0" in text else [line.strip() for line in re.split("[\r\n]+", text)]
     if any("\udc80" <= letter <= "\udcff" for letter in names[0]) and not os.path.lexists(names[0]):
-        raise InputError("standard input: neither a photo nor a list of photos, one a line")
+        raise InputError("standard input: neither a photo nor a list of photos, one per line")
     return names
 
 
 def is_single(names, sources):
-    """Whether `names` name one photo itself, rather than a folder, a pattern or a list that may hold more."""
+    """Whether the user named exactly one photo, not a folder, pattern or list, which could have more.
+
+    Args:
+        names: the names that were given to `find_sources`.
+        sources: its result.
+    """
     return len(names) == len(sources) == 1 and sources[0].name in (shorten(names[0]), names[0], _STANDARD_INPUT_PHOTO)
 
 
 def result_paths(sources, folder, suffix):
-    """A file in `folder` for the result of each source; those that would share one are numbered."""
+    """The path of the result of each photo.
+
+    Args:
+        sources: a list of Source.
+        folder: the folder of results.
+        suffix: the suffix of the results, such as ".png".
+
+    Returns:
+        A list of Path. A number is added to names that would occur twice.
+    """
     taken, paths = set(), []
     for source in sources:
         plain = Path(folder) / source.relative.with_suffix("")
@@ -246,9 +283,14 @@ def result_paths(sources, folder, suffix):
 
 
 def part_of(photos, number, count):
-    """The photos that machine `number` of `count` (from 1) captions.
+    """The photos that one of several machines captions.
 
-    They follow one another, so that what the machines write, one after another,
-    is what a single one writes; `features.shard_of` has no order to keep.
+    They are consecutive, so the machines' outputs, concatenated, equal the
+    output of a single machine. (`utils.features.cache.shard_of` need not keep the order.)
+
+    Args:
+        photos: all photos, as a list.
+        number: the number of the machine, from 1.
+        count: the number of machines.
     """
     return photos[len(photos) * (number - 1) // count : len(photos) * number // count]

@@ -1,7 +1,7 @@
-"""The embedded sample: drawn scenes of coloured shapes, with captions and boxes.
+"""The `shapes` dataset: generated scenes of coloured shapes, with captions and boxes.
 
-It needs no download, its answers are known exactly, and so it shows in minutes
-whether captions and attention are right.
+It needs no download. The right captions and boxes are known exactly, so a short
+training shows whether captions and attention are right.
 """
 
 import json
@@ -27,22 +27,29 @@ COLOURS = {
 }
 SHAPES = ("circle", "square", "triangle", "star")
 
-# Pairs that are in no training scene: they show whether colour and shape were
-# learnt apart. Each colour and shape is still seen in other pairs.
+# Pairs that occur in no training scene, although each colour and each shape does. They
+# test whether the model can combine a colour and a shape that it saw only in other pairs.
 UNSEEN_PAIRS = frozenset({("red", "square"), ("green", "star"), ("blue", "triangle"), ("yellow", "circle")})
 
-SIZE = 112  # pixels a side
-COUNTS = {"train": 1400, "val": 100, "test": 300, "unseen": 200}
+SIZE = 112  # width and height of a scene in pixels
+COUNTS = {"train": 1400, "val": 100, "test": 300, "unseen": 200}  # scenes per split
 
-# Bumped whenever the drawing changes, so that old scenes are drawn anew.
+# Increased when the drawing code changes, so that existing scenes are generated again.
 VERSION = 4
 
+# Scenes are drawn larger by this factor and then reduced, for smooth edges.
 _SUPERSAMPLING = 3
 
 
 @dataclass(frozen=True)
 class Object:
-    """One shape of a scene; its box is (left, top, right, bottom) as fractions of the scene."""
+    """A shape in a scene.
+
+    Args:
+        colour: a key of `COLOURS`.
+        shape: one of `SHAPES`.
+        box: (left, top, right, bottom) as fractions of the scene, 0 to 1.
+    """
 
     colour: str
     shape: str
@@ -51,7 +58,15 @@ class Object:
 
 @dataclass(frozen=True)
 class Scene:
-    """A drawn picture with its captions and what is in it."""
+    """A generated picture with its captions and objects.
+
+    Args:
+        id: an identifier, unique among all seeds.
+        path: the PNG file.
+        split: "train", "val", "test" or "unseen".
+        references: five captions.
+        objects: one or two Objects.
+    """
 
     id: str
     path: Path
@@ -61,7 +76,17 @@ class Scene:
 
 
 def corners(shape, centre, radius, angle):
-    """The outline of a shape that has corners, as points; `radius` reaches from the centre to the outermost ones."""
+    """The corners of a shape.
+
+    Args:
+        shape: "triangle", "square", "pentagon" or "star".
+        centre: its centre, (x, y).
+        radius: the distance from the centre to the outer corners.
+        angle: the rotation in radians, clockwise.
+
+    Returns:
+        A list of points (x, y), in the unit of `centre`.
+    """
     points = {"triangle": 3, "square": 4, "pentagon": 5, "star": 10}[shape]
     turns = [angle + 2 * math.pi * i / points for i in range(points)]
     reach = [radius if shape != "star" or i % 2 == 0 else 0.42 * radius for i in range(points)]
@@ -69,7 +94,15 @@ def corners(shape, centre, radius, angle):
 
 
 def _draw(objects, generator):
-    """The picture of objects given as (colour, shape, centre, radius), as a PIL image."""
+    """Draw a scene.
+
+    Args:
+        objects: (colour, shape, centre, radius) each; positions as fractions of the scene.
+        generator: a NumPy random generator.
+
+    Returns:
+        A PIL image.
+    """
     scale = SIZE * _SUPERSAMPLING
     background = generator.integers(110, 226, 3)
     image = Image.new("RGB", (scale, scale), tuple(int(v) for v in background))
@@ -88,7 +121,7 @@ def _draw(objects, generator):
 
 
 def _place(count, generator):
-    """Centres and radii of objects that do not overlap."""
+    """Random centres and radii of one or two objects that do not overlap, as fractions of the scene."""
     while True:
         radii = generator.uniform(0.19, 0.25, count)
         centres = [generator.uniform(r, 1 - r, 2) for r in radii]
@@ -97,7 +130,7 @@ def _place(count, generator):
 
 
 def _relation(first, second):
-    """Where the first centre lies, seen from the second."""
+    """The position of the first centre relative to the second, in words."""
     dx, dy = first - second
     if abs(dx) > abs(dy):
         return "to the left of" if dx < 0 else "to the right of"
@@ -105,7 +138,12 @@ def _relation(first, second):
 
 
 def _captions(names, centres):
-    """Five captions of objects given by colour and shape, all of which name them all."""
+    """Five captions, each of which names all objects.
+
+    Args:
+        names: "colour shape" of one or two objects.
+        centres: their centres, (x, y).
+    """
     if len(names) == 1:
         forms = ("a {}", "there is a {}", "a picture of a {}", "one {}", "a single {}")
         captions = [form.format(names[0]) for form in forms]
@@ -122,7 +160,7 @@ def _captions(names, centres):
 
 
 def _scene(split, generator):
-    """A scene as (objects, captions, picture)."""
+    """Generate a scene: a tuple of Objects, its captions, and the PIL image."""
     pairs = [(c, s) for c in COLOURS for s in SHAPES]
     seen = [pair for pair in pairs if pair not in UNSEEN_PAIRS]
     count = int(generator.integers(1, 3))
@@ -139,14 +177,17 @@ def _scene(split, generator):
 
 
 def draw_scenes(folder, seed, counts):
-    """Draw the sample into a folder: PNG files and scenes.json.
+    """Generate all scenes in a folder: PNG files and scenes.json.
 
-    The same seed gives the same scenes; no scene of one seed is in another.
+    The same seed gives the same scenes. Two seeds share no scene.
 
     Args:
-        folder: is made if need be; an earlier sample in it is replaced.
-        seed: of all random choices.
-        counts: scenes per split.
+        folder: the folder; it is created if needed. Earlier scenes in it are replaced.
+        seed: the random seed.
+        counts: the number of scenes per split, as a dict.
+
+    Raises:
+        InputError: the folder cannot be written.
     """
     folder = Path(folder)
     try:
@@ -162,25 +203,28 @@ def draw_scenes(folder, seed, counts):
                     {"id": name, "split": split, "references": captions, "objects": [asdict(o) for o in objects]}
                 )
         content = {"version": VERSION, "seed": seed, "counts": counts, "scenes": table}
-        # Last, and by a rename: a folder with scenes.json is complete.
+        # Written last and atomically, so a folder with scenes.json is complete.
         with replacing(folder / "scenes.json") as temporary:
             temporary.write_text(json.dumps(content))
     except OSError as error:
         raise InputError(
-            f"{folder}: the scenes cannot be drawn here ({error.strerror}); choose another --data_dir"
+            f"{folder}: the scenes cannot be written here ({error.strerror}); choose another --data_dir"
         ) from None
 
 
 def load_scenes(folder, seed=0, counts=None):
-    """The scenes in a folder, drawn first unless they are there already.
+    """The scenes of a seed. They are generated if they do not exist.
 
     Args:
-        folder: each seed gets a folder of its own in it.
-        seed: of all random choices.
-        counts: scenes per split; `COUNTS` if None.
+        folder: the dataset's folder. The scenes of each seed are in a subfolder.
+        seed: the random seed.
+        counts: the number of scenes per split, as a dict; None for `COUNTS`.
 
     Returns:
         A list of Scene.
+
+    Raises:
+        InputError: the folder cannot be written.
     """
     counts = COUNTS if counts is None else counts
     path = Path(folder) / f"seed-{seed}" / "scenes.json"
@@ -201,24 +245,34 @@ def load_scenes(folder, seed=0, counts=None):
 
 
 def find_mentions(words):
-    """The objects that a caption names: (colour, shape, position of the shape's word) each."""
+    """The objects that a caption names.
+
+    Args:
+        words: the caption's words.
+
+    Returns:
+        A list of (colour, shape, index of the shape's word).
+    """
     return [(words[i - 1], word, i) for i, word in enumerate(words) if word in SHAPES and i and words[i - 1] in COLOURS]
 
 
 def score_captions(scenes, captions):
-    """How right captions are, judged by the scenes themselves.
+    """Compare captions and attention with the objects in the scenes.
 
     Args:
-        scenes: list of Scene.
-        captions: for each, an object with `words` and `attention` (words,
-            rows, columns).
+        scenes: a list of Scene.
+        captions: for each scene, an object with `words` and `attention` (words, rows, columns).
 
     Returns:
-        A dict: `mentions` (named objects), `right` (share whose colour and
-        shape are in the scene), `recall` (share of the scenes' objects that
-        are named), `attention_gain` (mean attention in the boxes of rightly
-        named objects while their shape's word is written, over that of
-        uniform attention), `pointing` (share of those whose peak lies inside).
+        A dict of five numbers:
+            mentions: the number of objects that captions name.
+            right: the share of mentions whose colour and shape are in the scene.
+            recall: the share of the scenes' objects that captions name.
+            attention_gain: the attention in the object's box at the word of its
+                shape, divided by the attention there if it were uniform; the
+                mean over right mentions.
+            pointing: the share of right mentions whose largest attention is in
+                the object's box.
     """
     right = total = named = objects = 0
     gains, hits = [], []
@@ -246,7 +300,15 @@ def score_captions(scenes, captions):
 
 
 def box_coverage(box, rows, columns):
-    """The share of every grid cell that a box covers: (rows, columns), each 0 to 1."""
+    """The share of each grid cell that a box covers.
+
+    Args:
+        box: (left, top, right, bottom) as fractions of the picture.
+        rows, columns: the size of the grid.
+
+    Returns:
+        A float array (rows, columns), 0 to 1.
+    """
 
     def overlap(low, high, cells):
         edges = np.arange(cells + 1) / cells

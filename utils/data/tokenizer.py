@@ -1,4 +1,4 @@
-"""Words ↔ numbers, and sentences ↔ words by the rules of the Penn Treebank."""
+"""Conversion between sentences, words and word numbers. Sentences are split by the rules of the Penn Treebank."""
 
 import re
 from collections import Counter
@@ -13,9 +13,11 @@ SPECIAL_WORDS = ("<pad>", "<start>", "<end>", "<unk>")
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a sentence to learn: its Penn Treebank tokens without brackets, faces and the like.
+    """Split a sentence into lower-case words: its Penn Treebank tokens without brackets, smileys and punctuation.
 
-    `split_words("The dog's ball (red).")` is `["the", "dog", "'s", "ball", "red"]`.
+    Example:
+        >>> split_words("The dog's ball (red).")
+        ['the', 'dog', "'s", 'ball', 'red']
     """
     return [token for token in penn_treebank.tokenize(text) if token in "#&$%" or _is_word(token)]
 
@@ -25,22 +27,43 @@ def _is_word(token):
 
 
 def join_words(words: Iterable[str]) -> str:
-    """Words as a sentence: clitics rejoined, a capital letter, a full stop."""
+    """Join words to a sentence with a capital letter and a full stop.
+
+    Parts of words such as "n't" and "'s" are joined with the word before.
+
+    Example:
+        >>> join_words(["the", "dog", "'s", "ball"])
+        "The dog's ball."
+    """
     text = re.sub(r" ('(?:s|m|d|ll|re|ve)|n't)\b", r"\1", " ".join(words))
     return text[:1].upper() + text[1:] + "." if text else ""
 
 
 class Tokenizer:
-    """A vocabulary: the special words first, then the others, most frequent first.
+    """A vocabulary, which converts between captions and word numbers.
 
     Args:
-        words: all words in the order of their numbers, `SPECIAL_WORDS` first.
+        words: all words in the order of their numbers: `SPECIAL_WORDS`, then the others.
+
+    Attributes:
+        words: the same, as a list.
+        number: the number of each word, as a dict.
+
+    Raises:
+        InputError: the words do not begin with `SPECIAL_WORDS`, or a word occurs twice.
+
+    Example:
+        >>> tokenizer = Tokenizer.fit(["A dog runs.", "A dog sits."], min_word_count=2)
+        >>> tokenizer.words
+        ['<pad>', '<start>', '<end>', '<unk>', 'a', 'dog']
+        >>> tokenizer.encode("A dog runs.")
+        [4, 5, 3]
     """
 
     def __init__(self, words: Iterable[str]) -> None:
         self.words = list(words)
         if tuple(self.words[:4]) != SPECIAL_WORDS or len(set(self.words)) != len(self.words):
-            raise InputError(f"a vocabulary begins with {' '.join(SPECIAL_WORDS)} and holds every word once")
+            raise InputError(f"a vocabulary must begin with {' '.join(SPECIAL_WORDS)} and contain each word once")
         self.number = {word: number for number, word in enumerate(self.words)}
 
     def __len__(self) -> int:
@@ -48,7 +71,18 @@ class Tokenizer:
 
     @classmethod
     def fit(cls, captions: Iterable[str], min_word_count: int = 5) -> "Tokenizer":
-        """The vocabulary of training captions: words that occur `min_word_count` times or more."""
+        """Make the vocabulary of training captions.
+
+        Args:
+            captions: the captions.
+            min_word_count: the minimum number of occurrences of a word in the vocabulary.
+
+        Returns:
+            A Tokenizer, the most frequent words first.
+
+        Raises:
+            InputError: no word occurs so often.
+        """
         counts = Counter(word for caption in captions for word in split_words(caption))
         kept = sorted(
             (word for word, count in counts.items() if count >= min_word_count), key=lambda w: (-counts[w], w)
@@ -58,11 +92,11 @@ class Tokenizer:
         return cls([*SPECIAL_WORDS, *kept])
 
     def encode(self, caption: str) -> list[int]:
-        """The numbers of a caption's words, without start and end; unknown words become <unk>."""
+        """The numbers of a caption's words, without <start> and <end>. Unknown words become <unk>."""
         return [self.number.get(word, UNKNOWN) for word in split_words(caption)]
 
     def decode(self, numbers: Iterable[int]) -> list[str]:
-        """The words of numbers, up to the first <end> or <pad>."""
+        """The words of a list of numbers, up to the first <end> or <pad>."""
         words = []
         for number in numbers:
             if number in (END, PAD):
@@ -71,10 +105,10 @@ class Tokenizer:
         return words
 
     def save(self, path: str | Path) -> None:
-        """Write the vocabulary as text, one word a line."""
+        """Write the vocabulary to a text file, one word per line."""
         Path(path).write_text("".join(f"{word}\n" for word in self.words), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> "Tokenizer":
-        """Read what `save` wrote."""
+        """Read a file that `save` wrote."""
         return cls(Path(path).read_text(encoding="utf-8").split("\n")[:-1])

@@ -1,11 +1,12 @@
-"""The one way to the files of a folder and its subfolders, for photos to caption and for datasets alike."""
+"""Listing the files of a folder and its subfolders, for photos to caption and for datasets."""
 
 import os
 from collections import defaultdict
 
 from utils.errors import one_line
 
-# Folders that systems make for themselves: thumbnails, deleted photos, copies. Lower case. Hidden ones need no name.
+# Folders of operating systems and storage devices with thumbnails, deleted files or copies, in lower case.
+# Hidden folders, whose names begin with a dot, are recognised without this list.
 _SYSTEM = frozenset(
     {
         *("@eadir", "@recycle", "#recycle", "@tmp", "#snapshot", "@recently-snapshot"),  # network storage
@@ -16,13 +17,21 @@ _SYSTEM = frozenset(
 
 
 class LeftOut:
-    """What a walk leaves out, counted; `str` is a line that says it, and it is false if there is nothing."""
+    """A count of the files and folders that `walk` skipped.
+
+    `str` gives one line for the user. `bool` is False if nothing was skipped.
+    """
 
     def __init__(self):
         self._paths = defaultdict(list)
 
     def add(self, what, path):
-        """Count a path under `what`, a plural such as "hidden files"."""
+        """Count a path.
+
+        Args:
+            what: the reason, as a plural noun such as "hidden files".
+            path: the path that is skipped.
+        """
         self._paths[what].append(path)
 
     def __bool__(self):
@@ -33,29 +42,30 @@ class LeftOut:
             f"{len(paths)} {what} ({one_line(os.path.basename(paths[0]))}{', …' if len(paths) > 1 else ''})"
             for what, paths in self._paths.items()
         ]
-        return f"left out: {', '.join(each)}"
+        return f"skipped: {', '.join(each)}"
 
 
 def is_system(name):
-    """Whether a file or folder of this name is hidden or the system's own."""
+    """Whether a file or folder of this name is hidden or belongs to the operating system."""
     return name.startswith(".") or name.lower() in _SYSTEM
 
 
 def walk(root, is_photo, left_out):
-    """All files of a folder and its subfolders, each folder once.
+    """The files of a folder and its subfolders. Each folder is read once.
 
-    Hidden files and folders are left out, and those in which systems keep
-    thumbnails and deleted files. Links to folders are followed after all others,
-    unless they lead to a folder that was walked: so there is no endless loop,
-    and a photo has the path that is its own rather than a link's.
+    Hidden files and folders are skipped, and folders in which systems keep
+    thumbnails and deleted files. Links to folders are followed last, and only
+    if the folder was not read before. So there are no endless loops, and a
+    photo has its real path rather than the path of a link.
 
     Args:
-        root: the folder, whatever its own name.
-        is_photo: of a file's name; files that are left out are counted if it is true.
-        left_out: a LeftOut, which counts.
+        root: the folder. It is read even if its own name is hidden.
+        is_photo: a function from a file's name to True if it is a photo. Other
+            skipped files are not counted.
+        left_out: a LeftOut, which counts what is skipped.
 
     Yields:
-        (path with slashes, name), those nearest to the top first, then by name.
+        (path with slashes, name): files nearest to the top first, then by name.
     """
     seen, links = set(), []
     level = [os.fspath(root)]
@@ -66,14 +76,14 @@ def walk(root, is_photo, left_out):
         for folder in level:
             real = os.path.realpath(folder)
             if real in seen:
-                left_out.add("links to folders that are here already", folder)
+                left_out.add("links to folders that were read already", folder)
                 continue
             seen.add(real)
             try:
                 with os.scandir(folder) as found:
                     entries = sorted(found, key=lambda entry: entry.name)
             except OSError:
-                left_out.add("folders that may not be read", folder)
+                left_out.add("folders without permission to read", folder)
                 continue
             for entry in entries:
                 kind = _kind(entry)
@@ -87,12 +97,14 @@ def walk(root, is_photo, left_out):
                 elif kind == "file":
                     yield entry.path.replace(os.sep, "/"), entry.name
                 elif is_photo(entry.name):
-                    left_out.add("links that lead nowhere" if entry.is_symlink() else "no files", entry.path)
+                    what = "links to files that do not exist" if entry.is_symlink() else "photos that are no files"
+                    left_out.add(what, entry.path)
         level = below
 
 
 def _kind(entry):
+    """ "folder", "file", or None for anything else, such as a broken link."""
     try:
         return "folder" if entry.is_dir() else "file" if entry.is_file() else None
-    except OSError:  # a link to itself, or into a folder that may not be entered
+    except OSError:  # a link to itself, or into a folder without permission
         return None

@@ -1,9 +1,9 @@
-"""The cache of regions on disk: every photo goes through the encoder once.
+"""The cache of regions on disk. The encoder processes each photo once.
 
-A cache is a folder of zip archives ("shards"), a member a photo: 8-bit
-regions, compressed, with zip's own index and checksums. A shard appears by an
-atomic rename and never changes, so neither a process that is killed nor a
-second one that fills the same cache can do harm; what is missing is extracted.
+A cache is a folder of zip archives, called shards. A shard has one member per
+photo: its regions in 8 bits, compressed. A shard is created by an atomic rename
+and never changes. So a killed process, or a second one that fills the same
+cache, cannot damage it. Missing photos are extracted at the next run.
 """
 
 import errno
@@ -27,40 +27,40 @@ from utils.features import cache_files
 from utils.files import exists
 from utils.progress import silent
 
-# Photos in one shard: few files for a large dataset, little to lose by a kill.
+# Photos in one shard. A large dataset has few files, and a killed process loses little work.
 SHARD_PHOTOS = 256
 
-# Photos that go through the encoder together.
+# Photos in one batch of the encoder.
 BATCH_PHOTOS = 16
 
-# Bytes of regions that a cache keeps in memory, 8 bits a value, so that they are decompressed once: all those of the
-# sample's scenes, or of Flickr8k at 7 × 7 regions.
+# Bytes of decompressed regions that a cache keeps in memory, at 8 bits per value. This is enough for
+# all photos of `shapes`, or of Flickr8k at 7 × 7 regions.
 _HELD_BYTES = 256_000_000
 
-# A partial shard that has not grown for this long was left by a killed process.
+# A partial shard that has not grown for so many seconds belongs to a killed process.
 _STALE_SECONDS = 120
 
-# What `fill` is about to do: photos without regions, and the bytes and seconds these will take.
+# The work that `fill` would do: the number of photos without regions, and an estimate of the bytes and seconds.
 Work = namedtuple("Work", "photos bytes seconds")
 
 
 def load_photo(photo, size):
-    """The pixels of an object with a `path`, uint8 (size, size, 3)."""
+    """Read a photo, given as an object with a `path`, as a uint8 array (size, size, 3)."""
     return load_pixels(photo.path, size)
 
 
 def encode_files(encoder, photos, batch_size=BATCH_PHOTOS, load=load_photo):
-    """Decode and encode photos in batches, decoding ahead while the encoder works.
+    """Encode photos in batches. The next batch is decoded while the encoder computes.
 
     Args:
         encoder: an Encoder.
-        photos: objects with a `path`.
-        batch_size: photos that go through the encoder together.
-        load: gives the pixels of a photo at a size, as `load_photo`.
+        photos: a list of objects with a `path`.
+        batch_size: the number of photos in a batch.
+        load: a function that reads the pixels of a photo, as `load_photo`.
 
     Yields:
-        (photo, float32 regions (regions, channels)), or (photo, ImageError) for
-        a file that cannot be read, in order.
+        (photo, regions) for each photo in order, with regions a float32 array
+        (regions, channels); (photo, ImageError) if the photo cannot be read.
     """
 
     def read(photo):
@@ -76,7 +76,7 @@ def encode_files(encoder, photos, batch_size=BATCH_PHOTOS, load=load_photo):
             pixels = list(ahead.pop())
             ahead += [pool.map(read, following) for following in batches[number + 1 : number + 2]]
             good = [p for p in pixels if not isinstance(p, ImageError)]
-            # Every batch has the same size, so the encoder is compiled once.
+            # All batches have the same size, so the encoder is compiled once.
             blank = np.zeros((encoder.image_size, encoder.image_size, 3), "uint8")
             regions = iter(encoder.encode(np.stack(good + [blank] * (batch_size - len(good)))) if good else ())
             for photo, result in zip(batch, pixels):
@@ -84,24 +84,35 @@ def encode_files(encoder, photos, batch_size=BATCH_PHOTOS, load=load_photo):
 
 
 def shard_of(photos, number, count):
-    """The photos that machine `number` of `count` (from 1) extracts: every `count`th, so that all take equally long."""
+    """The photos that one of several machines extracts: every `count`th, so that all machines take equally long.
+
+    Args:
+        photos: all photos, as a list.
+        number: the number of the machine, from 1.
+        count: the number of machines.
+    """
     return photos[number - 1 :: count]
 
 
 class RegionCache:
-    """Regions of photos on disk, for one encoder.
+    """The regions of photos on disk, for one encoder.
 
-    Every dataset has a folder of its own, so that what was extracted for one
-    serves a table of several too. Folders of several machines are merged by
-    copying their files together.
+    Each dataset has its own folder. So regions that were extracted for a single
+    dataset are also used if it is combined with others. Caches of several
+    machines are merged by copying their files to one folder.
 
     Args:
-        folder: where all caches lie; this one gets a folder of its own in it.
-        name: of the dataset; of several, joined by "+", and then the ids of
-            photos begin with their dataset's name and a slash.
-        encoder: an Encoder; its fingerprint is part of the folder's name, so
-            that a stale cache is never used.
-        load: gives the pixels of a photo at a size, as `load_photo`.
+        folder: the folder of all caches. Each cache is a subfolder.
+        name: the name of the dataset. The names of several are joined by "+";
+            the ids of their photos begin with the dataset's name and a slash.
+        encoder: an Encoder. Its fingerprint is part of the subfolder's name, so
+            regions of another encoder are never used.
+        load: a function that reads the pixels of a photo, as `load_photo`.
+
+    Example:
+        cache = RegionCache("data/cache", "flickr8k", encoder)
+        cache.fill(dataset.photos)
+        regions = cache[dataset.photos[0].id]
     """
 
     def __init__(self, folder: str | Path, name: str, encoder: Any, load: Callable = load_photo) -> None:
@@ -116,7 +127,7 @@ class RegionCache:
         self._refresh()
 
     def __contains__(self, photo: Any) -> bool:
-        """Whether the regions of a photo, as its file is now, are there."""
+        """Whether the cache has the regions of the current version of a photo's file."""
         member = self._members.get(photo.id)
         current = member and cache_files.if_of(member, photo.path)
         if current:
@@ -124,23 +135,31 @@ class RegionCache:
         return bool(current)
 
     def __getitem__(self, image_id: str) -> np.ndarray:
-        """Float32 (regions, channels) of a photo that is in the cache."""
+        """The regions of a photo in the cache, as a float32 array (regions, channels)."""
         member = self._members[image_id]
         data = self._held.get(member)
         if data is None:
             data = cache_files.read(member)
-            # Whatever came first stays: an epoch asks for all, in another order each time.
+            # The first photos are kept until the limit: each epoch reads all of them, in another order.
             if self._held_bytes + len(data) <= _HELD_BYTES:
                 self._held[member] = data
                 self._held_bytes += len(data)
         return cache_files.restore(data, self.encoder.channels)
 
     def stack(self, image_ids: Iterable[str]) -> np.ndarray:
-        """Float32 (photos, regions, channels) of photos that are in the cache."""
+        """The regions of photos in the cache, as a float32 array (photos, regions, channels)."""
         return np.stack([self[image_id] for image_id in image_ids])
 
     def means(self, image_ids: list[str], progress: Any = silent) -> np.ndarray:
-        """Mean regions, float32 (photos, channels), of photos that are in the cache, with progress as tqdm's."""
+        """The mean region of each photo, over its regions.
+
+        Args:
+            image_ids: ids of photos in the cache.
+            progress: a progress bar, called as tqdm.
+
+        Returns:
+            A float32 array (photos, channels).
+        """
         means = np.empty((len(image_ids), self.encoder.channels), "float32")
         with progress(total=len(image_ids), unit="photo", desc="mean regions", leave=False) as bar:
             for mean, image_id in zip(means, image_ids):
@@ -152,32 +171,38 @@ class RegionCache:
         return len(self._members)
 
     def bytes_per_photo(self) -> float:
-        """Mean size of a photo's regions on disk."""
+        """The mean size of a photo's regions on disk, in bytes."""
         return sum(path.stat().st_size for _, path in self._shards()) / max(1, len(self))
 
     def _shards(self, without=()):
-        """The shards that are there, oldest first, each with what ids begin with."""
+        """The existing shards, oldest first, as pairs of the prefix of their photos' ids and the path."""
         paths = [(prefix, path) for prefix, folder in self._folders.items() for path in folder.glob("*.zip")]
         paths = [item for item in paths if item[1] not in without]
         return sorted(paths, key=lambda item: (item[1].stat().st_mtime_ns, item[1].name))
 
     def _refresh(self):
-        """Take in the shards that this or another process has added."""
-        # Regions of a photo that was replaced are overruled by newer ones.
+        """Read the indices of shards that this or another process has added."""
+        # If a photo is in several shards, because its file was replaced, the newest shard counts.
         for prefix, path in self._shards(without=self._known):
             try:
                 members = cache_files.index(path)
             except zipfile.BadZipFile:
-                path.unlink()  # cut short by a crash of the whole machine: extract again
+                path.unlink()  # incomplete after a crash of the whole machine; its photos are extracted again
                 continue
             self._known.add(path)
             self._members |= {prefix + name: member for name, member in members.items()}
 
     def plan(self, photos: Iterable) -> Work:
-        """The Work that `fill` has to do, judged by a first batch of photos.
+        """Estimate the work of `fill` by encoding a first batch of photos.
+
+        Args:
+            photos: objects with `id` and `path`.
+
+        Returns:
+            A Work.
 
         Raises:
-            InputError: the disk has no room for it.
+            InputError: the disk has too little room.
         """
         missing = [photo for photo in photos if photo not in self]
         sample = missing[:BATCH_PHOTOS]
@@ -194,23 +219,23 @@ class RegionCache:
         free = shutil.disk_usage(existing).free
         if work.bytes > free:
             raise InputError(
-                f"{self.folder}: regions of {work.photos} photos take {work.bytes / 1e6:.0f} MB, but "
-                f"{free / 1e6:.0f} MB are free; make room or choose another --cache_dir"
+                f"{self.folder}: regions of {work.photos} photos need {work.bytes / 1e6:.0f} MB, but only "
+                f"{free / 1e6:.0f} MB are free; free some disk space or choose another --cache_dir"
             )
         return work
 
     def fill(self, photos: Iterable, progress: Any = silent) -> dict[str, ImageError]:
-        """Extract the regions of all photos that are not in the cache yet.
+        """Extract the regions of all photos that are not in the cache.
 
         Args:
             photos: objects with `id` and `path`.
-            progress: called as tqdm is, to show how far the work is.
+            progress: a progress bar, called as tqdm.
 
         Returns:
-            The photos that could not be read, as a dict from id to ImageError.
+            The ImageErrors of photos that cannot be read, as a dict by id.
 
         Raises:
-            InputError: the cache cannot be written; what was finished stays.
+            InputError: the cache cannot be written. Finished shards are kept.
         """
         photos = list({photo.id: photo for photo in photos}.values())
         blocks = []
@@ -221,8 +246,8 @@ class RegionCache:
         try:
             self._prepare()
             with progress(total=sum(photo not in self for photo in photos), unit="photo", desc="regions") as bar:
-                # A block that another process is at waits till the end: by then
-                # it is mostly done, and otherwise it is done here.
+                # Blocks that another process is extracting are deferred to a second pass. Blocks
+                # that are not complete by then are extracted here.
                 for wait in (True, False):
                     deferred = []
                     for prefix, block in blocks:
@@ -236,14 +261,14 @@ class RegionCache:
         except OSError as error:
             what = "the disk is full" if error.errno == errno.ENOSPC else f"cannot be written ({error.strerror})"
             raise InputError(
-                f"{self.folder}: {what}; {len(self)} photos are kept: make room, or choose another "
-                "--cache_dir, and run again"
+                f"{self.folder}: {what}; the regions of {len(self)} photos are kept: free some disk space, or choose "
+                "another --cache_dir, and run again"
             ) from None
         self._refresh()
         return bad
 
     def _prepare(self):
-        """Make the folders, say in them what they hold, and remove what killed processes left."""
+        """Create the folders, write a description of the encoder, and delete partial shards of killed processes."""
         for folder in self._folders.values():
             folder.mkdir(parents=True, exist_ok=True)
             for path in folder.glob("*.partial"):
@@ -253,6 +278,7 @@ class RegionCache:
 
     @staticmethod
     def _is_stale(path):
+        """Whether a partial shard belongs to a killed process, or no longer exists."""
         try:
             return time.time() - path.stat().st_mtime > _STALE_SECONDS
         except FileNotFoundError:
@@ -260,15 +286,18 @@ class RegionCache:
 
     @staticmethod
     def _shard_name(photos, prefix):
+        """The name of the shard of these photos, the same in every process."""
         lines = [f"{photo.id.removeprefix(prefix)} {cache_files.file_mark(photo.path)}" for photo in photos]
         return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]
 
     def _in_work(self, photos, prefix):
+        """Whether another process is extracting these photos."""
         partials = self._folders[prefix].glob(f"{self._shard_name(photos, prefix)}.*.partial")
         return any(not self._is_stale(path) for path in partials)
 
     def _write_shard(self, photos, prefix, bar):
-        """Extract photos into one new shard; returns those that could not be read."""
+        """Extract photos to one new shard. Returns the ImageErrors of photos that cannot be read, by id."""
+        # Not by `files.replacing`: the partial file has the name of the process, and others look for it.
         folder, name = self._folders[prefix], self._shard_name(photos, prefix)
         partial_path = folder / f"{name}.{os.getpid()}.partial"
         bad = {}
@@ -281,7 +310,7 @@ class RegionCache:
                         else:
                             stamp = cache_files.file_stamp(photo.path)
                             cache_files.write(shard, photo.id.removeprefix(prefix), regions, stamp)
-                            file.flush()  # a growing file tells others that the block is in work
+                            file.flush()  # other processes see by the growing file that this one is alive
                         bar.update()
                 file.flush()
                 os.fsync(file.fileno())

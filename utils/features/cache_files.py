@@ -1,7 +1,7 @@
-"""Shards of the region cache: zip archives of photos' regions, 8 bits a value, compressed.
+"""Reading and writing shards of the region cache: zip archives of regions with 8 bits per value.
 
-A shard is written once and never changes. Nothing of it stays open: a large
-dataset has hundreds, more than some systems let a process open.
+A shard is written once and never changes. Shards are not kept open, because a
+large dataset has hundreds, more than some systems allow a process to open.
 """
 
 import os
@@ -14,33 +14,43 @@ import numpy as np
 
 from utils.errors import InputError
 
-# Where the regions of a photo lie; the stamp tells which file they were made from.
+# The place of a photo's regions in a shard: the path, the position and size in bytes, a checksum, and the
+# `file_stamp` of the photo's file.
 Member = namedtuple("Member", "shard offset size checksum stamp")
 
-# A zip archive's header before a member: 30 bytes, of which the last four are
-# the lengths of the name and of what else follows.
+# The header of a member in a zip archive: 30 bytes. The last four are the
+# lengths of the name and of the extra data, which follow.
 _HEADER = struct.Struct("<26x2H")
 
 
 def pack(regions):
-    """Regions of one photo as bytes: 8 bits a value, compressed.
+    """Compress the regions of one photo to bytes, with 8 bits per value.
 
     Args:
-        regions: float (regions, channels), none negative.
+        regions: a float array (regions, channels) without negative values.
     """
     scale = np.float32(regions.max(initial=0) / 255)
     codes = np.rint(regions / (scale or 1)).astype("uint8")
-    # Channel after channel: a channel that never fires takes no room.
+    # Stored channel by channel, because a channel of zeros compresses to almost nothing.
     return scale.tobytes() + zlib.compress(np.ascontiguousarray(codes.T).tobytes(), 6)
 
 
 def unpack(data):
-    """The bytes that `pack` made, no longer compressed: what `restore` takes."""
+    """Decompress the bytes of `pack` to the bytes for `restore`."""
     return data[:4] + zlib.decompress(data[4:])
 
 
 def restore(data, channels):
-    """The float32 (regions, channels) given to `pack`, to within 1/510 of the largest value, from unpacked bytes."""
+    """Convert unpacked bytes to regions.
+
+    Args:
+        data: the bytes that `unpack` returns.
+        channels: the number of channels.
+
+    Returns:
+        A float32 array (regions, channels). It differs from the one given to
+        `pack` by at most 1/510 of the largest value.
+    """
     scale, codes = np.frombuffer(data, "float32", 1)[0], np.frombuffer(data, "uint8", offset=4)
     return codes.reshape(channels, -1).T.astype("float32") * scale
 
@@ -49,10 +59,10 @@ def write(shard, name, regions, stamp):
     """Add a photo's regions to a shard.
 
     Args:
-        shard: a ZipFile that is being written.
-        name: of the photo.
-        regions: float (regions, channels).
-        stamp: as `file_stamp` gives it.
+        shard: a ZipFile that is open for writing.
+        name: the name of the photo.
+        regions: a float array (regions, channels).
+        stamp: the `file_stamp` of the photo's file.
     """
     member = zipfile.ZipInfo(name)
     member.comment = stamp
@@ -60,10 +70,10 @@ def write(shard, name, regions, stamp):
 
 
 def index(path):
-    """Member by name of photo.
+    """The Members of a shard, as a dict by the photo's name.
 
     Raises:
-        zipfile.BadZipFile: cut short.
+        zipfile.BadZipFile: the shard is incomplete.
     """
     with zipfile.ZipFile(path) as shard:
         return {
@@ -73,10 +83,10 @@ def index(path):
 
 
 def read(member):
-    """What lies in a shard of a Member, for `restore`.
+    """Read the regions of a Member, as bytes for `restore`.
 
     Raises:
-        InputError: the shard is damaged, or no longer there.
+        InputError: the shard is damaged or no longer exists.
     """
     try:
         with open(member.shard, "rb") as file:
@@ -88,19 +98,21 @@ def read(member):
     except OSError as error:
         raise InputError(f"{member.shard}: cannot be read ({error.strerror}); run again") from None
     if zlib.crc32(data) != member.checksum:
-        raise InputError(f"{member.shard}: damaged; delete this file and run again, its photos are extracted anew")
+        raise InputError(f"{member.shard}: damaged; delete this file and run again to extract its photos again")
     return unpack(data)
 
 
 def file_mark(path):
-    """What changes whenever a photo file does: the time of its last change, and that of the last change at all.
+    """Two numbers of which at least one changes whenever a file changes.
 
-    The first can be put back by the program that changes the file, as ExifTool
-    and backups do; the second is the system's own. Windows has none, so there
-    the first and the last 4 KB of the file are looked at.
+    The first is the modification time. Programs such as ExifTool and backups
+    can set it to the old value. The second is the time of the last change of
+    the file's data or attributes (`ctime`), which programs cannot set. Windows
+    has no such time, so there the second is a checksum of the first and last
+    4 KB of the file.
 
     Returns:
-        Two numbers; None if there is no such file.
+        (modification time in ns, `ctime` in ns or checksum), or None if the file does not exist.
     """
     try:
         status = path.stat()
@@ -110,7 +122,7 @@ def file_mark(path):
 
 
 def _ends(path, size):
-    """A checksum of the first and the last 4 KB of a file."""
+    """A checksum of the first and last 4 KB of a file of `size` bytes."""
     with open(path, "rb") as file:
         checksum = zlib.crc32(file.read(4096))
         file.seek(max(0, size - 4096))
@@ -118,12 +130,12 @@ def _ends(path, size):
 
 
 def file_stamp(path):
-    """What tells a photo file from another one of the same name: size, `file_mark` and, of all its bytes, a checksum.
+    """Identify the version of a photo's file: its size, a checksum of all bytes, and its `file_mark`, as bytes.
 
     Raises:
-        OSError: it cannot be read, or is no longer there.
+        OSError: the file cannot be read or does not exist.
     """
-    mark = file_mark(path)  # before the content: a change meanwhile is seen the next time
+    mark = file_mark(path)  # read before the content, so that a change in between is noticed later
     data = path.read_bytes()
     if mark is None:
         raise FileNotFoundError(path)
@@ -131,12 +143,20 @@ def file_stamp(path):
 
 
 def if_of(member, path):
-    """The Member if it was made from the file that is at `path` now, None if not.
+    """Check that a Member was made from the current version of a photo's file.
 
-    A file of the same size and mark is the same. One of the same size and another
-    mark, as copies on other machines have, is read whole and known by its
-    checksum; the Member then comes with the new mark, so that it is read once
-    only. So are those of caches that know no mark but the time.
+    A file with the same size and mark is the same version. A file with the same
+    size and another mark, such as a copy on another machine, is compared by the
+    checksum of all its bytes. The returned Member has the new mark, so the file
+    is read only once. Stamps of earlier versions of this program have only the
+    modification time as a mark; they are compared by checksum, too.
+
+    Args:
+        member: a Member.
+        path: the photo's file.
+
+    Returns:
+        The Member, perhaps with a new stamp, or None if the file is another version.
     """
     try:
         size, time, checksum, *change = member.stamp.split()

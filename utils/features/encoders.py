@@ -1,7 +1,8 @@
-"""Convolutional networks that turn pixels into a grid of regions."""
+"""Encoders: convolutional networks that convert a photo to a grid of region features."""
 
 import copy
 import hashlib
+import json
 import os
 import socket
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from utils.errors import InputError, shorten
+from utils.errors import InputError, reason, shorten
 from utils.features import quantised_weights
 from utils.files import exists, is_file
 from utils.runtime import backend
@@ -21,22 +22,24 @@ from utils.runtime.hardware import bfloat16_is_faster
 
 @dataclass(frozen=True)
 class Architecture:
-    """An entry of the registry.
+    """A network that can be used as an encoder.
 
     Args:
-        application: name of the module in keras.applications.
-        constructor: name of the model in it.
-        layer: the default output layer; rectified, so never negative.
-        weights_file: what Keras calls its ImageNet weights without the top.
-        weights_md5: of that file.
-        general: the last layer whose features serve any task; fine-tuning leaves
-            it and those before it alone.
-        dense: whether the time goes into dense matrix products, where bfloat16
-            pays; depthwise convolutions are slower in it on CPUs.
-        pace: of the decoder's learning rate, what the network is tuned at beside it; without batch normalisation a step
-            of the same size changes more.
-        options: further arguments of the constructor.
-        scenes: the file, in this repository, of weights that `pretrain.py` has learnt from drawn scenes.
+        application: the name of its module in keras.applications.
+        constructor: the name of its model in that module.
+        layer: the default output layer. Its outputs are rectified, so never negative.
+        weights_file: the name of Keras's file of ImageNet weights without the top.
+        weights_md5: the MD5 of that file.
+        general: the last layer of the part that is not fine-tuned by default,
+            because its features are useful for any task.
+        dense: whether bfloat16 is faster, if the machine supports it. It is
+            slower for depthwise convolutions on CPUs.
+        pace: the encoder's learning rate as a fraction of the decoder's. It is
+            smaller for networks without batch normalisation, in which the same
+            step has a larger effect.
+        options: further arguments of the constructor, as (name, value) pairs.
+        scenes: a file in this repository with weights that `pretrain.py`
+            trained on generated scenes, or None.
     """
 
     application: str
@@ -52,7 +55,7 @@ class Architecture:
 
     @property
     def weights_url(self):
-        """The folder that Keras downloads the weights from."""
+        """The address of the folder from which Keras downloads the weights."""
         return f"https://storage.googleapis.com/tensorflow/keras-applications/{self.application}"
 
 
@@ -96,16 +99,20 @@ ARCHITECTURES = {
     ),
 }
 
-# Seconds without an answer after which a download of weights is given up.
+# Model folders that come with the repository.
+_MODELS = Path(__file__).parents[2] / "models"
+
+# Seconds without an answer after which a download fails.
 _DOWNLOAD_TIMEOUT = 20
 
 
 def _imagenet_path(name):
+    """The path where Keras keeps the ImageNet weights of an encoder."""
     return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models" / ARCHITECTURES[name].weights_file
 
 
 def imagenet_is_here(name):
-    """Whether Keras's ImageNet weights of an encoder are on this machine, whole."""
+    """Whether the complete file of an encoder's ImageNet weights is on this machine."""
     path = _imagenet_path(name)
     if not is_file(path):
         return False
@@ -114,9 +121,12 @@ def imagenet_is_here(name):
 
 
 def _imagenet_file(name):
-    """The file of Keras's ImageNet weights, downloaded if it is not there whole.
+    """The file of an encoder's ImageNet weights. It is downloaded if it is missing or incomplete.
 
-    A file that is there is only ever replaced by one whose hash is right.
+    An existing file is replaced only by a file with the right hash.
+
+    Raises:
+        InputError: the file cannot be downloaded.
     """
     architecture, path = ARCHITECTURES[name], _imagenet_path(name)
     folder = path.parent
@@ -136,60 +146,100 @@ def _imagenet_file(name):
     except Exception as error:  # Keras raises bare Exception for URL failures
         state = "are not the published file" if exists(path) else "are not on this machine"
         raise InputError(
-            f"the ImageNet weights of {name} {state} and cannot be fetched ({_one_line(error)}): "
-            f"download {architecture.weights_url}/{path.name} into {folder}, or name a file with --encoder_weights PATH"
+            f"the ImageNet weights of {name} {state} and cannot be fetched ({reason(error)}): "
+            f"{_offline_way(name)}download {architecture.weights_url}/{path.name} into {folder}, or give a file by "
+            "--encoder_weights PATH"
         ) from None
     finally:
         socket.setdefaulttimeout(before)
     return path
 
 
+def _offline_way(name):
+    """Advice, as the beginning of a clause, to use weights from a model folder of this repository.
+
+    The folder's encoder is the one asked for, else VGG16. The advice is empty if there is no such folder.
+    """
+    for candidate in dict.fromkeys((name, "vgg16")):
+        for config in sorted(_MODELS.glob("*/config.json")):
+            file = config.with_name("encoder.weights.h5")
+            try:
+                found = json.loads(config.read_text(encoding="utf-8"))["encoder"]["name"]
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+            if found == candidate and quantised_weights.is_compact(file):
+                file = os.path.relpath(file) if file.is_relative_to(Path.cwd()) else file
+                flags = (
+                    f"--encoder_weights {file}" if candidate == name else f"--encoder {found} --encoder_weights {file}"
+                )
+                return f"use {flags}, which was fine-tuned for captions and needs no download, or "
+    return ""
+
+
 def _scenes_file(name):
-    """The file of weights that drawn scenes trained, an InputError where an encoder has none."""
+    """The file of an encoder's weights that were trained on generated scenes.
+
+    Raises:
+        InputError: the encoder has no such weights.
+    """
     scenes = ARCHITECTURES[name].scenes
     if scenes is None:
-        with_them = ", ".join(each for each, architecture in ARCHITECTURES.items() if architecture.scenes)
+        available = ", ".join(each for each, architecture in ARCHITECTURES.items() if architecture.scenes)
         raise InputError(
-            f"there are weights learnt from scenes for {with_them} only, not for {name}: give other --encoder_weights, "
-            "or make them with pretrain.py"
+            f"--encoder_weights scenes is available for {available} only, not for {name}: choose other weights, or "
+            "make some with pretrain.py"
         )
     return Path(__file__).parents[2] / scenes
 
 
+# The values of --encoder_weights besides paths. Each has a function from an encoder's name to the file of weights.
+_FILE_OF = {"imagenet": _imagenet_file, "scenes": _scenes_file, "random": None}
+
+
 def check_names(name, weights):
-    """Raise InputError if an encoder's name, or that of its weights, does not exist; nothing is read or fetched."""
+    """Raise InputError if an encoder's name or its weights do not exist. No file is read or downloaded.
+
+    Args:
+        name: the name of the encoder.
+        weights: as for `Encoder`.
+    """
     if name not in ARCHITECTURES:
         raise InputError(f"unknown encoder {name}: choose one of {', '.join(ARCHITECTURES)}")
     if weights == "scenes":
         _scenes_file(name)
-    elif weights not in (None, "imagenet", "random"):
+    elif weights is not None and weights not in _FILE_OF:
         _check_file(Path(weights))
 
 
 def _check_file(path):
+    """Raise InputError if the file of weights does not exist."""
     if not is_file(path):
         raise InputError(
-            f"{shorten(path)}: no such file; --encoder_weights takes imagenet, scenes, random or an .h5 file of weights"
+            f"{shorten(path)}: no such file; --encoder_weights accepts {', '.join(_FILE_OF)} or an .h5 file of weights"
         )
 
 
 def learnt_size(name, weights):
-    """Pixels a side that an encoder's weights of `pretrain.py` have learnt at; None for other weights."""
+    """The image size, in pixels, with which an encoder's weights were trained.
+
+    Args:
+        name: the name of the encoder.
+        weights: as for `Encoder`.
+
+    Returns:
+        An int, or None if the weights are not an 8-bit file of this program.
+    """
     file = _scenes_file(name) if weights == "scenes" and name in ARCHITECTURES else weights
     return quantised_weights.learnt_size(file) if quantised_weights.is_compact(file) else None
 
 
-def _one_line(error, length=120):
-    return " ".join(str(error).split())[:length]
-
-
 def _policy(precision):
-    """Keras's dtype policy: mixed, so that the variables, and with them the fingerprint, stay in float32."""
+    """Keras's dtype policy for a precision. Variables, and so the fingerprint, stay in float32."""
     return precision if precision == "float32" else f"mixed_{precision}"
 
 
 def _randomise(network, seed):
-    """He et al., "Delving deep into rectifiers", 2015: normal kernels of variance 2 / fan-in."""
+    """Set random kernels with variance 2 / fan-in (He et al., "Delving deep into rectifiers", 2015)."""
     for number, layer in enumerate(network.layers):
         for variable in layer.trainable_weights:
             if variable.ndim > 1:
@@ -198,6 +248,7 @@ def _randomise(network, seed):
 
 
 def _load_file(network, path):
+    """Load weights from a file of `save_compact` or of Keras. Raises InputError if it does not fit."""
     path = Path(path)
     _check_file(path)
     try:
@@ -205,27 +256,37 @@ def _load_file(network, path):
             quantised_weights.load_compact(network, path)
         else:
             network.load_weights(path)
-    except Exception as error:  # h5py and Keras raise many kinds for a wrong file
-        raise InputError(f"{path}: not weights of this encoder without its top ({_one_line(error)})") from None
+    except Exception as error:  # h5py and Keras raise many types for a wrong file
+        raise InputError(f"{path}: not weights of this encoder without its top layers ({reason(error)})") from None
 
 
 class Encoder:
-    """A network cut at one layer: uint8 pixels → float32 regions.
+    """A convolutional network that converts photos to regions: the outputs of one of its layers.
 
     Args:
         name: a key of `ARCHITECTURES`.
-        weights: "imagenet", "scenes", "random" or the path of an .h5 file, of
-            `pretrain.py` or in Keras's layout (`…_notop.h5` or `.weights.h5`);
-            None for "trained" ones, which `load_trained` then puts in place.
-        image_size: side of the square photos in pixels.
-        layer: output layer; the architecture's default if None.
-        seed: of random weights.
+        weights: "imagenet", "scenes", "random" or the path of an .h5 file. The
+            file is the `encoder.weights.h5` of a model folder with 8-bit
+            weights, a file of `pretrain.py`, or a file of Keras (`…_notop.h5`
+            or `.weights.h5`). None if `load_trained` will load the weights.
+        image_size: width and height of the input in pixels.
+        layer: the name of the output layer; None for the architecture's default.
+        seed: the random seed of random weights.
         precision: "float32", "bfloat16", or None for the faster one.
-        mirror: whether regions are the mean of those of the photo and of its
-            mirror image, turned back; steadier, at twice the work.
+        mirror: whether to average the regions of a photo with those of its
+            mirror image, flipped back. This needs twice the time.
+
+    Attributes:
+        network: the Keras model.
+        rows, columns: the size of the grid of regions.
+        channels: the number of values per region.
 
     Raises:
-        InputError: unknown name or layer, weights that are missing or wrong.
+        InputError: the name or layer is unknown, or the weights are missing or do not fit.
+
+    Example:
+        encoder = Encoder("vgg16")
+        regions = encoder.encode(load_pixels("photo.jpg", encoder.image_size)[None])  # (1, 196, 512)
     """
 
     def __init__(
@@ -249,8 +310,9 @@ class Encoder:
             precision = "bfloat16" if architecture.dense and bfloat16_is_faster() else "float32"
         self.precision = precision
 
-        # Before the network is built, so that a missing file is told at once.
-        file = {"imagenet": _imagenet_file, "scenes": _scenes_file}.get(self.weights, lambda name: self.weights)(name)
+        # Before the network is built, so that a missing file is reported without delay.
+        find = _FILE_OF.get(self.weights, lambda name: self.weights)
+        file = find and find(name)
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(_policy(precision))
         try:
@@ -265,23 +327,29 @@ class Encoder:
         try:
             output = network.get_layer(self.layer).output
         except ValueError:
-            raise InputError(f"encoder {name} has no layer {self.layer}") from None
+            raise InputError(f"encoder {name} has no layer {self.layer}; its default is {architecture.layer}") from None
         if len(output.shape) != 4:
-            raise InputError(f"layer {self.layer} of {name} gives no grid of regions")
+            raise InputError(f"layer {self.layer} of {name} has no grid of regions as output; choose an earlier layer")
         self.network = keras.Model(network.input, output, name=name)
         if self.weights == "random":
             _randomise(self.network, seed)
         elif weights is not None:
-            # Keras's files hold all layers, ours those that were trained.
+            # Keras's files have all layers; 8-bit files have the layers up to the output.
             _load_file(self.network if quantised_weights.is_compact(file) else network, file)
         self.rows, self.columns, self.channels = output.shape[1:]
         self.above, self._upper = None, None
         self._encode = backend.compiled(self.regions, self.network.variables)
 
     def forward(self, pixels: backend.Tensor) -> backend.Tensor:
-        """Regions as a tensor through which gradients flow, of the photos as they are; otherwise as `encode`.
+        """Compute regions as a tensor through which gradients flow, without averaging mirror images.
 
-        Batch normalisation keeps to its statistics, in training too.
+        Batch normalisation uses its stored statistics, in training, too.
+
+        Args:
+            pixels: as for `encode`, as a tensor; for an Encoder with `above`, that layer's outputs.
+
+        Returns:
+            A float32 tensor (photos, rows * columns, channels).
         """
         if self.above:
             lower = self._upper.inputs[0]
@@ -292,7 +360,7 @@ class Encoder:
         return ops.reshape(regions, (-1, self.rows * self.columns, self.channels))
 
     def regions(self, pixels: backend.Tensor) -> backend.Tensor:
-        """As `encode`, but tensors."""
+        """Compute regions as `encode` does, but from a tensor to a tensor."""
         if self.above or not self.mirror:
             return self.forward(pixels)
         both = self.forward(ops.concatenate([pixels, ops.flip(pixels, axis=2)], axis=0))
@@ -300,10 +368,15 @@ class Encoder:
         return ops.reshape((photo + ops.flip(mirrored, axis=2)) / 2, (-1, self.rows * self.columns, self.channels))
 
     def copy(self, mirror: bool | None = None, precision: str | None = None, above: str | None = None) -> "Encoder":
-        """An Encoder of its own with the same weights; `mirror`, `precision` and `above` other than its if given.
+        """A new Encoder with the same weights.
 
-        One with `above`, the name of a layer, takes that layer's outputs in place of pixels, float32 (photos, regions,
-        channels) as `below` gives them; it does not average mirror images.
+        Args:
+            mirror: as for Encoder; None for the same value.
+            precision: as for Encoder; None for the same value.
+            above: the name of a layer, or None. The copy then takes outputs of
+                this layer as input instead of pixels, as a float32 array
+                (photos, regions, channels) that an Encoder of `below` returns.
+                It does not average mirror images.
         """
         twin = copy.copy(self)
         twin.__dict__.pop("fingerprint", None)
@@ -312,11 +385,11 @@ class Encoder:
         twin.precision = precision or self.precision
 
         def clone(layer):
-            # An input has a type, no policy.
+            # Input layers have a dtype, but no policy.
             policies = {} if isinstance(layer, keras.layers.InputLayer) else {"dtype": _policy(twin.precision)}
             return type(layer).from_config(layer.get_config() | policies)
 
-        # Only what lies below the cut, unlike a new Encoder, which draws the weights of a whole network.
+        # Cloning builds only the layers up to the output. A new Encoder would initialise the whole network.
         twin.network = keras.models.clone_model(self.network, clone_function=clone)
         for layer in twin.network.layers:
             layer.trainable = True
@@ -327,13 +400,14 @@ class Encoder:
         return twin
 
     def below(self, layer: str) -> "Encoder":
-        """An Encoder of its own that ends at a lower layer, whose outputs must not be negative.
+        """A new Encoder with the same weights whose output is an earlier layer.
 
         Args:
-            layer: its name, or "default" for the architecture's.
+            layer: the name of the layer, or "default" for the architecture's `general`. Its outputs must not
+                be negative.
 
         Raises:
-            InputError: there is no such layer below the output.
+            InputError: there is no such layer before the output.
         """
         twin = self.copy(mirror=False)
         twin.layer = self._lower_layer(layer)
@@ -343,31 +417,31 @@ class Encoder:
         return twin
 
     def load_trained(self, file: str | Path) -> None:
-        """Take the weights that `network.save_weights` of such an encoder or `save_compact` wrote.
+        """Load trained weights from a file of `network.save_weights` or `save_compact`.
 
         Raises:
-            InputError: the file is not there, or is of another encoder.
+            InputError: the file does not exist, or belongs to another encoder.
         """
         _load_file(self.network, file)
         self.weights = "trained"
         self.__dict__.pop("fingerprint", None)
 
     def _lower_layer(self, layer):
-        """The name of a layer below the output, that of the architecture for "default"."""
+        """The name of a layer before the output; for "default", the architecture's `general`. Raises InputError."""
         if layer == "default":
             layer = ARCHITECTURES[self.name].general
         if layer not in [each.name for each in self.network.layers][:-1]:
-            raise InputError(f"encoder {self.name} has no layer {layer} below {self.layer}")
+            raise InputError(f"encoder {self.name} has no layer {layer} before {self.layer}")
         return layer
 
     def freeze_below(self, layer: str) -> None:
-        """Make the layers after `layer` trainable, and `layer` and those before it not.
+        """Make the layers after `layer` trainable. This layer and those before it become fixed.
 
         Args:
-            layer: its name, or "default" for the architecture's.
+            layer: the name of the layer, or "default" for the architecture's `general`.
 
         Raises:
-            InputError: there is no such layer below the output.
+            InputError: there is no such layer before the output.
         """
         layer = self._lower_layer(layer)
         names = [each.name for each in self.network.layers]
@@ -375,24 +449,24 @@ class Encoder:
             each.trainable = number > names.index(layer)
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
-        """Regions of photos, row by row from the top left.
+        """Compute the regions of photos.
 
         Args:
-            pixels: uint8 (photos, image_size, image_size, 3), RGB.
+            pixels: a uint8 array (photos, image_size, image_size, 3), RGB.
 
         Returns:
-            A float32 array (photos, rows * columns, channels).
+            A float32 array (photos, rows * columns, channels). Regions are ordered row by row from the top left.
         """
         return self._encode(pixels)
 
     def describe(self) -> dict:
-        """What decides the regions, as a dict, for the record."""
+        """The settings that determine the regions, as a dict, to be written to a file."""
         names = ("name", "weights", "layer", "image_size", "mirror", "fingerprint")
         return {name: getattr(self, name) for name in names} | {"regions": [self.rows, self.columns, self.channels]}
 
     @cached_property
     def operations(self) -> int:
-        """Floating point operations of the convolutions for the regions of one photo (a multiply-add is two)."""
+        """The floating-point operations of the convolutions for one photo. A multiply-add counts as two."""
         total = 0
         for layer in self.network.layers:
             if isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
@@ -402,12 +476,13 @@ class Encoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A SHA-256 over all that decides the regions of a photo: weights, layer, size, network.
+        """A SHA-256 of all settings that determine the regions: weights, layer, image size, network.
 
-        The arithmetic's precision is left out, because it changes no caption:
-        a cache made with bfloat16 serves a machine without it.
+        The precision is not included, so a cache made in bfloat16 is also used
+        on a machine without bfloat16. Its regions differ by rounding. With
+        VGG16, this changes 5 of 200 greedy captions.
         """
-        # The 1 is what there was once a choice of; without it, model folders and caches would not fit.
+        # `1` is the former `pool` setting, kept so that old fingerprints stay valid.
         settings = f"{self.name} {self.layer} 1 {self.image_size} bilinear-squash{' mirror' * self.mirror}"
         digest = hashlib.sha256(settings.encode())
         for variable in self.network.weights:

@@ -1,28 +1,41 @@
-"""The regions of a dataset's photos, extracted before they are used."""
+"""Extracting the regions of a dataset's photos to the cache, with messages for the user."""
 
 import time
 
 from utils.data.images import find_unreadable
-from utils.errors import InputError
-from utils.runtime.hardware import matmul_rate
+from utils.errors import InputError, first_lines
 
 
 def leave_out_unreadable(splits, reporter):
-    """The splits, lists of Photo, without photos whose files cannot be read; says which."""
+    """Remove photos that cannot be read from a dataset's splits, and report them.
+
+    Args:
+        splits: lists of Photo by split, as a dict.
+        reporter: a Reporter.
+
+    Returns:
+        The splits without these photos.
+
+    Raises:
+        InputError: a split has no readable photo.
+    """
     bad = find_unreadable([photo.path for split in splits.values() for photo in split], reporter.progress)
     return _keep_readable(splits, bad, lambda photo: photo.path not in bad, reporter)
 
 
 def cache_regions(cache, splits, reporter):
-    """Extract what is missing from a cache, and tell before and after.
+    """Extract the photos that are missing in a cache. Size, time and speed are reported.
 
     Args:
         cache: a RegionCache.
-        splits: lists of Photo by split.
+        splits: lists of Photo by split, as a dict.
         reporter: a Reporter.
 
     Returns:
         The splits without photos that cannot be read.
+
+    Raises:
+        InputError: the cache cannot be written, or a split has no readable photo.
     """
     encoder = cache.encoder
     photos = [photo for split in splits.values() for photo in split]
@@ -30,29 +43,35 @@ def cache_regions(cache, splits, reporter):
     bad = {}
     if work.photos:
         reporter.say(
-            f"extracting {work.photos} photos with {encoder.name} ({encoder.precision}, "
-            f"{encoder.operations / 1e9:.1f} GFLOP a photo) to {cache.folder}: about {work.bytes / 1e6:.0f} MB, "
+            f"extracting regions of {work.photos} photos with {encoder.name} ({encoder.precision}, "
+            f"{encoder.operations / 1e9:.1f} GFLOP per photo) to {cache.folder}: about {work.bytes / 1e6:.0f} MB, "
             f"{work.seconds / 60:.1f} minutes"
         )
         start = time.perf_counter()
         bad = cache.fill(photos, reporter.progress)
         rate = work.photos / (time.perf_counter() - start)
-        share = rate * encoder.operations / matmul_rate("float32")
         reporter.say(
-            f"{rate:.1f} photos/s, {rate * encoder.operations / 1e9:.0f} GFLOP/s: {share:.0%} of this machine's "
-            f"float32 matrix products; {cache.bytes_per_photo() / 1000:.1f} KB a photo"
+            f"{rate:.1f} photos/s, {rate * encoder.operations / 1e9:.0f} GFLOP/s; "
+            f"{cache.bytes_per_photo() / 1000:.1f} KB per photo"
         )
     return _keep_readable(splits, bad, lambda photo: photo in cache, reporter)
 
 
 def _keep_readable(splits, bad, readable, reporter):
-    """The splits' photos that are `readable`; tells of those that are `bad`, a dict of ImageError."""
+    """Remove and report photos that cannot be read.
+
+    Args:
+        splits: lists of Photo by split, as a dict.
+        bad: the ImageErrors to report, as the values of a dict.
+        readable: a function from a Photo to True if it can be read.
+        reporter: a Reporter.
+    """
     if bad:
-        reporter.say(*(f"left out: {error}" for error in list(bad.values())[:5]))
         count = sum(len(photos) for photos in splits.values())
-        reporter.say(f"{len(bad)} of {count} photos cannot be read and are left out")
+        reporter.say(f"{len(bad)} of {count} photos cannot be read and are skipped:")
+        reporter.say(*(f"  {line}" for line in first_lines(bad.values())))
     kept = {split: [photo for photo in photos if readable(photo)] for split, photos in splits.items()}
     for split, photos in kept.items():
         if not photos:
-            raise InputError(f"no photo of split {split} can be read")
+            raise InputError(f"no photo of split {split} can be read; replace the photos named above")
     return kept

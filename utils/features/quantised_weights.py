@@ -1,7 +1,7 @@
-"""Weights of an encoder in a quarter of the bytes: kernels with 8 bits, a scale for every output channel.
+"""Files of encoder weights with 8-bit kernels and one scale per output channel, a quarter of the size of float32.
 
-Krishnamoorthi, "Quantizing deep convolutional networks for efficient
-inference", 2018, section 3: per-channel weights of 8 bits cost no accuracy.
+According to Krishnamoorthi, "Quantizing deep convolutional networks for
+efficient inference", 2018, section 3, such weights do not lower the accuracy.
 """
 
 import h5py
@@ -10,31 +10,44 @@ import numpy as np
 
 from utils.files import is_file, replacing
 
-# An attribute of the file, by which it is known.
+# The value of the attribute "format", by which such files are recognised.
 _FORMAT = "captioning 8-bit kernels 1"
 
-# Of files from before their size was noted.
+# The image size, in pixels, of older files, which do not have it as an attribute.
 _FIRST_IMAGE_SIZE = 112
 
 
 def _input_axes(layer, kernel):
-    """The axes of a kernel that are not its output channels."""
+    """The axes of a layer's kernel except those of output channels."""
     return tuple(range(kernel.ndim - (2 if isinstance(layer, keras.layers.DepthwiseConv2D) else 1)))
 
 
 def quantise(weights, axes):
-    """Weights in steps of 1/127 of the largest along `axes`: levels, int8, and the steps, float32, to be multiplied."""
+    """Quantise weights to 8 bits. The weights are approximately levels × steps.
+
+    Args:
+        weights: a float array.
+        axes: the axes that share one step.
+
+    Returns:
+        The levels, -127 to 127, as an int8 array of the same shape; and the
+        steps, as a float32 array that broadcasts with it. A step is 1/127 of
+        the largest absolute weight along `axes`.
+    """
     step = np.abs(weights).max(axis=axes, keepdims=True) / 127
     step = np.maximum(step, np.finfo("float32").tiny).astype("float32")
     return np.rint(weights / step).astype("int8"), step
 
 
 def save_compact(network, path):
-    """Write a network's weights; kernels lose what 8 bits cannot hold, all others nothing.
+    """Write a network's weights to a file: kernels in 8 bits, all other weights in float32.
 
     Args:
         network: a Keras model.
-        path: an .h5 file, replaced by a rename.
+        path: an .h5 file. An existing one is replaced atomically.
+
+    Raises:
+        InputError: the file cannot be written.
     """
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = _FORMAT
@@ -58,16 +71,20 @@ def is_compact(path):
 
 
 def learnt_size(path):
-    """Pixels a side of the photos that a network had whose weights `save_compact` wrote."""
+    """The image size, in pixels, with which the weights in a file of `save_compact` were trained."""
     with h5py.File(path, "r") as file:
         return int(file.attrs.get("image_size", _FIRST_IMAGE_SIZE))
 
 
 def load_compact(network, path):
-    """Give a network the weights that `save_compact` wrote of it, or of one that it is the beginning of.
+    """Load weights from a file of `save_compact` into a network.
+
+    Args:
+        network: a Keras model with the layers of the saved one, or with its first layers only.
+        path: the file.
 
     Raises:
-        ValueError: a layer is missing in the file or has another shape there.
+        ValueError: a layer is missing in the file, or has another shape.
     """
     with h5py.File(path, "r") as file:
         for layer in network.layers:
@@ -75,7 +92,7 @@ def load_compact(network, path):
             for number, variable in enumerate(layer.weights):
                 stored = file.get(f"{layer.name}/{number}")
                 if stored is None or stored.shape != tuple(variable.shape):
-                    raise ValueError(f"layer {layer.name} is not in it, or has another shape")
+                    raise ValueError(f"layer {layer.name} is missing or has another shape")
                 weights.append(stored[...] * stored.attrs["scale"] if "scale" in stored.attrs else stored[...])
             if weights:
                 layer.set_weights(weights)

@@ -1,4 +1,4 @@
-"""What Keras leaves to its backend, TensorFlow or JAX: compiled functions, streams of batches, names of devices."""
+"""Operations that differ between Keras's backends, TensorFlow and JAX: compiling, feeding batches, naming devices."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,17 +10,17 @@ from keras import ops
 from utils.errors import InputError
 from utils.runtime import keras_internals
 
-# In type hints: a tensor of Keras's backend, or an array that Keras makes one of.
+# For type hints: a tensor of Keras's backend, or an array that Keras converts to one.
 Tensor = Any
 
 
 def name():
-    """Keras's backend, "tensorflow" or "jax"."""
+    """The name of Keras's backend, "tensorflow" or "jax"."""
     return keras.config.backend()
 
 
 def describe():
-    """What the backend is and computes on: its name with its version, and the names of the GPUs that it finds."""
+    """The backend's name with its version, as text, and the names of the GPUs that it finds, as a list."""
     if name() == "tensorflow":
         import tensorflow as tf
 
@@ -33,25 +33,29 @@ def describe():
 
 
 def require_tensorflow(what):
-    """Raise an InputError where the backend is another one."""
+    """Raise InputError unless the backend is TensorFlow.
+
+    Args:
+        what: the flag or feature that needs TensorFlow, for the message.
+    """
     if name() != "tensorflow":
         raise InputError(f"{what} needs Keras's TensorFlow backend: unset KERAS_BACKEND")
 
 
 def compiles():
-    """Whether `Model.compile` is to compile a model's steps with XLA.
+    """Whether `Model.compile` should compile a model's steps with XLA.
 
-    TensorFlow makes a graph of them anyway, and XLA makes that one slower on
-    CPUs; JAX has no other way.
+    TensorFlow compiles them to a graph in any case, and XLA makes that graph
+    slower on CPUs. JAX always needs XLA.
     """
     return name() != "tensorflow"
 
 
 def separate(variables):
-    """Give each variable memory of its own before `Model.fit`.
+    """Give each variable its own memory; call it before `Model.fit`.
 
-    JAX passes the variables' memory on from step to step, and refuses where
-    two of them share theirs, as they do after one was assigned the other.
+    After `a.assign(b)` on JAX, the two variables share memory. JAX reuses the
+    variables' memory from step to step, and raises an error if two share it.
     """
     if name() == "jax":
         for variable in variables:
@@ -59,22 +63,25 @@ def separate(variables):
 
 
 def write_back(model):
-    """Give a model's variables the values that they have by now in the midst of `Model.fit`."""
+    """Update a model's variables to their current values during `Model.fit`.
+
+    On JAX, `fit` keeps the current values elsewhere until it ends.
+    """
     if name() == "jax":
         keras_internals.write_back_from_jax(model)
 
 
 def compiled(function, variables, changing=()):
-    """A function of arrays as one that the backend compiles.
+    """Compile a function of arrays with the backend's compiler.
 
     Args:
-        function: takes arrays, gives arrays or a structure of them.
-        variables: the Keras variables that it reads, whose values may change
-            from call to call.
-        changing: those that it changes, such as random states.
+        function: takes tensors and returns a tensor or a structure of tensors.
+        variables: the Keras variables that the function reads. Their values
+            may change between calls.
+        changing: the Keras variables that the function changes, such as random states.
 
     Returns:
-        A function that gives NumPy arrays.
+        A function that takes arrays and returns NumPy arrays.
     """
     if name() == "tensorflow":
         import tensorflow as tf
@@ -100,12 +107,16 @@ def compiled(function, variables, changing=()):
 
 
 def on_host(function, arrays, shape, dtype):
-    """What a NumPy function gives of tensors, in the midst of a compiled step; no gradient goes through it.
+    """Call a NumPy function from inside a compiled step. No gradient flows through it.
 
     Args:
-        function: takes NumPy arrays, gives one.
-        arrays: tensors.
-        shape, dtype: of what it gives.
+        function: takes NumPy arrays and returns one.
+        arrays: the function's arguments, as tensors.
+        shape: the shape of the result.
+        dtype: the type of the result.
+
+    Returns:
+        The result, as a tensor.
     """
     if name() == "tensorflow":
         import tensorflow as tf
@@ -119,11 +130,14 @@ def on_host(function, arrays, shape, dtype):
 
 
 def stream(generate):
-    """Batches for `Model.fit`, made ahead while the model works.
+    """Batches for `Model.fit`, prepared in the background while the model computes.
 
     Args:
-        generate: called without arguments, gives an iterator without end over
-            structures of arrays, all of the same shapes and types.
+        generate: a function without arguments. It returns an endless iterator
+            over batches: structures of arrays, all with the same shapes and types.
+
+    Returns:
+        An object that `Model.fit` accepts: a `tf.data.Dataset`, or a generator on JAX.
     """
     if name() != "tensorflow":
         return _ahead(generate())
@@ -134,6 +148,7 @@ def stream(generate):
 
 
 def _ahead(iterator, count=2):
+    """The items of an endless iterator. A thread computes the next `count` of them in advance."""
     with ThreadPoolExecutor(1) as pool:
         waiting = [pool.submit(next, iterator) for _ in range(count)]
         while True:

@@ -1,4 +1,4 @@
-"""What this machine's arithmetic can do."""
+"""The speed of this machine's arithmetic, and the precision that suits it."""
 
 import statistics
 import time
@@ -8,27 +8,33 @@ from pathlib import Path
 import keras
 from keras import ops
 
+# A product that takes less time than this is too short to measure, so a larger matrix is used, up to this size.
 _LEAST_SECONDS, _LARGEST_SIZE = 0.002, 8192
 
-_TURNS = 4
-
-# What Linux calls the instructions of a processor that multiply bfloat16 matrices.
+# Linux's names of the processor instructions that multiply bfloat16 matrices.
 _CPU_INFO, _BFLOAT16_FLAGS = Path("/proc/cpuinfo"), {"amx_bf16", "avx512_bf16"}
 
-# NVIDIA's compute capability from which bfloat16 is multiplied faster: Ampere.
+# The first compute capability of NVIDIA GPUs with fast bfloat16 products: Ampere.
 _BFLOAT16_CAPABILITY = 8
 
 
 def measure_matmul_rate(dtype, size=1024, repetitions=5):
-    """Rate of matrix products of `size` × `size`, in floating point operations per second (median).
+    """Measure the speed of matrix products.
 
-    Where those are over too soon to be measured, as on GPUs, larger ones are taken.
+    Args:
+        dtype: the type of the matrices, such as "float32".
+        size: rows and columns of the square matrices. It is doubled until a
+            product takes long enough to be measured.
+        repetitions: measurements, of which the median counts.
+
+    Returns:
+        Floating-point operations per second.
     """
     matrix = ops.ones((size, size), dtype)
 
     def seconds():
         start = time.perf_counter()
-        # One number, for the wait; to fetch all would take longer than the product.
+        # Fetching one number waits for the product. Fetching all of them would take longer than the product.
         ops.convert_to_numpy(ops.cast(ops.matmul(matrix, matrix)[0, 0], "float32"))
         return time.perf_counter() - start
 
@@ -40,21 +46,12 @@ def measure_matmul_rate(dtype, size=1024, repetitions=5):
 
 
 @cache
-def matmul_rate(dtype):
-    """As `measure_matmul_rate`, but measured once only, and the best of several turns.
-
-    What else the machine does makes some products slower, and none faster.
-    """
-    return max(measure_matmul_rate(dtype, repetitions=2) for _ in range(_TURNS))
-
-
-@cache
 def bfloat16_is_faster():
-    """Whether the GPU, or else the processor, has instructions that multiply bfloat16 matrices.
+    """Whether this machine multiplies bfloat16 matrices faster than float32 ones.
 
-    True on CPUs with AVX512-BF16 or AMX and on NVIDIA's GPUs from Ampere on;
-    elsewhere bfloat16 is emulated, and slower. Nothing is measured, so that the
-    answer is the same every time.
+    True for NVIDIA GPUs since Ampere and, without a GPU, for CPUs with
+    AVX512-BF16 or AMX. Others emulate bfloat16, which is slower. Nothing is
+    measured, so the answer is always the same on one machine.
     """
     capabilities = _gpu_capabilities()
     if capabilities:
@@ -63,7 +60,7 @@ def bfloat16_is_faster():
 
 
 def _gpu_capabilities():
-    """The major compute capability of every GPU, 0 where it is not known."""
+    """The major compute capability of every GPU, 0 if it is unknown."""
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -76,7 +73,7 @@ def _gpu_capabilities():
 
 
 def _cpu_flags():
-    """The instruction sets that the processor names; none where the system does not list them."""
+    """The processor's instruction sets, as a set of names. It is empty if the system does not list them."""
     try:
         lines = _CPU_INFO.read_text().splitlines()
     except OSError:
@@ -85,13 +82,26 @@ def _cpu_flags():
 
 
 def choose_precision(asked="auto"):
-    """ "float32" or "bfloat16": as asked, or what this machine is made for if that is "auto"."""
+    """The precision to compute in: `asked`, or for "auto" the faster one on this machine.
+
+    Args:
+        asked: "auto", "float32" or "bfloat16".
+
+    Returns:
+        "float32" or "bfloat16".
+    """
     if asked == "auto":
         return "bfloat16" if bfloat16_is_faster() else "float32"
     return asked
 
 
 def dtype_policy(precision="auto"):
-    """Keras's dtype policy of what is trained: with bfloat16, products are in it and variables in float32."""
+    """Keras's dtype policy for training: "float32" or "mixed_bfloat16".
+
+    "mixed_bfloat16" computes in bfloat16 and keeps variables in float32.
+
+    Args:
+        precision: as for `choose_precision`.
+    """
     precision = choose_precision(precision)
     return precision if precision == "float32" else f"mixed_{precision}"

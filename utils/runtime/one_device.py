@@ -1,13 +1,13 @@
-"""Training on one device; what several of them add is in `utils/runtime/replicas.py`."""
+"""Training on one device. `utils/runtime/replicas.py` extends it to several devices."""
 
 from contextlib import nullcontext
 
 
 class OneDevice:
-    """Training where it is by default; what the Trainer asks of any distribution.
+    """Training on Keras's default device. Subclasses train on several devices.
 
     Attributes:
-        chief: whether this process validates and writes the files.
+        chief: True if this process validates and writes the files.
     """
 
     chief = True
@@ -19,22 +19,28 @@ class OneDevice:
         return None
 
     def scope(self):
-        """Where the trained model and its optimizer are made."""
+        """A context manager in which the trained model and its optimizer must be created."""
         return nullcontext()
 
     def attach(self, model, loss):
-        """Let the compiled `model` make its steps on all devices."""
+        """Make the compiled `model` train on all devices; one device needs no change."""
 
     def dataset(self, batches, epoch, step):
-        """As `Batches.dataset`, of what this process trains on."""
+        """The training data of this process, as `Batches.dataset` returns it.
+
+        Args:
+            batches: a Batches.
+            epoch: the number of the epoch, from 0.
+            step: the number of the first step, from 0.
+        """
         return batches.dataset(epoch, step)
 
     def begin(self, variables):
-        """Before a fit: every device begins with the chief's values."""
+        """Give every device the chief's values of the variables; call it before `fit`."""
 
     def from_chief(self, value):
-        """A JSON object that the chief knows, on every worker."""
+        """The chief's `value`, on every worker. The value must be representable as JSON."""
         return value
 
     def check_same(self, **facts):
-        """Make sure that all workers do the same work; `facts` are JSON objects."""
+        """Raise InputError unless all workers have the same `facts`, values by name, representable as JSON."""

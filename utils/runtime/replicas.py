@@ -1,4 +1,4 @@
-"""Training on several devices, of one machine or of several, over tf.distribute."""
+"""Training on several devices, of one machine or several, with tf.distribute."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from utils.errors import InputError
 from utils.runtime import keras_internals
 from utils.runtime.one_device import OneDevice
 
-# How TensorFlow tells that another worker has gone.
+# TensorFlow's errors when another worker has ended.
 _LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -22,18 +22,18 @@ _LOST = (
 
 
 class Replicated(OneDevice):
-    """Data parallel training: every replica takes a part of each batch, and all make the same step.
+    """Data-parallel training: each replica computes the gradient of its part of every batch.
 
-    A step equals that of one device on the whole batch, within rounding. Three
-    things of Keras 3's own `fit` under a strategy stand against that, so the
-    step is ours, and `fit` runs it as the model's train function: it averages
-    the replicas' mean losses, whatever the words in each; it clips the gradient
-    of each replica before they are summed; and with several workers it fails
-    (keras issue 20585), for it reduces the scalar loss along its axis 0.
+    A step equals the step of one device on the whole batch, within rounding.
+    The train step of Keras 3 under a strategy does not have this property, so
+    `attach` replaces it. Keras's step differs in three ways: it averages the
+    replicas' mean losses, although replicas hold different numbers of words; it
+    clips the gradient of each replica before summing; and it fails with several
+    workers, because it reduces the scalar loss along axis 0 (keras issue 20585).
 
     Args:
         strategy: a MirroredStrategy or MultiWorkerMirroredStrategy.
-        workers: their addresses, the chief's first; empty on one machine.
+        workers: the workers' addresses, the chief's first; empty on one machine.
     """
 
     def __init__(self, strategy, workers=()):
@@ -48,20 +48,20 @@ class Replicated(OneDevice):
             cluster = self.strategy.cluster_resolver.cluster_spec()
             who = f"the worker at {cluster.task_address(lost[1], int(lost[2]))}" if lost else "another worker"
             raise InputError(
-                f"{who} has ended or cannot be reached: see what it says, then start all {len(self.workers)} "
+                f"{who} has ended or cannot be reached: read its error message, then start all {len(self.workers)} "
                 "workers again, with --resume if the training had begun"
             ) from None
 
     def scope(self):
-        """Where variables are mirrored on all devices."""
+        """A context manager in which variables are created on all devices."""
         return self.strategy.scope()
 
     def attach(self, model, loss):
-        """Let the compiled `model` make its steps on all devices.
+        """Make the compiled `model` train on all devices.
 
         Args:
-            model: its trainable variables and optimizer were made in `scope`.
-            loss: has `sums`, as MeanLoss.
+            model: a model whose trainable variables and optimizer were created in `scope`.
+            loss: a loss with a method `sums`, as MeanLoss has.
         """
         strategy, variables, (tracker,) = self.strategy, model.trainable_variables, model.metrics
 
@@ -69,7 +69,7 @@ class Replicated(OneDevice):
             inputs, targets = data
             with tf.GradientTape() as tape:
                 total, count = loss.sums(targets, model(inputs, training=True))
-                # Means over what is counted, which `fit` would add by itself.
+                # Losses that layers add are means per counted item. Keras's own step would add them, too.
                 total += count * sum(model.losses)
             return tape.gradient(total, variables), total, count
 
@@ -81,7 +81,7 @@ class Replicated(OneDevice):
             reduced = strategy.extended.batch_reduce_to("SUM", list(zip(values, places)))
             *gradients, total, count = (strategy.experimental_local_results(value)[0] for value in reduced)
             count = tf.maximum(count, 1.0)
-            # Outside the replicas, so that the whole batch's gradient is clipped.
+            # Applied outside the replicas, so that the gradient of the whole batch is clipped.
             model.optimizer.apply([gradient / count for gradient in gradients], variables)
             tracker.update_state(total / count)
             return {"loss": tracker.result()}
@@ -90,23 +90,24 @@ class Replicated(OneDevice):
         keras_internals.forget_strategy(model)
 
     def dataset(self, batches, epoch, step):
-        """The parts of every batch that this worker's replicas train on, as a DistributedDataset."""
+        """The parts of every batch for this worker's replicas, as a DistributedDataset."""
 
         def parts(context):
             here = self.replicas // context.num_input_pipelines
             first = context.input_pipeline_id * here
             dataset = batches.dataset(epoch, step, range(first, first + here), self.replicas)
-            # Otherwise the workers ask each other before every step whether there is more.
+            # Without this, the workers ask each other before every step whether data is left.
             return dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
         return self.strategy.distribute_datasets_from_function(parts)
 
     def begin(self, variables):
-        """Every replica begins with the chief's values, and draws its own dropout.
+        """Give every replica the chief's values of the variables, and its own random states for dropout.
 
-        Values computed by each worker, as the channels' means are, may differ
-        in rounding. The random states differ by the replica's number, so that
-        those of the first replica, which a checkpoint holds, give all others.
+        Copying is needed because values that each worker computes, such as the
+        channels' means, may differ by rounding. The random states of a replica
+        are those of the first plus the replica's number. A checkpoint holds the
+        states of the first replica, so it determines all others.
         """
         if self.workers:
             for variable, value in zip(variables, self._chiefs([np.asarray(v.numpy()) for v in variables])):
@@ -121,7 +122,7 @@ class Replicated(OneDevice):
         self.strategy.run(tf.function(set_apart))
 
     def from_chief(self, value):
-        """A JSON object that the chief knows, on every worker."""
+        """The chief's `value`, on every worker. The value must be representable as JSON."""
         if not self.workers:
             return value
         text = np.frombuffer(json.dumps(value).encode(), "uint8")
@@ -130,13 +131,15 @@ class Replicated(OneDevice):
         return value if self.chief else json.loads(text.tobytes())
 
     def _chiefs(self, arrays):
-        """The chief's arrays on every worker; the others give some of the same shapes and types."""
-        # Not every device adds up whole numbers; these here fit into float64.
+        """The chief's arrays, on every worker. The others pass arrays of the same shapes and types."""
+        # Not every device can add integers. The integers here fit into float64.
         numbers = [a if a.dtype.kind == "f" else a.astype("float64") for a in arrays]
         sums = self._sum_of_chief([tf.constant(number) for number in numbers])
         return [value.numpy().astype(array.dtype) for value, array in zip(sums, arrays)]
 
     def _add_up(self, arrays):
+        """The arrays of the first replica: the sum over all replicas, in which the others count as zero."""
+
         def mine(arrays):
             first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
             return [tf.where(first, array, tf.zeros_like(array)) for array in arrays]
@@ -145,24 +148,26 @@ class Replicated(OneDevice):
         return [self.strategy.reduce("SUM", value, axis=None) for value in values]
 
     def check_same(self, **facts):
-        """Make sure that all workers do the same work; `facts` are JSON objects."""
+        """Raise InputError unless all workers have the same `facts`, values by name, representable as JSON."""
         theirs, mine = self.from_chief(facts), json.loads(json.dumps(facts))
         different = ", ".join(name.replace("_", " ") for name in facts if theirs[name] != mine[name])
         if different:
             raise InputError(
-                f"this worker and the first differ in {different}: start all with the same flags, on the same data, "
-                "and with an --output_dir that all of them share"
+                f"this worker and the first differ in {different}: start all workers with the same flags, on the same "
+                "data, and with one shared --output_dir"
             )
 
 
 def open_replicated(kind, say):
-    """Connect several devices that train; before anything is computed.
+    """Connect several devices for training. Call it before anything is computed.
 
     Args:
-        kind: "mirrored" for all GPUs of this machine, or
-            all its logical CPU devices where it has no GPU, "multiworker" for
-            those of the machines that TF_CONFIG names.
-        say: called with lines for a person.
+        kind: "mirrored" for all GPUs of this machine, or all its logical CPU
+            devices if it has no GPU; "multiworker" for the machines in TF_CONFIG.
+        say: a function that shows lines to the user.
+
+    Returns:
+        A Replicated.
 
     Raises:
         InputError: this worker cannot be started.
@@ -173,7 +178,7 @@ def open_replicated(kind, say):
     else:
         workers, number = _read_cluster()
         say(f"worker {number + 1} of {len(workers)}: waiting for {', '.join(workers)}")
-        # TensorFlow waits without letting Python see Ctrl-C, so that it must end the process by itself.
+        # While TensorFlow waits, Python cannot handle Ctrl-C. The system's default handler ends the process.
         handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
         try:
             distribution = Replicated(tf.distribute.MultiWorkerMirroredStrategy(), workers)
@@ -187,11 +192,18 @@ def open_replicated(kind, say):
 
 
 def _read_cluster():
-    """The workers' addresses, the chief's first, and which of them this process is."""
+    """Read TF_CONFIG.
+
+    Returns:
+        The workers' addresses, the chief's first, and the index of this process among them.
+
+    Raises:
+        InputError: TF_CONFIG is not set, or names no workers.
+    """
     text = os.environ.get("TF_CONFIG", "")
     if not text:
         raise InputError(
-            "TF_CONFIG: not set; it names the workers of --distribute multiworker, see docs/several_machines.md"
+            "TF_CONFIG: not set; --distribute multiworker reads the workers from it, see docs/several_machines.md"
         )
     try:
         config = json.loads(text)

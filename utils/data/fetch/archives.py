@@ -1,4 +1,4 @@
-"""Archives that others have made, unpacked so that they can do no harm."""
+"""Safe unpacking of archives from the internet."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from utils.progress import silent
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 
-# A file in an archive: its name, its size when unpacked, the archive's own record of it.
+# A file in an archive: its name, its unpacked size in bytes, and the archive library's object for it.
 _File = namedtuple("_File", "name size record")
 
 _BLOCK = 1 << 20
@@ -23,22 +23,22 @@ _BLOCK = 1 << 20
 def unpack(path, folder, keep=("*",), limit=100 << 30, progress=silent):
     """Unpack an archive.
 
-    Nothing is written outside the folder, no link is made, no file that is
-    there is changed, and every file appears whole or not at all.
+    Nothing is written outside the folder, no link is created, no existing file
+    is changed, and each file is written completely or not at all.
 
     Args:
         path: a .zip, .tar or .tar.gz file.
-        folder: where to put its files.
-        keep: patterns of the names to unpack; `*` stands for folders too.
-        limit: bytes that it may hold when unpacked.
-        progress: called as tqdm is.
+        folder: the folder for the files.
+        keep: patterns of the names to unpack; `*` also matches slashes.
+        limit: the maximum unpacked size in bytes.
+        progress: a progress bar, called as tqdm.
 
     Returns:
-        How many files were written, and how many were there already.
+        The number of written files, and the number of files that existed already.
 
     Raises:
-        InputError: damaged, too large for the limit or the disk, or with a
-            member that leads out of the folder or is no plain file.
+        InputError: the archive is damaged, is too large for the limit or the
+            disk, or contains a path outside the folder, a link or a device.
     """
     folder = Path(folder)
     try:
@@ -46,7 +46,7 @@ def unpack(path, folder, keep=("*",), limit=100 << 30, progress=silent):
             files = [file for file in _files(archive, path) if any(fnmatchcase(file.name, k) for k in keep)]
             total = sum(file.size for file in files)
             if total > limit:
-                raise InputError(f"{path}: holds {total / 1e9:.1f} GB, more than the {limit / 1e9:.1f} GB expected")
+                raise InputError(f"{path}: contains {total / 1e9:.1f} GB, more than the expected {limit / 1e9:.1f} GB")
             _check_room(folder, total, path)
             written = 0
             with progress(total=total, unit="B", unit_scale=True, desc=f"unpacking {Path(path).name}") as bar:
@@ -59,7 +59,9 @@ def unpack(path, folder, keep=("*",), limit=100 << 30, progress=silent):
     except InputError:
         raise
     except OSError as error:
-        raise InputError(f"{path}: cannot be unpacked into {folder} ({error.strerror or error})") from None
+        raise InputError(
+            f"{path}: cannot be unpacked into {folder} ({error.strerror or error}); choose another --data_dir"
+        ) from None
 
 
 def _open(path):
@@ -67,34 +69,38 @@ def _open(path):
 
 
 def _files(archive, path):
-    """The plain files of an archive; anything that could do harm is an error before the first byte is written."""
+    """The files of an archive. Any dangerous member raises InputError before the first byte is written."""
     for record in archive.infolist() if isinstance(archive, zipfile.ZipFile) else archive:
         if isinstance(archive, zipfile.ZipFile):
             mode = record.external_attr >> 16
             name, size, is_folder = record.filename, record.file_size, record.is_dir()
-            # Archives made on Windows give no mode.
+            # Archives made on Windows have no mode.
             is_file = not stat.S_IFMT(mode) or stat.S_ISREG(mode)
         else:
             name, size, is_folder, is_file = record.name, record.size, record.isdir(), record.isfile()
         parts = PurePosixPath(name).parts
         if not parts or name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0] or "\0" in name:
-            raise InputError(f"{path}: {name!r} would be written outside the folder; this archive is not to be trusted")
+            raise InputError(f"{path}: {name!r} would be written outside the folder; do not trust this archive")
         if is_folder or "__MACOSX" in parts or parts[-1].startswith("."):
             continue
         if not is_file:
-            raise InputError(f"{path}: {name!r} is a link or a device; this archive is not to be trusted")
+            raise InputError(f"{path}: {name!r} is a link or a device; do not trust this archive")
         yield _File("/".join(parts), size, record)
 
 
 def _check_room(folder, total, path):
+    """Raise InputError if the disk has less than `total` free bytes."""
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     free = shutil.disk_usage(existing).free
     if total > free:
-        raise InputError(f"{folder}: {path} takes {total / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free; make room")
+        raise InputError(
+            f"{folder}: {path} needs {total / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free; free some disk space"
+        )
 
 
 def _write(archive, file, target, path):
-    """Write one file under a temporary name, then rename it; False if it is there."""
+    """Write one file under a temporary name, then rename it. Returns False if the file exists already."""
+    # Not by `files.replacing`, which waits for the disk after each file: COCO has 123,287.
     if target.exists():
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -106,10 +112,10 @@ def _write(archive, file, target, path):
             while block := source.read(_BLOCK):
                 left -= len(block)
                 if left < 0:
-                    raise InputError(f"{path}: {file.name} is larger than the archive says; it is not to be trusted")
+                    raise InputError(f"{path}: {file.name} is larger than the archive says; do not trust this archive")
                 output.write(block)
         if left:
-            raise InputError(f"{path}: {file.name} is cut short; delete the archive and fetch it again")
+            raise InputError(f"{path}: {file.name} is incomplete; delete the archive and fetch it again")
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A dataset in its folder: fetched, unpacked, complete."""
+"""Fetching and unpacking a dataset."""
 
 import json
 import shutil
@@ -12,23 +12,25 @@ from utils.data.fetch.releases import BY_HAND, RELEASES
 from utils.data.images import SUFFIXES
 from utils.data.layouts import LAYOUTS, Folder
 from utils.errors import InputError
+from utils.files import replacing
 from utils.progress import silent
 
-# Size and hash of what was fetched, to be checked against where nobody publishes them.
+# The file with the size and hash of each fetched archive. Later downloads are compared with them.
 _RECORD = "downloads.json"
 
 
 def prepare(name, folder, say=lambda line: None, progress=silent):
-    """Have a dataset in a folder, as far as a program can.
+    """Fetch and unpack all of a dataset that is missing in a folder.
 
     Args:
-        name: "flickr8k", "flickr30k" or "coco"; of "custom" nothing is fetched.
-        folder: is made if need be.
-        say: called with lines for a person.
-        progress: called as tqdm is.
+        name: "flickr8k", "flickr30k" or "coco". For "custom", nothing is fetched.
+        folder: the dataset's folder; it is created if needed.
+        say: a function that shows lines to the user.
+        progress: a progress bar, called as tqdm.
 
     Raises:
-        InputError: it cannot be fetched or unpacked, or a person must do something first.
+        InputError: the dataset cannot be fetched or unpacked, or the user must
+            first do something that a program cannot do.
     """
     folder = Path(folder)
     if _is_complete(name, folder):
@@ -37,7 +39,7 @@ def prepare(name, folder, say=lambda line: None, progress=silent):
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another --data_dir") from None
+        raise InputError(f"{folder}: cannot be created ({error.strerror}); choose another --data_dir") from None
     _unpack_given(name, folder, say, progress)
     releases = [release for release in RELEASES.get(name, ()) if not _is_there(folder, release.shows, release.count)]
     _check_room(folder, releases)
@@ -47,14 +49,14 @@ def prepare(name, folder, say=lambda line: None, progress=silent):
         except InputError as error:
             if not release.optional:
                 raise
-            say(f"done without: {error}")
+            say(f"skipped, because the dataset is usable without it: {error}")
     if name in BY_HAND and not _is_complete(name, folder):
         say(BY_HAND[name].format(folder=folder))
-        raise InputError(f"{folder}: not all photos of {name} are here; what to do stands above")
+        raise InputError(f"{folder}: photos of {name} are missing; follow the instructions above")
 
 
 def _is_complete(name, folder):
-    """Whether every photo that the captions speak of is there, in whatever layout, to train and to validate on."""
+    """Whether a folder has the captions and all captioned photos, with photos in train and in val."""
     try:
         table = load_dataset(name, folder)
     except InputError:
@@ -63,35 +65,46 @@ def _is_complete(name, folder):
 
 
 def _is_there(folder, pattern, count):
-    """Whether as many files of a pattern lie under a folder."""
+    """Whether a folder and its subfolders have at least `count` files whose paths end with a pattern."""
     tree = Folder(folder)
     paths = [*map(str, tree.find("*")), *tree.photos()]
     return sum(fnmatchcase(path, f"*/{pattern}") for path in paths) >= count
 
 
 def _check_room(folder, releases):
-    """Archives go once they are unpacked, so the largest and all that comes out of them must have room."""
+    """Raise InputError unless the disk has room for all unpacked files and the largest archive.
+
+    An archive is deleted before the next one is fetched.
+    """
     sizes = [release.gigabytes for release in releases]
     free, needed = shutil.disk_usage(folder).free / 1e9, sum(sizes) + max(sizes, default=0)
     if needed > free:
-        raise InputError(f"{folder}: {needed:.1f} GB are needed, {free:.1f} GB are free; choose another --data_dir")
+        raise InputError(
+            f"{folder}: {needed:.1f} GB are needed, but only {free:.1f} GB are free; choose another --data_dir"
+        )
 
 
 def _fetch_and_unpack(release, folder, say, progress):
+    """Fetch an archive, unpack it and delete it, unless the user put it there."""
     remote = release.remote
     record = _read_record(folder)
     known = record.get(remote.name)
     given = (folder / remote.name).exists() and not known
-    say(f"{remote.name}: {'here' if (folder / remote.name).exists() else remote.mirrors[0]}")
+    place = "already in the folder" if (folder / remote.name).exists() else f"fetched from {remote.mirrors[0]}"
+    say(f"{remote.name}: {place}")
     path, size, digest = fetch(remote, folder, known and (known["size"], known["digest"]), progress)
     if not given:
-        (folder / _RECORD).write_text(json.dumps(record | {remote.name: {"size": size, "digest": digest}}, indent=2))
+        with replacing(folder / _RECORD) as temporary:
+            temporary.write_text(json.dumps(record | {remote.name: {"size": size, "digest": digest}}, indent=2))
     limit = int(2 * release.gigabytes * 1e9)
     written, there = archives.unpack(path, folder, release.keep, limit, progress)
-    say(f"{remote.name}: {digest}; {written} files unpacked, {there} were there")
+    say(f"{remote.name}: {digest}; {written} files unpacked, {there} existed already")
     if not _is_there(folder, release.shows, release.count):
-        raise InputError(f"{path}: does not hold {release.count} × {release.shows}; is it the file that is published?")
-    if not given:  # what a person has put there stays
+        raise InputError(
+            f"{path}: has fewer than {release.count} files {release.shows}, so it is not the published archive; "
+            "delete it and run again"
+        )
+    if not given:  # an archive that the user put there is kept
         path.unlink()
 
 
@@ -103,11 +116,11 @@ def _read_record(folder):
 
 
 def _unpack_given(name, folder, say, progress):
-    """Unpack archives that a person has put into the folder, unless they are among those that are fetched."""
+    """Unpack archives that the user put into the folder, except those that `prepare` would fetch."""
     ours = {release.remote.name for release in RELEASES.get(name, ())}
     captions = [file for layout in LAYOUTS if name in layout.datasets for file in layout.files]
     keep = [f"*{suffix}" for suffix in SUFFIXES] + [f"*{file}" for file in captions]
     for path in sorted(path for path in folder.iterdir() if path.name.endswith(archives.SUFFIXES)):
         if path.name not in ours:
             written, there = archives.unpack(path, folder, keep, progress=progress)
-            say(f"{path.name}: {written} files unpacked, {there} were there")
+            say(f"{path.name}: {written} files unpacked, {there} existed already")

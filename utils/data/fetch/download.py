@@ -1,7 +1,7 @@
-"""Large files over bad connections: resumed, checked, from whichever mirror has them.
+"""Downloading large files over unreliable connections, with resuming, hashes and mirrors.
 
-`keras.utils.get_file` begins anew after every break, which never ends for
-COCO's 19 GB.
+`keras.utils.get_file` cannot resume: after each lost connection it starts again
+from the first byte, so COCO's 19 GB may never arrive.
 """
 
 import hashlib
@@ -15,47 +15,48 @@ import requests
 from utils.errors import InputError
 from utils.progress import silent
 
-# A file to fetch. `size` is in bytes, None where nobody publishes it; `digest`
-# is "sha256:…" or "md5:…", or None. Without either, what came first is what is
-# checked against from then on.
+# A file to fetch. `mirrors` are addresses. `size` is in bytes, or None if it is not published.
+# `digest` is "sha256:…", "md5:…" or None. Without a digest, later downloads are compared with the first.
 Remote = namedtuple("Remote", "name mirrors size digest")
 
 _BLOCK = 1 << 16
 
-# Seconds without an answer; attempts in a row that bring no byte before a mirror is given up.
+# Seconds without an answer after which an attempt fails; failed attempts in a row after which the next mirror is tried.
 _TIMEOUT = 30
 _ATTEMPTS = 4
 
 
 class _MirrorError(Exception):
-    """Why a mirror is of no use."""
+    """The reason why a file cannot be fetched from a mirror."""
 
 
 def fetch(remote, folder, known=None, progress=silent, pause=2):
-    """Have a file in a folder, whole and checked.
+    """Fetch a file to a folder and check it.
 
-    A file of that name that is there is checked and kept; a part of one that
-    was begun is gone on with.
+    An existing file of that name is checked and not fetched again. An
+    interrupted download is continued.
 
     Args:
         remote: a Remote.
-        folder: where it shall lie.
-        known: size and digest noted at the first download, where none is published.
-        progress: called as tqdm is.
-        pause: seconds to wait after a break; twice as long after each further one.
+        folder: the folder for the file.
+        known: (size, digest) of the first download, used if no digest is published.
+        progress: a progress bar, called as tqdm.
+        pause: seconds to wait after a lost connection. It doubles after each
+            attempt without any new byte.
 
     Returns:
-        The path, its size and its "sha256:…".
+        The path, the size in bytes, and "sha256:…".
 
     Raises:
-        InputError: what is there is another file, or no mirror gives it; all reasons are told.
+        InputError: the existing file differs from the published one, or no
+            mirror has the file. The message has the reason of each mirror.
     """
     path, partial = Path(folder) / remote.name, Path(folder) / f"{remote.name}.partial"
     size, digest = (remote.size, remote.digest) if remote.digest else known or (remote.size, None)
     if path.exists():
         found = _checked(path, size, digest)
         if found is None:
-            raise InputError(f"{path}: not the file that is published (its size or hash differs); delete it or move it")
+            raise InputError(f"{path}: not the published file (its size or hash differs); delete it or move it")
         return path, *found
     reasons = []
     for address in remote.mirrors:
@@ -64,24 +65,24 @@ def fetch(remote, folder, known=None, progress=silent, pause=2):
             found = _checked(partial, size, digest)
             if found is None:
                 partial.unlink()
-                raise _MirrorError("gives another file than is published: its hash differs")
+                raise _MirrorError("sends another file than the published one: its hash differs")
             os.replace(partial, path)
             return path, *found
         except _MirrorError as error:
             reasons.append(f"{address} {error}")
         except OSError as error:
             raise InputError(
-                f"{partial}: cannot be written ({error.strerror or error}); what has come is kept: "
-                "make room and run again"
+                f"{partial}: cannot be written ({error.strerror or error}); the fetched part is kept: "
+                "free some disk space and run again"
             ) from None
     raise InputError(
-        f"{remote.name} cannot be fetched: {'; '.join(reasons)}. Fetch it by other means, put it into {folder} "
-        "and run again"
+        f"{remote.name} cannot be fetched: {'; '.join(reasons)}. Download it with another program, put it into "
+        f"{folder} and run again"
     )
 
 
 def _checked(path, size, digest):
-    """The size and "sha256:…" of a file if they are as expected, else None."""
+    """The size and "sha256:…" of a file if they agree with `size` and `digest`, else None."""
     kind, _, expected = (digest or "sha256:").partition(":")
     with open(path, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -95,16 +96,23 @@ def _checked(path, size, digest):
 
 
 def _download(address, partial, size, progress, pause):
-    """Fetch the rest of a file, again and again as long as something comes."""
+    """Fetch the rest of a file. Attempts continue as long as they bring new bytes.
+
+    Args:
+        address: the address.
+        partial: the path of the fetched part.
+        size: the expected size in bytes, or None.
+        progress, pause: as for `fetch`.
+    """
     failures = 0
     while True:
         before = partial.stat().st_size if partial.exists() else 0
         try:
             if _stream(address, partial, before, size, progress):
                 return
-            reason = "breaks off"
+            reason = "loses the connection"
         except requests.exceptions.ChunkedEncodingError:
-            reason = "breaks off"
+            reason = "loses the connection"
         except requests.RequestException as error:
             reason = f"does not answer ({type(error).__name__})"
         came = partial.exists() and partial.stat().st_size > before
@@ -115,10 +123,10 @@ def _download(address, partial, size, progress, pause):
 
 
 def _stream(address, partial, start, size, progress):
-    """One request from byte `start` on; True once the file is whole."""
+    """Send one request for the bytes from `start` on and append them. Returns True if the file is complete."""
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with requests.get(address, headers=headers, stream=True, timeout=_TIMEOUT) as response:
-        if response.status_code == 416:  # there is nothing after what we have
+        if response.status_code == 416:  # the server has no bytes after `start`
             if size is None or start != size:
                 partial.unlink()
             return start == size
@@ -127,10 +135,10 @@ def _stream(address, partial, start, size, progress):
         if response.status_code not in (200, 206):
             raise _MirrorError(f"answers {response.status_code} {response.reason}")
         if response.status_code == 200:
-            start = 0  # this server does not resume
+            start = 0  # this server cannot continue a download
         total = _total(response, start)
         if None not in (size, total) and total != size:
-            raise _MirrorError(f"gives a file of {total} bytes, not of {size}")
+            raise _MirrorError(f"has a file of {total} bytes, not {size}")
         end, came = total if size is None else size, start
         with (
             open(partial, "r+b" if start else "wb") as file,
@@ -148,12 +156,12 @@ def _stream(address, partial, start, size, progress):
 
 
 def _total(response, start):
-    """The size of the whole file as the server tells it, or None."""
+    """The size of the whole file according to the server's answer, or None."""
     content_range = response.headers.get("Content-Range", "")
     if response.status_code == 206:
         first, _, total = content_range.removeprefix("bytes ").partition("/")
         if not first.startswith(f"{start}-"):
-            raise _MirrorError("sends another part than was asked for")
+            raise _MirrorError("sends another part of the file than requested")
         return int(total) if total.isdigit() else None
     length = response.headers.get("Content-Length", "")
     return int(length) if length.isdigit() else None

@@ -1,17 +1,20 @@
-"""Where the datasets are published, how large they are, and what a person must do where a program may not.
+"""Addresses, sizes and hashes of the published datasets, and instructions where a program may not fetch.
 
-COCO's sizes and SHA-256: tensorflow_datasets/url_checksums/coco.txt of TensorFlow
-Datasets. The MD5 of Flickr8k's two archives and of Karpathy's: the datasets of
-mlverse/torchvision.
+COCO's sizes and SHA-256 come from tensorflow_datasets/url_checksums/coco.txt of
+TensorFlow Datasets. The MD5 of Flickr8k's two archives and of Karpathy's come
+from the datasets of mlverse/torchvision.
 """
 
 from collections import namedtuple
 
 from utils.data.fetch.download import Remote
 
-# An archive of a dataset: the Remote, what of it is unpacked, what shows that this
-# is done (a pattern of names, and how many there are), its size and that of what
-# is unpacked in GB, roughly, and whether one can do without.
+# An archive of a dataset:
+#   remote: the Remote.
+#   keep: patterns of the files to unpack.
+#   shows, count: a pattern of names and a number of files. If so many exist, the archive is unpacked.
+#   gigabytes: the approximate size of the archive, and also of its unpacked files.
+#   optional: whether the dataset is usable without this archive.
 Release = namedtuple("Release", "remote keep shows count gigabytes optional", defaults=(False,))
 
 _BROWNLEE = "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k/"
@@ -70,15 +73,17 @@ RELEASES = {
     ),
 }  # fmt: skip
 
-# What only a person can do, for datasets whose photos are given on request.
+# Instructions for the user, for datasets whose photos are available on request only.
 BY_HAND = {
-    "flickr30k": """Flickr30k's 31,783 photos (4.4 GB) are given to people who agree to Flickr's terms. Either
-  1. fill in the form at https://shannon.cs.illinois.edu/DenotationGraph/ and put
-     flickr30k-images.tar, to which the answer leads, into {folder}; or
-  2. log in at https://www.kaggle.com/datasets/hsankesara/flickr-image-dataset and put the
-     archive.zip that "Download" gives into {folder}; or, with a Kaggle token,
+    "flickr30k": """Flickr30k's 31,783 photos (4.4 GB) are available to people who agree to Flickr's terms.
+Choose one way:
+  1. Fill in the form at https://shannon.cs.illinois.edu/DenotationGraph/. The answer has a link
+     to flickr30k-images.tar. Put this file into {folder}.
+  2. Log in at https://www.kaggle.com/datasets/hsankesara/flickr-image-dataset, click "Download",
+     and put the archive.zip into {folder}.
+  3. With a Kaggle token, run
        pip install kagglehub
        python -c "import kagglehub; print(kagglehub.dataset_download('hsankesara/flickr-image-dataset'))"
-     and give the folder that it prints as --data_dir.
-Then run this command again: it unpacks what you put there, and verifies it.""",
+     and use the printed folder as --data_dir.
+Then run this command again. It unpacks and verifies the files.""",
 }

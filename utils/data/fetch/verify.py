@@ -1,4 +1,4 @@
-"""Is a dataset whole? Every photo decoded, every caption counted, and the traps of the field looked for."""
+"""Verifying a dataset: all photos are decoded, all captions are counted, and known faults are searched for."""
 
 import hashlib
 import os
@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from utils.data.datasets import SPLITS
 from utils.data.images import is_photo, open_photo
 from utils.data.tokenizer import split_words
-from utils.errors import ImageError
+from utils.errors import ImageError, first_lines
 from utils.progress import silent
 
-# Photos by split as the datasets are published: by their authors, and divided by Karpathy.
+# Published numbers of photos in train, val and test: of the authors' splits and of Karpathy's.
 _PUBLISHED = {
     "flickr8k": [(6000, 1000, 1000)],
     "flickr30k": [(29000, 1014, 1000), (29783, 1000, 1000)],
@@ -22,7 +22,11 @@ _Check = namedtuple("_Check", "error grey digest")
 
 
 def _check(photo):
-    """Decode a photo: its ImageError if it is damaged, whether it is grey, and a hash of its content."""
+    """Decode a photo.
+
+    Returns:
+        A _Check: the error as text or None, whether the photo is grey, and a hash of the file or None.
+    """
     try:
         grey = open_photo(photo.path, at_least=64).info["mode"] in ("1", "L", "LA", "I;16")
         return _Check(None, grey, hashlib.sha256(photo.path.read_bytes()).digest())
@@ -31,17 +35,18 @@ def _check(photo):
 
 
 def verify(table, min_word_count=5, progress=silent):
-    """Look at all that a dataset holds.
+    """Check all photos and captions of a dataset.
 
     Args:
         table: a Dataset.
-        min_word_count: a word belongs to the vocabulary if the training captions hold it so often.
-        progress: called as tqdm is.
+        min_word_count: the minimum number of occurrences, in training captions, of a word in the vocabulary.
+        progress: a progress bar, called as tqdm.
 
     Returns:
-        A report that can be written as JSON: `splits` with the counts of each,
-        `vocabulary`, lists of `missing`, `damaged`, `grey` and `duplicates`
-        (groups of the same content in several splits), and so on.
+        A report as a dict that can be written as JSON. It has the counts of
+        each split (`splits`), the size of the `vocabulary`, lists of photos
+        (`missing`, `damaged`, `grey`), and `duplicates`: groups of photos with
+        the same content in several splits.
     """
     checks = {}
     with (
@@ -95,7 +100,7 @@ def _split_report(table, split, checks, words_here, vocabulary):
 
 
 def _duplicates(photos, checks):
-    """Groups of photos of the same content that lie in several splits: [[split, id], …]."""
+    """Groups of photos with the same content in several splits. Each group is a list [[split, id], …]."""
     groups = defaultdict(list)
     for photo in photos:
         if checks[photo.id].digest:
@@ -104,13 +109,13 @@ def _duplicates(photos, checks):
 
 
 def is_whole(report):
-    """Whether no photo is missing or damaged, and none is in two splits."""
+    """Whether a report of `verify` has no missing or damaged photo and no duplicates."""
     return not (report["missing"] or report["damaged"] or report["duplicates"])
 
 
 def split_rows(report):
-    """The table of splits: a header and its rows."""
-    header = ("split", "photos", "missing", "damaged", "grey", "captions", "a photo", "words", "in vocabulary")
+    """The report's counts by split: a tuple of column names, and a list of rows."""
+    header = ("split", "photos", "missing", "damaged", "grey", "captions", "per photo", "words", "in vocabulary")
     rows = []
     for split, counts in report["splits"].items():
         each = " ".join(f"{number}×{photos}" for number, photos in counts["captions_per_photo"].items())
@@ -124,26 +129,29 @@ def split_rows(report):
 
 
 def findings(report):
-    """What a person should know beside the table, a line each."""
+    """The report's other results, as lines for the user."""
     lines = list(report["notes"])
     words = report["vocabulary"]
     lines.append(
-        f"vocabulary: {words['words']} of {words['seen']} words of the training photos that are here "
-        f"occur {words['min_word_count']} times or more"
+        f"vocabulary: {words['words']} of the {words['seen']} different words in the captions of available training "
+        f"photos occur {words['min_word_count']} times or more"
     )
     if report["as_published"] is not None:
-        lines.append(f"the splits are {'' if report['as_published'] else 'not '}as large as published")
+        lines.append(f"the splits {'have' if report['as_published'] else 'do not have'} their published sizes")
     for key, what in {
         "missing": "photos are missing",
-        "grey": "photos are grey; they are read as any other",
-        "no_photo_names": "keys in the captions are no names of photos",
+        "grey": "photos are grey; they are used like colour photos",
+        "no_photo_names": "names in the captions are not names of photos",
         "without_caption": "photos have no caption",
     }.items():
         lines += _examples(report[key], what)
-    lines += _examples(list(report["damaged"].values()), "photos are damaged and will be left out")
+    if report["damaged"]:
+        lines.append(f"{len(report['damaged'])} photos are damaged and will be skipped:")
+        lines += [f"  {line}" for line in first_lines(report["damaged"].values())]
     same = [" = ".join(f"{name} ({split})" for split, name in group) for group in report["duplicates"]]
-    return lines + _examples(same, "photos are in several splits, by content")
+    return lines + _examples(same, "groups of photos with the same content are in several splits")
 
 
 def _examples(names, what):
+    """A line, as a list, with the number of names and the first three. An empty list if there are none."""
     return [f"{len(names)} {what}: {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"] if names else []

@@ -1,8 +1,7 @@
-"""Every layout in which captions come, and which one is read where several lie in one folder.
+"""The known layouts of caption files, and the choice if a folder has several.
 
-What a person has written comes first, then what divides the photos, then the
-authors' own files, then copies without splits. The order of `LAYOUTS` is that
-precedence.
+The first layout in `LAYOUTS` that is found is read. The user's own files come
+first, then files with splits, then the authors' files, then copies without splits.
 """
 
 import re
@@ -13,15 +12,15 @@ from utils.data.layouts.captions import Captions, split_of_word
 from utils.data.layouts.folder import Folder
 from utils.errors import InputError
 
-# A layout: what it is called, the datasets that it may hold, the names of its
-# file, and its reader; for "custom" that of `_PARTS`, where its reader is there.
+# A layout: its name for the user, the datasets it is read for, the names of its
+# files, and the function that reads a path to Captions.
 Layout = namedtuple("Layout", "name datasets files read")
 
 _ALL = frozenset({"flickr8k", "flickr30k", "coco", "custom"})
 
 LAYOUTS = (
-    Layout("one's own table", _ALL, ("captions.csv",), tables.read),
-    Layout("one's own JSON", _ALL, ("captions.json",), own.read),
+    Layout("your own table", _ALL, ("captions.csv",), tables.read),
+    Layout("your own JSON", _ALL, ("captions.json",), own.read),
     Layout("Karpathy's JSON", {"flickr8k"}, ("dataset_flickr8k.json", "dataset.json"), karpathy.read),
     Layout("Karpathy's JSON", {"flickr30k"}, ("dataset_flickr30k.json", "dataset.json"), karpathy.read),
     Layout("Karpathy's JSON", {"coco"}, ("dataset_coco.json", "dataset.json"), karpathy.read),
@@ -32,28 +31,28 @@ LAYOUTS = (
     Layout("COCO's captions", {"coco"}, ("captions_train2014.json", "captions_val2014.json"), coco.read),
     Layout("Hugging Face's metadata", {"custom"}, ("metadata.jsonl",), own.read),
     Layout("Hugging Face's metadata", {"custom"}, ("metadata.csv",), tables.read),
-    Layout("one's own JSON", {"custom"}, ("dataset.json", "dataset_*.json", "captions.jsonl"), own.read),
+    Layout("your own JSON", {"custom"}, ("dataset.json", "dataset_*.json", "captions.jsonl"), own.read),
     Layout(
-        "one's own JSON, a file a split",
+        "your own JSON, one file per split",
         {"custom"},
         ("captions_train*.json", "captions_train*.jsonl", "train.json", "train.jsonl"),
         own.read,
     ),
-    Layout("one's own tables, a file a split", {"custom"}, ("captions_train*.csv", "train.csv"), tables.read),
-    Layout("one's own table", {"custom"}, ("captions.tsv",), tables.read),
+    Layout("your own tables, one file per split", {"custom"}, ("captions_train*.csv", "train.csv"), tables.read),
+    Layout("your own table", {"custom"}, ("captions.tsv",), tables.read),
     Layout("Kaggle's table", {"flickr8k", "custom"}, ("captions.txt",), tables.read),
     Layout("Kaggle's table", {"flickr30k"}, ("results.csv", "captions.txt"), tables.read),
 )
 
-# Readers that add a file to Captions, for layouts whose files may be parts of one table.
+# For "custom", several files can be read into one Captions: the function that adds a file, by the one that reads it.
 _PARTS = {tables.read: tables.read_into, own.read: own.read_into}
 
-# What was read: the layout's name, its Captions, and the files that were left alone.
+# The result of reading: the layout's name, the Captions, and the paths of caption files that were not read.
 Source = namedtuple("Source", "layout captions others")
 
 
 def read_captions(folder, dataset):
-    """Read the captions that lie in a folder.
+    """Read the captions of a dataset.
 
     Args:
         folder: a Folder.
@@ -63,7 +62,7 @@ def read_captions(folder, dataset):
         A Source.
 
     Raises:
-        InputError: no captions here, or a file that makes no sense.
+        InputError: the folder has no captions, or a caption file has another form.
     """
     layouts = [layout for layout in LAYOUTS if dataset in layout.datasets]
     found = [(path, layout) for layout in layouts for name in layout.files for path in folder.find(name)]
@@ -74,7 +73,8 @@ def read_captions(folder, dataset):
         names = dict.fromkeys(name for layout in layouts for name in layout.files)
         texts = ", and no text file beside a photo" * (dataset == "custom")
         raise InputError(
-            f"{folder.root}: no captions of {dataset} are here (none of {', '.join(names)}{texts}); see data/README.md"
+            f"{folder.root}: no captions of {dataset} in this folder (none of {', '.join(names)}{texts}); see "
+            "data/README.md"
         )
     path, layout = found[0]
     if dataset == "custom":
@@ -82,7 +82,7 @@ def read_captions(folder, dataset):
     else:
         captions = layout.read(path)
         if captions.dataset not in (None, dataset):
-            raise InputError(f"{path}: holds the dataset {str(captions.dataset)[:40]!r}, not {dataset}")
+            raise InputError(f"{path}: captions of the dataset {str(captions.dataset)[:40]!r}, not of {dataset}")
     others = [path for path, _ in found if path not in captions.files]
     if not any(image.split for image in captions.images.values()):
         _divide(captions, folder, dataset)
@@ -90,9 +90,10 @@ def read_captions(folder, dataset):
 
 
 def _read_parts(path, layout, folder):
-    """One's own captions: a file, or the files of all splits if it is named, or lies in a folder, of one of them.
+    """Read a file of "custom", and the files of the other splits if its name, or its folder's, is that of a split.
 
-    `captions_train.json` is read with `captions_val.json`, and `train/metadata.csv` with `validation/metadata.csv`.
+    For example, `captions_train.json` is read with `captions_val.json`, and
+    `train/metadata.csv` with `validation/metadata.csv`.
     """
     parts = [(path, None, "")]
     match = re.fullmatch(r"(|.*[._-])([a-z]+)(\d*)", path.stem, re.IGNORECASE)
@@ -111,12 +112,12 @@ def _read_parts(path, layout, folder):
 
 
 def _divide(captions, folder, dataset):
-    """Put the images into the splits that the authors' lists give, if these are here."""
+    """Set the splits of images by the authors' lists, if the folder has such lists."""
     splits, lists = flickr.read_split_lists(folder, dataset)
     if lists:
         captions.files += lists
         captions.has_splits = True
-        # In the order of the lists, in which every training run has seen them.
+        # In the order of the lists, which training has always used.
         listed = {name: captions.image(name) for name in splits}
         for name, split in splits.items():
             listed[name].split = split

@@ -1,4 +1,7 @@
-"""Captions in text files beside the photos: `dog.txt` or `dog.jpg.txt` beside `dog.jpg`, a caption a line."""
+"""Reading captions from text files beside the photos.
+
+The captions of `dog.jpg` are in `dog.txt` or `dog.jpg.txt` in the same folder, one per line.
+"""
 
 from pathlib import Path
 
@@ -8,19 +11,19 @@ from utils.errors import InputError
 
 
 def read(folder):
-    """Read the captions that lie beside the photos of a Folder.
+    """Read the captions beside the photos of a Folder.
 
     Returns:
-        Captions, without images if there are no such files. Photos below a folder
-        that is named after a split, such as `val/`, are in that split.
+        Captions; without images if there are no such text files. Photos in a
+        top folder named after a split, such as `val/`, belong to that split.
 
     Raises:
-        InputError: a file cannot be read; it is named with its line.
+        InputError: a file cannot be read; the message has file and line.
     """
     captions, root = Captions(), folder.root.as_posix().rstrip("/") + "/"
     beside = {}
     for photo in folder.photos():
-        # A photo's whole name comes first: `dog.jpg.txt` is not of `dog.jpg.png`.
+        # The name with suffix has priority: `dog.jpg.txt` belongs to `dog.jpg`, not to `dog.jpg.png`.
         beside.setdefault(photo + ".txt", []).append(photo)
         beside.setdefault(photo.rpartition(".")[0] + ".txt", []).append(photo)
     shared = 0
@@ -31,11 +34,12 @@ def read(folder):
             captions.files.append(path)
             _read_file(captions, path, Path(photos[0]).as_posix().removeprefix(root))
     if shared:
-        captions.notes.append(f"{shared} text files lie beside several photos of their name, and are left out")
+        captions.notes.append(f"{shared} text files are skipped: each fits several photos of the same name")
     return captions
 
 
 def _read_file(captions, path, name):
+    """Add the text file of the photo `name` to Captions."""
     texts = []
     for number, line in lines(path):
 

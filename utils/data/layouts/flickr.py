@@ -1,8 +1,8 @@
-"""Flickr8k and Flickr30k as their authors gave them, and the annotations that come with Flickr30k's copies.
+"""Reading the authors' files of Flickr8k and Flickr30k, and an annotation file of copies of Flickr30k.
 
-`Flickr8k.token.txt` and `results_20130124.token` hold `name.jpg#number<tab>caption`
-lines; lists of names divide them. `flickr_annotations_30k.csv` has a row an image,
-with its captions as a JSON list.
+`Flickr8k.token.txt` and `results_20130124.token` have lines `name.jpg#number<tab>caption`;
+lists of names define the splits. `flickr_annotations_30k.csv` has one row per image, with its
+captions as a JSON list.
 """
 
 import csv
@@ -13,8 +13,8 @@ from utils.data.layouts.captions import SPLITS, Captions, split_name
 from utils.data.layouts.text import caption_text, image_name, lines
 from utils.errors import InputError
 
-# The lists that divide a dataset: Flickr8k's own, and those of Flickr30k
-# Entities (Plummer et al., 2015), whose names lack the suffix.
+# The files with the names of each split: of Flickr8k's authors, and of Flickr30k
+# Entities (Plummer et al., 2015), in which names have no suffix.
 _LISTS = {
     "train": ("Flickr_8k.trainImages.txt", "Flickr_30k.trainImages.txt", "flickr30k_train.txt", "train.txt"),
     "val": ("Flickr_8k.devImages.txt", "Flickr_30k.devImages.txt", "flickr30k_val.txt", "val.txt"),
@@ -23,16 +23,16 @@ _LISTS = {
 
 
 def read_token_file(path):
-    """`name.jpg#0<tab>caption` lines.
+    """Read a file with lines `name.jpg#0<tab>caption`.
 
     Args:
         path: the file.
 
     Returns:
-        Captions, in no split.
+        Captions without splits.
 
     Raises:
-        InputError: a line of another form; file and line are named.
+        InputError: a line has another form; the message has file and line.
     """
     captions = Captions(path)
     for number, line in lines(path):
@@ -49,17 +49,17 @@ def read_token_file(path):
 
 
 def read_split_lists(folder, dataset):
-    """The images of each split, as the lists in a folder give them.
+    """Read the lists of the images of each split in a folder.
 
     Args:
         folder: a Folder.
-        dataset: its name; lists named after splits alone are taken for flickr30k only.
+        dataset: the name of the dataset. Lists such as `train.txt` are read for "flickr30k" only.
 
     Returns:
-        Split by image, in the order of the lists, and the list files.
+        The split by image name, as a dict in the order of the lists, and the paths of the lists.
 
     Raises:
-        InputError: an image in two splits; file and line are named.
+        InputError: an image is in two splits; the message has file and line.
     """
     splits, files = {}, []
     for split in SPLITS:
@@ -77,21 +77,23 @@ def read_split_lists(folder, dataset):
                 name = image_name(line, wrong)
                 name += "" if "." in name else ".jpg"
                 if splits.setdefault(name, split) != split:
-                    raise wrong(f"{name} is in split {splits[name]} too")
+                    raise wrong(f"{name} is also in split {splits[name]}")
     return splits, files
 
 
 def read_annotations_30k(path):
-    """`flickr_annotations_30k.csv`: header raw,sentids,split,filename,img_id; raw is a JSON list of captions.
+    """Read `flickr_annotations_30k.csv`. Its header is raw,sentids,split,filename,img_id.
+
+    The column raw is a JSON list of captions.
 
     Args:
         path: the file.
 
     Returns:
-        Captions with their splits.
+        Captions with splits.
 
     Raises:
-        InputError: a row of another form; file and line are named.
+        InputError: a row has another form; the message has file and line.
     """
     captions = Captions(path)
     captions.has_splits = True
@@ -117,7 +119,7 @@ def read_annotations_30k(path):
             raise wrong("raw must be a list of captions")
         name = image_name(name, wrong)
         if name in captions.images:
-            raise wrong(f"{name} stands here twice")
+            raise wrong(f"image {name} appears twice")
         captions.put_in_split(name, split_name(split, wrong), wrong)
         for text in texts:
             captions.add(name, caption_text(text, wrong))

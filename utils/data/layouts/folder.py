@@ -1,4 +1,4 @@
-"""What lies under a dataset's folder: caption files, and photos by name, wherever an archive has put them."""
+"""Finding the photos and caption files of a dataset, in any subfolder of its folder."""
 
 import os
 from fnmatch import fnmatchcase
@@ -10,14 +10,15 @@ from utils.data.walk import LeftOut, walk
 
 
 class Folder:
-    """A dataset's folder, walked once.
+    """The files of a dataset's folder and its subfolders. They are listed once, on creation.
 
     Args:
         root: the folder.
 
     Attributes:
-        left_out: what `walk` left out; a LeftOut.
-        ambiguous: photos of which several files were found.
+        root: the folder, as a Path.
+        left_out: a LeftOut with the skipped files and folders.
+        ambiguous: the number of images for which `photo` found several files.
     """
 
     def __init__(self, root):
@@ -32,7 +33,7 @@ class Folder:
                 self._others.append((path, name))
 
     def __len__(self):
-        """How many photos there are."""
+        """The number of photos."""
         return sum(len(paths) for paths in self._photos.values())
 
     def photos(self):
@@ -40,16 +41,28 @@ class Folder:
         return [path for paths in self._photos.values() for path in paths]
 
     def find(self, pattern):
-        """The files that are no photos and whose names match a pattern, those nearest to the top first."""
+        """The files, except photos, whose names match a pattern; those nearest to the top first.
+
+        Args:
+            pattern: a name in which `*` stands for any characters.
+
+        Returns:
+            A list of Path.
+        """
         return [Path(path) for path, name in self._others if fnmatchcase(name, pattern)]
 
     def photo(self, image):
-        """The path of an image's file, or None.
+        """Find the file of an image.
+
+        If the image's name has folders before it, the path must end with the
+        same folders. If several files have the name, the one in the layout's
+        folder is chosen, else the one nearest to the top.
 
         Args:
-            image: an Image. Where its name has folders before it, the path must
-                end with them; where several folders hold the name, the one that
-                the layout expects is taken, else the one nearest to the top.
+            image: an Image.
+
+        Returns:
+            A Path, or None.
         """
         name = image.file.rsplit("/", 1)[-1]
         paths = self._photos.get(name, ())
@@ -63,6 +76,6 @@ class Folder:
         return Path(paths[0]) if paths else None
 
     def _outside(self, file):
-        """A file that is named from the top of the system, or out of the folder, as one's own table may do."""
+        """The existing file, as a list, that an absolute path or a path with ".." names; else an empty list."""
         path = os.path.join(self.root, file)
         return [path] if (os.path.isabs(file) or ".." in file.split("/")) and os.path.isfile(path) else []

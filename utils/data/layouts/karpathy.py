@@ -1,7 +1,7 @@
-"""Karpathy's `dataset_flickr8k.json`, `dataset_flickr30k.json` and `dataset_coco.json`: captions with splits.
+"""Reading Karpathy's `dataset_flickr8k.json`, `dataset_flickr30k.json` and `dataset_coco.json`.
 
-The field's common split (Karpathy and Fei-Fei, 2015). An image is `filename`,
-`split`, `sentences` with `raw` text and, for COCO, `filepath` and `cocoid`.
+Most papers use these splits (Karpathy and Fei-Fei, 2015). An image has `filename`, `split`,
+`sentences` with `raw` text and, for COCO, `filepath` and `cocoid`.
 """
 
 from utils.data.layouts.captions import Captions, Image, split_name
@@ -15,10 +15,10 @@ def read(path):
         path: the file.
 
     Returns:
-        Captions with splits; `restval` is part of train.
+        Captions with splits. Photos of `restval` belong to train.
 
     Raises:
-        InputError: another structure; file and line are named.
+        InputError: the file has another form; the message has file and line.
     """
     captions = Captions(path)
     document = Document(path)
@@ -30,20 +30,15 @@ def read(path):
 
 
 def read_own(captions, document, split=None, folder=""):
-    """Add the images of a file of this form to Captions.
+    """Add a file in Karpathy's form to Captions.
 
     Args:
         captions: a Captions.
         document: a Document.
-        split: of images that have none themselves.
-        folder: "" or "name/", put before the photos' names.
+        split: the split of images for which the file has none, or None.
+        folder: "" or "name/", which is added before the photos' names.
     """
-    for number, record in enumerate(document.field(document.content, "images", list)):
-        keys = ("images", number)
-
-        def wrong(message, keys=keys):
-            return document.wrong(message, *keys)
-
+    for record, keys, wrong in document.records("images"):
         name = image_name(document.field(record, "filename", str, *keys), wrong)
         image = Image(name if name.startswith(folder) else folder + name, folder=record.get("filepath"))
         image.split = split_name(record.get("split"), wrong) or split
@@ -51,9 +46,7 @@ def read_own(captions, document, split=None, folder=""):
         if "cocoid" in record:
             image.coco_id = document.field(record, "cocoid", int, *keys)
             image_id = str(image.coco_id)
-        if image_id in captions.images:
-            raise wrong(f"{image_id} stands here twice")
-        captions.images[image_id] = image
+        captions.add_image(image_id, image, wrong)
         for place, sentence in enumerate(document.field(record, "sentences", list, *keys)):
             keys_there = (*keys, "sentences", place)
             raw = document.field(sentence, "raw", str, *keys_there)

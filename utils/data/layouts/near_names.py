@@ -1,8 +1,8 @@
-"""Photos whose names in a table are nearly, but not quite, those of their files.
+"""Matching photos with names in a caption file that differ slightly from the names of the photo files.
 
-Tables come from other machines: with names in another case or Unicode form,
-without the suffix or with that of another format, or with folders that are not
-here, as `D:/photos/dog.jpg`. Such a name is matched if it can mean one photo only.
+Caption files from other machines can have names in another case or Unicode form,
+without the suffix or with another one, or with folders that do not exist here,
+such as `D:/photos/dog.jpg`. Such a name is matched if it fits exactly one photo.
 """
 
 import os
@@ -12,22 +12,22 @@ from pathlib import Path
 
 from utils.data.images import SUFFIXES
 
-# What photos may have been called before they were converted.
+# Suffixes that matching ignores: of photos, and of formats that photos are often converted from.
 _SUFFIXES = SUFFIXES | {".heic", ".heif", ".avif"}
 
 
 def match_photos(captions, folder):
-    """Find the photo of every image, first by its very name, then by nearly the same.
+    """Find the photo of each image, first by its exact name, then by a similar one.
 
-    Images of which all captions belong to one photo, since their names differ
-    in case, Unicode form or a missing suffix alone, become one.
+    Images whose names differ only in case, Unicode form or a missing suffix,
+    and fit the same photo, are merged.
 
     Args:
-        captions: a Captions; its images may become fewer.
+        captions: a Captions. Merging removes images from it.
         folder: a Folder.
 
     Returns:
-        The Path, or None, by image id; and notes for a person, a line each.
+        The Path, or None, by image id, as a dict; and notes for the user, as a list of lines.
     """
     paths = {image_id: folder.photo(image) for image_id, image in captions.images.items()}
     missing = [image_id for image_id, path in paths.items() if path is None]
@@ -45,7 +45,7 @@ def match_photos(captions, folder):
         first = owner or names[0]
         others = [name for name in names if name != first]
         same = [name for name in others if _is_same(captions.images[first], captions.images[name])]
-        if owner is None and len(same) < len(others):  # folders of the same photo's name: it could be any one's
+        if owner is None and len(same) < len(others):  # names in different folders fit the photo equally well
             ambiguous += names
             continue
         paths[first] = path
@@ -61,43 +61,44 @@ def _notes(matched, ambiguous):
     if matched:
         name, path = matched[0]
         notes.append(
-            f"{len(matched)} names are nearly those of photos (another case, suffix or folder) and are taken "
-            f"for them, such as {name} for {path.name}"
+            f"{len(matched)} names differ from those of photos only in case, suffix or folder and are matched, such "
+            f"as {name} with {path.name}"
         )
     if ambiguous:
         notes.append(
-            f"{len(ambiguous)} names could each mean several photos, or several of them the same one, and are "
-            f"taken for none, such as {ambiguous[0]}"
+            f"{len(ambiguous)} names are not matched, because each fits several photos, or several names fit one "
+            f"photo, such as {ambiguous[0]}"
         )
     return notes
 
 
 def _merge(captions, first, other):
+    """Move the captions and the split of image `other` to image `first`."""
     image, gone = captions.images[first], captions.images.pop(other)
     image.captions += gone.captions
     image.split = image.split or gone.split
 
 
 def folded(name):
-    """A name in one Unicode form and without regard to case."""
+    """A name in one Unicode form and in lower case, for comparison."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
 def _stem(name):
-    """A folded name without the suffix of a photo."""
+    """A folded name without its suffix, if that is a photo's."""
     stem, suffix = os.path.splitext(name)
     return stem if suffix in _SUFFIXES else name
 
 
 def _is_same(image, other):
-    """Whether names differ in case, Unicode form or a missing suffix alone, and splits do not."""
+    """Whether two Images' names differ only in case, Unicode form or a missing suffix, and their splits agree."""
     names = folded(image.file), folded(other.file)
     lacking = any(_stem(name) == name for name in names) and _stem(names[0]) == _stem(names[1])
     return (names[0] == names[1] or lacking) and (not image.split or not other.split or image.split == other.split)
 
 
 class _Index:
-    """Paths by the folded last part, with and without its suffix."""
+    """An index of paths by their folded file names, with and without suffix."""
 
     def __init__(self, paths):
         self._by_name, self._by_stem = defaultdict(list), defaultdict(list)
@@ -107,7 +108,7 @@ class _Index:
             self._by_stem[_stem(name)].append(path)
 
     def find(self, file):
-        """The paths that a name nearly is: of several, those whose last folders are also its own."""
+        """The paths whose file name is similar to that of `file`. Of several, those that share most folders with it."""
         *folders, name = folded(file).split("/")
         found = self._by_name.get(name) or self._by_stem.get(_stem(name), ())
         if len(found) < 2:
@@ -117,7 +118,7 @@ class _Index:
 
 
 def _shared(folders, others):
-    """How many folders two paths share at their ends."""
+    """The number of equal folders at the ends of two lists of folders."""
     count = 0
     for one, other in zip(reversed(folders), reversed(others)):
         if one != other:

@@ -1,33 +1,20 @@
-"""One's own JSON, as `captions.json` or as Hugging Face's `metadata.jsonl`, in any of these forms.
+"""Reading the user's own JSON, such as `captions.json` or Hugging Face's `metadata.jsonl`.
 
-[{"image": "dog.jpg", "caption": "A dog.", "split": "train"}, …]
-[{"file_name": "dog.jpg", "text": "A dog."}, …]; in JSON Lines such an object a line
-[{"image": "dog.jpg", "captions": ["A dog.", "A big dog."]}, …]
-{"dog.jpg": ["A dog.", "A big dog."], "cat.jpg": "A cat."}
-{"images": [{"id": 1, "file_name": "dog.jpg"}, …], "annotations": [{"image_id": 1, "caption": "A dog."}, …]}, COCO's
-{"images": [{"filename": "dog.jpg", "split": "train", "sentences": [{"raw": "A dog."}]}, …]}, Karpathy's
+It has one of these forms:
+
+    [{"image": "dog.jpg", "caption": "A dog.", "split": "train"}, …]
+    [{"file_name": "dog.jpg", "text": "A dog."}, …]; in JSON Lines, one such object per line
+    [{"image": "dog.jpg", "captions": ["A dog.", "A big dog."]}, …]
+    {"dog.jpg": ["A dog.", "A big dog."], "cat.jpg": "A cat."}
+    COCO's form:
+    {"images": [{"id": 1, "file_name": "dog.jpg"}, …], "annotations": [{"image_id": 1, "caption": "A dog."}, …]}
+    Karpathy's form:
+    {"images": [{"filename": "dog.jpg", "split": "train", "sentences": [{"raw": "A dog."}]}, …]}
 """
 
 from utils.data.layouts import coco, karpathy
-from utils.data.layouts.captions import Captions, caption_columns, image_column, split_name
+from utils.data.layouts.captions import caption_columns, image_column, reader, split_name
 from utils.data.layouts.text import Document, caption_text, image_name
-
-
-def read(path):
-    """Read one's own JSON.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Captions; with the splits that are given.
-
-    Raises:
-        InputError: another structure; file and line are named.
-    """
-    captions = Captions(path)
-    read_into(captions, path)
-    return captions
 
 
 def read_into(captions, path, split=None, folder=""):
@@ -36,8 +23,11 @@ def read_into(captions, path, split=None, folder=""):
     Args:
         captions: a Captions.
         path: the file.
-        split: of images that have none themselves.
-        folder: "" or "name/", put before the photos' names.
+        split: the split of images for which the file has none, or None.
+        folder: "" or "name/", which is added before the photos' names.
+
+    Raises:
+        InputError: the file has another form; the message has file and line.
     """
     document = Document(path)
     content = document.content
@@ -53,7 +43,7 @@ def read_into(captions, path, split=None, folder=""):
             name = document.field(record, image_column(names) or "image", str, number)
             columns = caption_columns(names)
             if not columns or {"caption", "captions"} <= set(columns):
-                raise document.wrong("expected either caption or captions", number)
+                raise document.wrong("expected one of caption and captions", number)
             texts = record[columns[0]] if len(columns) == 1 else [record[column] for column in columns]
             own_split = record.get("split")
             _add(captions, document, folder, name, texts, split if own_split is None else own_split, (number,))
@@ -61,7 +51,12 @@ def read_into(captions, path, split=None, folder=""):
         raise document.wrong("expected a list of records, or an object of captions by image")
 
 
+read = reader(read_into)
+
+
 def _add(captions, document, folder, name, texts, split, keys):
+    """Add one image with its captions, a text or a list of texts, to Captions."""
+
     def wrong(message):
         return document.wrong(message, *keys)
 
@@ -70,6 +65,6 @@ def _add(captions, document, folder, name, texts, split, keys):
     captions.put_in_split(image_id, split_name(split, wrong), wrong)
     texts = [texts] if isinstance(texts, str) else texts
     if not isinstance(texts, list):
-        raise wrong("captions are text, or a list of texts")
+        raise wrong("captions must be a text or a list of texts")
     for text in texts:
         captions.add(image_id, caption_text(text, wrong))

@@ -1,39 +1,29 @@
-"""Tables with a row a caption or a photo: Kaggle's copies of Flickr8k and Flickr30k, and one's own `captions.csv`.
+"""Reading tables with one row per caption or per photo.
 
-The header tells the columns and what stands between them: `image,caption` (Flickr8k),
-`image_name| comment_number| comment` (Flickr30k's results.csv),
-`image_name,comment_number,comment` (Flickr30k's captions.txt), `image,caption,split`,
-`file_name,text` (Hugging Face's metadata.csv), `image,caption1,caption2`. Excel's
-`sep=;` may stand above it, and its empty columns and rows are left out.
+These are Kaggle's copies of Flickr8k and Flickr30k, and the user's own `captions.csv`.
+The header defines the columns and their separator. Examples:
+
+    image,caption                              Kaggle's captions.txt of Flickr8k
+    image_name| comment_number| comment        Kaggle's results.csv of Flickr30k
+    image_name,comment_number,comment          Kaggle's captions.txt of Flickr30k
+    file_name,text                             Hugging Face's metadata.csv
+    image,caption,split
+    image,caption1,caption2
+
+Excel's line `sep=;` may come before the header. Empty columns and rows are ignored.
 """
 
 import csv
 import re
 from collections import namedtuple
 
-from utils.data.layouts.captions import Captions, caption_columns, column_name, image_column, split_name
+from utils.data.layouts.captions import caption_columns, column_name, image_column, reader, split_name
 from utils.data.layouts.text import caption_text, image_name, lines, printable
 from utils.errors import InputError
 
-# How a table is read: what stands between fields, the name of each column, and those that matter.
+# The header of a table: the separator, the names of all columns, the index of the photo's column, and the indices
+# of the captions' columns.
 _Header = namedtuple("_Header", "separator columns image captions")
-
-
-def read(path):
-    """Read a table of captions.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Captions; with splits if there is a column of them.
-
-    Raises:
-        InputError: a header or a row of another form; file and line are named.
-    """
-    captions = Captions(path)
-    read_into(captions, path)
-    return captions
 
 
 def read_into(captions, path, split=None, folder=""):
@@ -42,8 +32,11 @@ def read_into(captions, path, split=None, folder=""):
     Args:
         captions: a Captions.
         path: the file.
-        split: of rows that give none themselves.
-        folder: "" or "name/", put before the photos' names.
+        split: the split of rows that have none, or None.
+        folder: "" or "name/", which is added before the photos' names.
+
+    Raises:
+        InputError: the header or a row has another form; the message has file and line.
     """
     header, separators, repaired = None, ",|;\t", []
     for number, line in lines(path):
@@ -64,12 +57,16 @@ def read_into(captions, path, split=None, folder=""):
             if any(field.strip() for field in row):
                 _add(captions, header, row, split, folder, wrong)
     if header is None:
-        raise InputError(f"{path}, line {number}: expected a header such as image,caption below the line of Excel")
+        raise InputError(f"{path}, line {number}: expected a header such as image,caption after Excel's line sep=")
     if repaired:
-        captions.notes.append(f"{len(repaired)} rows without their second separator were repaired (line {repaired[0]})")
+        captions.notes.append(f"{len(repaired)} rows without a second separator were repaired (line {repaired[0]})")
+
+
+read = reader(read_into)
 
 
 def _header(line, separators, wrong):
+    """The _Header in a line, with the first of the separators that gives a photo's and a caption's column."""
     for separator in separators:
         names = [column_name(name) for name in line.split(separator)]
         image, captions = image_column(names), caption_columns(names)
@@ -83,10 +80,10 @@ def _header(line, separators, wrong):
 
 
 def _row(line, separator, wrong):
-    """The fields of one line; a quote that is not closed would swallow the lines that follow."""
-    if separator == "|":  # without quotes, which stand for themselves
+    """The fields of one line. Each line is parsed alone, so that an unclosed quote cannot include the next lines."""
+    if separator == "|":  # such tables have no quoting
         return line.split("|")
-    # A blank before or after quotes; that after them only if the line makes no sense with it.
+    # Spaces after a closing quote are removed if the line cannot be parsed with them.
     tidy = re.sub(rf'"[ \t]+(?={re.escape(separator)}|$)', '"', line)
     for text in dict.fromkeys((line, tidy)):
         try:
@@ -94,11 +91,11 @@ def _row(line, separator, wrong):
             return row
         except csv.Error as error:
             reason = error
-    raise wrong(f"quotes that do not close on the line, or stand within a field ({reason})")
+    raise wrong(f"a quote is not closed on this line, or is inside a field ({reason})")
 
 
 def _repair(row, wrong):
-    """Flickr30k's known row that lacks its second pipe: `2199200615.jpg| 4   A dog runs across the grass .`"""
+    """Repair a row without its second separator. Flickr30k has `2199200615.jpg| 4   A dog runs across the grass .`"""
     match = re.fullmatch(r"\s*(\d+)\s+(.*)", row[1])
     if not match:
         raise wrong("expected an image, a number and a caption")
@@ -106,15 +103,16 @@ def _repair(row, wrong):
 
 
 def _add(captions, header, row, split, folder, wrong):
+    """Add one row to Captions."""
     columns = header.columns
-    # Spreadsheets fill rows up with empty fields, or leave those of columns without a name out.
+    # Spreadsheets append empty fields to rows, or omit the fields of unnamed columns.
     row = row + [""] * sum(not name for name in columns[len(row) :])
     names = columns + [""] * (len(row) - len(columns))
     stray = any(field.strip() for name, field in zip(names, row) if not name)
     if len(row) < len(columns) or stray:
         raise wrong(
             f"expected {len(columns)} fields ({printable(', '.join(columns))}), found {len(row)}; "
-            f"a caption that holds {header.separator!r} stands in quotes"
+            f"a caption that contains {header.separator!r} must be in quotes"
         )
     image_id = image_name(row[header.image], wrong)
     image_id = image_id if image_id.startswith(folder) else folder + image_id
