@@ -15,7 +15,7 @@ from utils.features.cache import RegionCache
 from utils.features.cache_files import pack, restore, unpack
 from utils.features.encoders import Encoder
 from utils.features.extraction import cache_regions
-from utils.progress import silent
+from utils.progress import Reporter
 
 
 @pytest.fixture
@@ -226,9 +226,8 @@ def test_photos_that_cannot_be_read_are_listed_up_to_ten(tmp_path, tiny_encoder,
     for photo in photos[1:]:
         photo.path.write_bytes(b"no photo")
     lines = []
-    splits = cache_regions(
-        RegionCache(tmp_path / "cache", "test", tiny_encoder), {"train": photos}, lines.append, silent
-    )
+    reporter = Reporter(say=lambda *said: lines.extend(said))
+    splits = cache_regions(RegionCache(tmp_path / "cache", "test", tiny_encoder), {"train": photos}, reporter)
     assert splits == {"train": photos[:1]}
     first = lines.index("11 of 12 photos cannot be read and are skipped:") + 1
     assert [line.split(": ")[0] for line in lines[first:]] == [f"  {p.path}" for p in photos[1:11]] + ["  … and 1 more"]
