@@ -25,7 +25,7 @@ from utils.model.consensus import Consensus
 from utils.model.decoder import AttentionDecoder
 from utils.model.model_folder import DECODER_KEYS, ENCODER_KEYS, FORMAT, find_model, read_config
 from utils.model.search import UNREPEATED, Search, sample
-from utils.model.sentences import fault
+from utils.model.sentences import best_first, fault
 
 _DECODER_FILE = "decoder.weights.h5"
 
@@ -252,45 +252,37 @@ class Captioner:
         return [captions[0] for captions in self._captions(paths, self.search(beam_size, batch_size)(regions))]
 
     def _captions(self, paths, hypotheses, count=1):
-        """For each photo `count` different Captions, from hypotheses of as many groups, or fewer."""
-        sure = [None] * len(paths)
-        if self.confidence and not np.isnan(hypotheses.likeness).any():
-            sure = self.confidence(features(hypotheses)).tolist()
-        found = []
-        for path, likely, numbers, log_probabilities, maps, scores in zip(paths, sure, *hypotheses[:4]):
-            captions = {}
-            for index in self.order(numbers, count):
-                words = tuple(self.tokenizer.decode(numbers[index]))
-                if words not in captions and len(captions) < count:
-                    attention = maps[index, : len(words)].reshape(len(words), self.encoder.rows, self.encoder.columns)
-                    # A copy: a view would keep the maps of all hypotheses of the batch as long as the caption.
-                    attention = attention.copy()
-                    score = float(scores[index]) - (_FAULT if fault(words) else 0)
-                    captions[words] = Caption(
-                        _file_of(path),
-                        join_words(words),
-                        words,
-                        float(log_probabilities[index]),
-                        attention,
-                        score,
-                        confidence=likely and likely[index],
-                    )
-            found.append(sorted(captions.values(), key=lambda caption: -caption.score))
-        return found
-
-    def order(self, numbers: np.ndarray, count: int = 1) -> list[int]:
-        """The hypotheses of a photo as they become captions: the best of each group first, then the second ones.
-
-        Within a group, sentences that break come behind the others.
+        """Up to `count` different Captions of each photo, best first.
 
         Args:
-            numbers: word numbers of the hypotheses, int (hypotheses, length), group after group.
-            count: groups.
+            paths: photos as `encode_files` takes them.
+            hypotheses: Hypotheses of these photos, in `count` groups of the same size.
+            count: captions of each photo.
         """
-        size = len(numbers) // count
-        broken = [fault(self.tokenizer.decode(each)) is not None for each in numbers]
-        groups = [sorted(range(g * size, (g + 1) * size), key=broken.__getitem__) for g in range(count)]
-        return list(itertools.chain(*zip(*groups)))
+        confidences = [None] * len(paths)
+        if self.confidence and not np.isnan(hypotheses.likeness).any():
+            confidences = self.confidence(features(hypotheses)).tolist()
+        results = []
+        for path, confidence, numbers, log_probabilities, maps, scores in zip(paths, confidences, *hypotheses[:4]):
+            sentences = [self.tokenizer.decode(each) for each in numbers]
+            faults = [fault(words) for words in sentences]
+            captions = {}
+            for index in best_first(faults, count):
+                words = tuple(sentences[index])
+                if words in captions or len(captions) == count:
+                    continue
+                attention = maps[index, : len(words)].reshape(len(words), self.encoder.rows, self.encoder.columns)
+                captions[words] = Caption(
+                    _file_of(path),
+                    join_words(words),
+                    words,
+                    float(log_probabilities[index]),
+                    attention.copy(),  # a view would keep the maps of the whole batch in memory
+                    float(scores[index]) - (_FAULT if faults[index] else 0),
+                    confidence=confidence and confidence[index],
+                )
+            results.append(sorted(captions.values(), key=lambda caption: -caption.score))
+        return results
 
     def save(self, folder: str | Path) -> None:
         """Write config.json, vocabulary.txt and the weights, in half precision.
