@@ -1,13 +1,13 @@
 """How sure a caption is: the probability that a person would call it right, or right in its main point."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 
 from utils.data.tokenizer import END, PAD
 from utils.errors import InputError
+from utils.files import replacing
 
 # What tells a right caption from a wrong one, at no cost beside the search. docs/confidence.md says what was left out.
 FEATURES = ("log_probability", "likeness")
@@ -72,12 +72,15 @@ class Confidence:
         return _logistic((rows - self.means) / self.scales @ self.weights + self.bias)
 
     def save(self, path):
-        """Write a JSON file, replaced by a rename."""
+        """Write the confidence as a JSON file.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
         values = zip(self.means.tolist(), self.scales.tolist(), self.weights.tolist())
         content = {name: dict(zip(("mean", "scale", "weight"), value)) for name, value in zip(FEATURES, values)}
-        temporary = Path(path).with_name(f"partial.{Path(path).name}")
-        temporary.write_text(json.dumps({"bias": self.bias, "features": content}, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        with replacing(path) as partial:
+            partial.write_text(json.dumps({"bias": self.bias, "features": content}, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path):
