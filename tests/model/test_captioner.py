@@ -263,5 +263,5 @@ def test_weights_beyond_half_precision_survive_and_weights_that_are_not_finite_a
     with pytest.raises(InputError, match="are not finite"):
         Captioner.from_folder(tmp_path)
     decoder.region_mean.assign(decoder.region_mean * np.nan)
-    with pytest.raises(InputError, match=r"not written, as weights of .* are not finite"):
+    with pytest.raises(InputError, match=r"not written, because weights of .* are not finite"):
         captioner.save(tmp_path / "other")
