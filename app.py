@@ -99,7 +99,7 @@ class Captions:
     """
 
     def __init__(self, load):
-        self._load = load
+        self._load, self._reported = load, set()
 
     def of(self, paths, model, beam_size, num_captions):
         """Yield for each photo (path, list of Caption or the sentence that says why there is none).
@@ -107,6 +107,7 @@ class Captions:
         If a model is unsure of its only caption, the nearest alternatives follow.
         """
         from utils.errors import InputError
+        from utils.model.caption import empty_note
         from utils.outputs.attention_html import is_unsure
 
         try:
@@ -115,6 +116,13 @@ class Captions:
                 if isinstance(found, InputError):
                     # The folder of uploads is nobody's business.
                     yield path, str(found).replace(str(path), Path(path).name)
+                    continue
+                if not found[0].words:
+                    note = f"{model}: {empty_note(1, 1)}"
+                    if model not in self._reported:
+                        self._reported.add(model)
+                        console.warn(note)
+                    yield path, note
                     continue
                 if num_captions == 1 and is_unsure(found[0]):
                     _, several = next(captioner.caption_each([path], beam_size, 3))

@@ -175,6 +175,7 @@ def write_captions(sources, single, pictures, stream, arguments):
     """Caption photo by photo, write at once what was asked for, and return how many photos were captioned."""
     from utils.ensemble import load_captioner
     from utils.errors import ImageError, InputError
+    from utils.model.caption import empty_note
     from utils.outputs.alt_text import write_alt_text
     from utils.outputs.caption_files import table_writer
 
@@ -197,6 +198,7 @@ def write_captions(sources, single, pictures, stream, arguments):
                 continue
             sure = 1.0 if captions[0].confidence is None else captions[0].confidence
             count["captioned"] += 1
+            count["empty"] += not captions[0].words
             if sure < (arguments.min_confidence or 0):
                 count["unsure"] += 1
                 continue
@@ -211,7 +213,7 @@ def write_captions(sources, single, pictures, stream, arguments):
                 console.note(f"unsure: right with a probability of {sure:.2f}")
             if arguments.alt_text and arguments.min_confidence is None and sure < UNSURE:
                 count["no text"] += 1
-            elif arguments.alt_text:
+            elif arguments.alt_text and captions[0].words:
                 try:
                     count[write_alt_text(source.path, captions[0].text, arguments.alt_text, arguments.overwrite)] += 1
                 except InputError as error:
@@ -225,6 +227,8 @@ def write_captions(sources, single, pictures, stream, arguments):
         )
     if count[False]:
         console.warn(f"{count[False]} photos keep the alternative text that they have; --overwrite replaces it")
+    if count["empty"]:
+        console.warn(empty_note(count["empty"], count["captioned"]))
     if not count["captioned"] and not arguments.shard:  # a part may be small, or have no photo at all
         console.fail("no photo could be read")
     if count["captioned"] < len(sources):

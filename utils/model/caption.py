@@ -1,4 +1,4 @@
-"""The captioner's result for one photo."""
+"""The captioner's result for one photo, and a check for captions without words."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,3 +33,23 @@ class Caption:
     score: float | None = None
     photo: Image.Image | None = None
     confidence: float | None = None
+
+
+def empty_note(empty, total):
+    """A line that reports captions without words; None if there are none.
+
+    Search always writes a word, so an empty caption means that the network computes values that are not numbers.
+
+    Args:
+        empty: number of captions without words.
+        total: number of all captions.
+
+    Example:
+        >>> empty_note(1, 3)
+        '1 of 3 captions is empty'
+    """
+    if not empty:
+        return None
+    if empty < total:
+        return f"{empty} of {total} captions {'is' if empty == 1 else 'are'} empty"
+    return "the model writes only empty captions: it is damaged or was not trained; use another one, or train it again"
