@@ -13,7 +13,7 @@ from utils.files import replacing
 FEATURES = ("log_probability", "likeness")
 
 # Log-likenesses below this one are all the same: nothing of what is expected is said.
-_LEAST = 0.005
+LEAST_LIKENESS = 0.005
 
 # Weight of the squares of the coefficients in the fit.
 _RIDGE = 1.0
@@ -32,7 +32,7 @@ def features(hypotheses):
         Float (photos, hypotheses, features), in the order of FEATURES.
     """
     lengths = ((hypotheses.words != PAD) & (hypotheses.words != END)).sum(axis=-1)
-    likeness = np.log(np.maximum(hypotheses.likeness, _LEAST))
+    likeness = np.log(np.maximum(hypotheses.likeness, LEAST_LIKENESS))
     return np.stack([hypotheses.log_probabilities / (lengths + 1), likeness], axis=-1)
 
 
@@ -71,16 +71,20 @@ class Confidence:
         """Probabilities, float (…), of features (…, features)."""
         return _logistic((rows - self.means) / self.scales @ self.weights + self.bias)
 
+    def to_dict(self):
+        """The regression as a dict for JSON: `bias`, and `mean`, `scale` and `weight` of each feature by its name."""
+        values = zip(self.means.tolist(), self.scales.tolist(), self.weights.tolist())
+        by_name = {name: dict(zip(("mean", "scale", "weight"), value)) for name, value in zip(FEATURES, values)}
+        return {"bias": self.bias, "features": by_name}
+
     def save(self, path):
-        """Write the confidence as a JSON file.
+        """Write the regression as a JSON file.
 
         Raises:
             InputError: the file cannot be written.
         """
-        values = zip(self.means.tolist(), self.scales.tolist(), self.weights.tolist())
-        content = {name: dict(zip(("mean", "scale", "weight"), value)) for name, value in zip(FEATURES, values)}
         with replacing(path) as partial:
-            partial.write_text(json.dumps({"bias": self.bias, "features": content}, indent=2) + "\n", encoding="utf-8")
+            partial.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path):

@@ -21,6 +21,7 @@ from keras import ops
 from utils.data.images import MAX_PIXELS, load_pixels, sample_photo
 from utils.data.tokenizer import END, PAD, START, UNKNOWN
 from utils.errors import InputError
+from utils.model.confidence import LEAST_LIKENESS
 from utils.model.consensus import WEIGHT, Consensus
 from utils.model.decoder import Memory, State
 from utils.model.search import LENGTH_PENALTY, UNREPEATED
@@ -162,7 +163,7 @@ def _write_model(captioner, folder, model):
         decoder = captioner.decoder
         _shrink(graph, {decoder.vocabulary_size, decoder.embedding_size} if name == "step" else None)
         _write_packed(folder / f"{name}.onnx{_PACKED}", graph.SerializeToString())
-    consensus = captioner.consensus
+    consensus, confidence = captioner.consensus, captioner.confidence
     description = {
         "model": str(model),
         "dataset": captioner.dataset,
@@ -176,6 +177,7 @@ def _write_model(captioner, folder, model):
         "length_penalty": 1.0 if consensus else LENGTH_PENALTY,
         "consensus_weight": WEIGHT if consensus else 0.0,
         "rarity": [round(float(value), 6) for value in consensus.rarity] if consensus else [],
+        "confidence": consensus and confidence and confidence.to_dict() | {"least_likeness": LEAST_LIKENESS},
         "special": {"pad": PAD, "start": START, "end": END, "unknown": UNKNOWN},
         "vocabulary": captioner.tokenizer.words,
     }

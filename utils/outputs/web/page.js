@@ -8,6 +8,11 @@ let worker;
 let count = 0;
 let firstAsked;
 
+// Confidence below which the page says that the model is unsure, as app.py does.
+const UNSURE = 0.5;
+
+const unsureNote = (confidence) => `The model is unsure (confidence ${Math.round(confidence * 100)}%).`;
+
 function say(text) {
   status.textContent = text;
 }
@@ -68,8 +73,8 @@ async function copy(text, button) {
   setTimeout(() => { button.textContent = label; }, 1500);
 }
 
-function show(photo, { text, words, maps, rows, columns, score, preview }) {
-  Object.assign(photo, { done: true, caption: { name: photo.file.name, text, score } });
+function show(photo, { text, words, maps, rows, columns, logProbability, score, confidence, preview }) {
+  Object.assign(photo, { done: true, caption: { name: photo.file.name, text, logProbability, score, confidence } });
   const picture = make("canvas", { role: "img", "aria-label": text });
   picture.width = preview.width;
   picture.height = preview.height;
@@ -97,8 +102,9 @@ function show(photo, { text, words, maps, rows, columns, score, preview }) {
   const actions = make("div", { class: "row" });
   addButton(actions, "Copy sentence", (button) => copy(text, button));
   addButton(actions, "Copy as alt=…", (button) => copy(altAttribute(text), button));
+  const unsure = confidence < UNSURE ? [make("p", { class: "unsure" }, unsureNote(confidence))] : [];
   photo.item.lastChild.replaceWith(
-    make("div", { class: "photo" }, picture, map), make("p", { class: "sentence" }, text), row, actions,
+    make("div", { class: "photo" }, picture, map), make("p", { class: "sentence" }, text), ...unsure, row, actions,
   );
 }
 
@@ -140,7 +146,8 @@ const answers = {
     show(photo, result);
     const first = captions().length === 1
       ? `First caption after ${((performance.now() - firstAsked) / 1000).toFixed(1)} seconds. ` : "";
-    report(`${result.text} ${first}`);
+    const unsure = result.confidence < UNSURE ? `${unsureNote(result.confidence)} ` : "";
+    report(`${result.text} ${unsure}${first}`);
   },
   failed({ id, message }) {
     const photo = photos.get(id);

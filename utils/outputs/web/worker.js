@@ -100,9 +100,9 @@ async function caption(photo) {
     };
   };
   const first = { hidden: hidden.data, cell: cell.data, worth: worth?.data };
-  const { words: numbers, maps, score } = await beamSearch(model, first, step);
-  const words = numbers.map((number) => model.vocabulary[number]);
-  return { text: joinWords(words), words, maps, score, rows: model.rows, columns: model.columns };
+  const found = await beamSearch(model, first, step);
+  const words = found.words.map((number) => model.vocabulary[number]);
+  return { ...found, text: joinWords(words), words, rows: model.rows, columns: model.columns };
 }
 
 async function answer(id, file) {
