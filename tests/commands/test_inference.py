@@ -103,7 +103,7 @@ def test_alternative_texts_beside_photos(model, command, save_photo, tmp_path):
 
 
 def test_a_picture_format_that_does_not_exist(model, fails, tmp_path):
-    assert "no format of pictures" in fails(inference, "--model", model, "--attention_map", tmp_path / "out.xyz")
+    assert "unknown picture format" in fails(inference, "--model", model, "--attention_map", tmp_path / "out.xyz")
 
 
 def test_of_several_photos_no_folder_is_made_that_is_named_like_a_picture(model, fails, save_photo, tmp_path):

@@ -149,7 +149,7 @@ def test_half_precision_on_disk_keeps_weights_to_three_digits(folder, tiny_capti
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "format 2, but this version reads format 1"),
+        ({"format": 2}, "has format 2, but this program reads format 1"),
         ({"extra": 1}, "missing or unknown: extra"),
         ({"max_words": None}, "missing or unknown: max_words"),
         ({"decoder": {"units": 3}}, "missing or unknown"),

@@ -52,5 +52,5 @@ def test_curves_of_a_single_epoch(tmp_path):
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path):
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="cannot write picture"):
         save_figure(training_figure([]), tmp_path / "curves.nonsense")

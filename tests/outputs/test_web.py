@@ -100,7 +100,7 @@ def test_a_missing_npm_is_one_line(template, tmp_path, monkeypatch):
     monkeypatch.setattr(web_export, "TEMPLATE", tmp_path)
     (tmp_path / "package.json").write_text('{"dependencies": {"onnxruntime-web": "1.2.3"}}')
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(InputError, match=r"^npm, which fetches onnxruntime-web 1\.2\.3, is not installed: .+$"):
+    with pytest.raises(InputError, match=r"^npm is not installed; it fetches onnxruntime-web 1\.2\.3: .+$"):
         web_export.check_web_export(tmp_path / "new", False)
     # One that `npm install` put beside the template does.
     installed = tmp_path / "node_modules" / "onnxruntime-web"
@@ -115,7 +115,7 @@ def test_what_npm_cannot_fetch_is_one_line(template, tmp_path, monkeypatch):
 
     failed = subprocess.CompletedProcess([], 1, "", "npm error code ENOTFOUND\nnpm error network\n")
     monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: failed)
-    with pytest.raises(InputError, match=r"^npm cannot fetch onnxruntime-web@\S+ \(npm error code ENOTFOUND npm error"):
+    with pytest.raises(InputError, match=r"^npm cannot fetch onnxruntime-web@\S+: npm error code ENOTFOUND npm error"):
         web_export._fetch_runtime(tmp_path)
 
 

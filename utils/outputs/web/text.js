@@ -1,12 +1,13 @@
-// Words as a sentence, and captions as files.
+// Captions as sentences and as tables.
 
-// Words as a sentence, as `join_words` of utils/data/tokenizer.py: clitics rejoined, a capital letter, a full stop.
+// Joins words to a sentence, as `join_words` of utils/data/tokenizer.py: 's and n't follow without a space, the first
+// letter is a capital, and a full stop ends the sentence.
 export function joinWords(words) {
   const text = words.join(" ").replace(/ ('(?:s|m|d|ll|re|ve)|n't)(?![\p{L}\p{N}_])/gu, "$1");
   return text && `${text[0].toUpperCase()}${text.slice(1)}.`;
 }
 
-// An HTML attribute with the caption.
+// The HTML attribute `alt` with the caption.
 export function altAttribute(text) {
   return `alt="${text.replaceAll("&", "&amp;").replaceAll('"', "&quot;")}"`;
 }
