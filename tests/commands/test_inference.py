@@ -95,7 +95,7 @@ def test_alternative_texts_beside_photos(model, command, save_photo, tmp_path):
     text.write_text("mine")
     status, output, error = command(*caption)
     assert (status, output) == (0, "")
-    assert "1 of 1 photos have an alternative text already and are not captioned again" in error
+    assert "1 of 1 photos already have an alternative text and are not captioned again" in error
     assert text.read_text() == "mine"
     # Whoever asks for a table gets all photos in it.
     assert command(*caption, "--csv")[1].count("\n") == 2

@@ -32,7 +32,9 @@ def test_one_unsure_caption_is_printed_alone_with_a_line_on_standard_error(save_
     photo = save_photo()
     _, output, error = command(inference, "--model", save_model(0.3), "--image_path", photo)
     assert len(output.splitlines()) == 1
-    assert [line for line in error.splitlines() if "unsure" in line] == ["unsure: right with a probability of 0.30"]
+    assert [line for line in error.splitlines() if "unsure" in line] == [
+        "unsure: the caption is right with a probability of 0.30"
+    ]
     _, again, error = command(inference, "--model", save_model(0.8), "--image_path", photo)
     assert again == output
     assert "unsure" not in error

@@ -92,8 +92,9 @@ export function resize({ pixels, width, height }, size, right = width, bottom = 
   return pixels;
 }
 
-// A whole photo, read row by row, squashed to `size` × `size` RGB pixels: `open_photo` and `to_pixels`.
-//   read(top, rows): RGBA pixels of those rows.
+// Resizes a whole photo to `size` × `size` RGB pixels, as `open_photo` and `to_pixels` of utils/data/images.py.
+//   read(top, rows): returns the RGBA pixels of `rows` rows from row `top` on.
+//   width, height: size of the photo in pixels.
 export function toPixels(read, width, height, size, isJpeg) {
   const draft = isJpeg ? draftFactor(width, height, size) : 1;
   const drafted = [Math.ceil(width / draft), Math.ceil(height / draft)];
