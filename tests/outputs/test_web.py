@@ -41,7 +41,7 @@ def _as_seen(photo):
     return photo.convert("RGBA").tobytes()
 
 
-# Smaller, equal, larger; reduced first along one axis or both; in several strips.
+# Sizes: smaller than, equal to and larger than the model's; reduced along one axis or both; read in several strips.
 @pytest.fixture(scope="module")
 def photos():
     sizes = [(20, 31), (32, 32), (45, 32), (500, 333), (96, 800), (193, 191), (3001, 1500)]
@@ -65,7 +65,7 @@ def test_the_page_resizes_as_pillow_does(template, photos, tmp_path):
         np.testing.assert_array_equal(ours, to_pixels(photo, 32), err_msg=str(photo.size))
 
 
-def test_tables_of_the_page_are_those_of_inference(template):
+def test_tables_of_the_page_equal_those_of_inference(template):
     if not shutil.which("node"):
         pytest.skip("needs Node.js")
     captions = [
@@ -102,14 +102,14 @@ def test_a_missing_npm_is_one_line(template, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(InputError, match=r"^npm is not installed; it fetches onnxruntime-web 1\.2\.3: .+$"):
         web_export.check_web_export(tmp_path / "new", False)
-    # One that `npm install` put beside the template does.
+    # npm is not needed after `npm install` in the template's folder.
     installed = tmp_path / "node_modules" / "onnxruntime-web"
     installed.mkdir(parents=True)
     (installed / "package.json").write_text('{"version": "1.2.3"}')
     web_export.check_web_export(tmp_path / "new", False)
 
 
-def test_what_npm_cannot_fetch_is_one_line(template, tmp_path, monkeypatch):
+def test_a_failure_of_npm_is_one_line(template, tmp_path, monkeypatch):
     pytest.importorskip("tf2onnx")
     from utils.outputs import web_export
 
@@ -155,12 +155,12 @@ def page(template, confident, tmp_path_factory):
 
 @pytest.fixture
 def served(page):
-    """The page's address, and the list of what is asked for."""
+    """The page's address, and a list of the requests that the server receives."""
     asked = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, form, *arguments):
-            # A browser looks by itself whether there is a new service worker.
+            # Browsers check for a new service worker by themselves.
             if "/service.js" not in arguments[0]:
                 asked.append(arguments[0])
 
@@ -182,16 +182,14 @@ def _wait(browser, condition, seconds=60):
 
 
 def _sentences(browser, paths):
-    """What the page writes under each photo."""
+    """The sentences that the page shows for the photos."""
     browser.find_element("id", "files").send_keys("\n".join(map(str, paths)))
     script = "return [...document.querySelectorAll('.sentence, .failed')].map((each) => each.textContent)"
     return _wait(browser, lambda b: (found := b.execute_script(script)) and len(found) == len(paths) and found)
 
 
 @pytest.mark.slow
-def test_the_page_writes_what_the_captioner_writes_and_asks_for_nothing_more(
-    browser, served, confident, photos, tmp_path
-):
+def test_the_page_writes_the_captioners_captions_and_sends_no_requests(browser, served, confident, photos, tmp_path):
     address, asked = served
     browser.get(address)
     _wait(browser, lambda b: _status(b).startswith("Ready"))
@@ -215,7 +213,7 @@ def test_the_page_writes_what_the_captioner_writes_and_asks_for_nothing_more(
     for note, each in zip(notes, expected):
         assert note is None or f"{each.confidence:.0%}" in note
 
-    # Words show where they looked, to those who use the keyboard, too.
+    # The keyboard reaches the words, and a focused word shows its map.
     from selenium.webdriver.common.keys import Keys
 
     words = browser.find_elements("css selector", "#photos li:first-child .words button")
@@ -227,7 +225,7 @@ def test_the_page_writes_what_the_captioner_writes_and_asks_for_nothing_more(
 
 
 @pytest.mark.slow
-def test_bad_files_get_a_sentence_and_the_page_goes_on(browser, served, save_photo, tmp_path):
+def test_bad_files_get_a_message_and_other_photos_are_captioned(browser, served, save_photo, tmp_path):
     browser.get(served[0])
     _wait(browser, lambda b: _status(b).startswith("Ready"))
     empty, text, cut = (tmp_path / name for name in ("empty.jpg", "text.png", "cut.png"))

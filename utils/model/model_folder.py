@@ -57,7 +57,7 @@ def read_config(folder):
             f"cannot read {path}: it has format {version}, but this program reads format {FORMAT}; "
             "use the program's version that wrote it"
         )
-    # Folders of earlier versions lack these keys; `pool` was 1 in all that can still be read.
+    # Earlier versions did not write these keys, and wrote a key `pool` that had no effect if it was 1.
     config.setdefault("consensus", False)
     if isinstance(config.get("encoder"), dict):
         config["encoder"].setdefault("mirror", False)
