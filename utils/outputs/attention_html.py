@@ -48,8 +48,7 @@ def _shade(attention):
 
 def is_unsure(caption):
     """Whether the caption has a confidence below 0.5."""
-    confidence = getattr(caption, "confidence", None)
-    return confidence is not None and confidence < 0.5
+    return caption.confidence is not None and caption.confidence < 0.5
 
 
 def attention_html(caption, photo=None, others=()):
