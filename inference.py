@@ -241,7 +241,7 @@ def write_captions(sources, single, pictures, stream, arguments):
                 write(source.name, captions)
                 stream.flush()
             if picture:
-                from utils.outputs.plots import attention_figure, save_figure  # a slow import, seldom needed
+                from utils.outputs.plots import attention_figure, save_figure  # a slow import that is rarely needed
 
                 save_figure(attention_figure(captions), picture)
             if single and sure < UNSURE:

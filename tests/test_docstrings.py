@@ -6,7 +6,10 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("module", ["utils.model.attention", "utils.model.decoder", "utils.captioner"])
+@pytest.mark.parametrize(
+    "module",
+    ["utils.model.attention", "utils.model.caption", "utils.model.decoder", "utils.model.sentences", "utils.captioner"],
+)
 def test_examples_give_what_they_show(module):
     result = doctest.testmod(importlib.import_module(module))
     assert result.attempted > 0

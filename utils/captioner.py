@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from utils.data.images import as_photo
-from utils.data.photo_input import PhotoInput, as_item, file_of, is_in_memory, is_single
+from utils.data.photo_input import PhotoInput, as_item, file_of, is_in_memory, is_one_photo
 from utils.data.tokenizer import Tokenizer, join_words
 from utils.errors import ImageError, InputError, reason
 from utils.features.cache import encode_files
@@ -158,7 +158,7 @@ class Captioner:
             ImageError: a photo cannot be read.
             InputError: an argument is not a photo, or a number is out of range.
         """
-        results, single = [], is_single(photos)
+        results, single = [], is_one_photo(photos)
         for photo, captions in self.caption_each(photos, beam_size, num_captions, temperature, seed):
             if not isinstance(captions, ImageError):
                 results.append(captions[0] if num_captions == 1 else captions)
@@ -196,7 +196,7 @@ class Captioner:
         """
         if min(beam_size, num_captions) < 1 or (temperature is not None and temperature <= 0):
             raise InputError("beam_size and num_captions must be 1 or more, temperature must be above 0")
-        photos = [photos] if is_single(photos) else list(photos)
+        photos = [photos] if is_one_photo(photos) else list(photos)
         items = [as_item(photo) for photo in photos]
         size = 1 if len(items) == 1 else _BATCH_PHOTOS
         search = self.search(beam_size, size, num_captions, temperature, seed)

@@ -27,7 +27,7 @@ def is_in_memory(photo):
     return isinstance(photo, (Image.Image, np.ndarray))
 
 
-def is_single(photos):
+def is_one_photo(photos):
     """Whether the argument is one photo. Lists, iterators and arrays with four axes are several photos."""
     if isinstance(photos, np.ndarray):
         return photos.ndim < 4 and photos.dtype.kind in "uifb"
