@@ -7,24 +7,24 @@ from pathlib import Path
 
 from utils import console, files
 
-# Captions of less confidence are more often wrong than right.
+# Captions with a confidence below this value are more often wrong than right.
 UNSURE = 0.5
 
 DESCRIPTION = """Write a caption for one photo or for thousands.
 
-Without a photo it captions the portrait that comes with matplotlib.
-Nothing that exists is replaced without --overwrite."""
+Without a PHOTO, it captions the sample portrait of matplotlib.
+Existing files are replaced only with --overwrite."""
 
 
 def parse_arguments(arguments=None):
-    """The command line as a namespace."""
+    """Read the command line. Returns an argparse.Namespace."""
     parser = console.Parser(DESCRIPTION)
     parser.add_argument(
         "photos",
         nargs="*",
         metavar="PHOTO",
-        help="files, folders, patterns in quotes ('album/**/*.jpg'), http(s) addresses; - reads a photo, "
-        "or a list of all these, from standard input",
+        help="file, folder, pattern in quotes ('album/**/*.jpg') or http(s) address; - reads a photo, or a list of "
+        "photos, from standard input",
     )
     parser.add_argument("--image_path", nargs="+", default=[], metavar="PHOTO", help="the same as PHOTO")
     parser.add_argument(
@@ -33,61 +33,70 @@ def parse_arguments(arguments=None):
         nargs="+",
         default=[Path("models/flickr8k")],
         metavar="FOLDER",
-        help="the model folder, or several that write captions together (default: models/flickr8k)",
+        help="model folder, or several folders of models that write captions together (default: models/flickr8k)",
     )
     parser.add_argument(
         "--shard",
         type=console.part,
         metavar="K/N",
-        help="only the Kth of N parts of the photos; the outputs of all parts, one after another, are those of one run",
+        help="caption only the Kth of N parts of the photos; the outputs of all parts together equal those of one run",
     )
-    parser.add_argument("--encoder_weights", help="where the encoder's weights are, if not where they were in training")
+    parser.add_argument("--encoder_weights", help="file of the encoder's weights (default: where training found them)")
     search = parser.add_argument_group("search")
-    search.add_argument("--beam_size", type=console.number(int, 1, 100), default=3, help="hypotheses kept (default: 3)")
+    search.add_argument(
+        "--beam_size", type=console.number(int, 1, 100), default=3, help="hypotheses kept in beam search (default: 3)"
+    )
     search.add_argument(
         "--num_captions",
         type=console.number(int, 1, 20),
         default=1,
-        help="different captions of each photo at most, best first, with the score that ranks them, "
-        "by diverse beam search (default: 1)",
+        help="maximum number of different captions of each photo, by diverse beam search; they come best first and "
+        "with their scores (default: 1)",
     )
     search.add_argument(
         "--temperature",
         type=console.number(float, 0.01, 10),
-        help="draw captions by chance instead: .5 is careful, 1 is as the model believes",
+        help="sample captions at random instead of beam search; 1 samples from the model's probabilities, lower values "
+        "prefer likely words",
     )
-    search.add_argument("--seed", type=console.number(int, 0, 2**31 - 1), default=0, help="of the drawing (default: 0)")
+    search.add_argument(
+        "--seed", type=console.number(int, 0, 2**31 - 1), default=0, help="random seed of the sampling (default: 0)"
+    )
     output = parser.add_argument_group("output")
     table = output.add_mutually_exclusive_group()
-    for form, what in (("json", "JSON Lines, an object a photo"), ("csv", "CSV, a row a caption")):
+    for form, what in (("json", "JSON Lines, one object per photo"), ("csv", "CSV, one row per caption")):
         table.add_argument(
-            f"--{form}", nargs="?", const="-", metavar="FILE", help=f"{what}, into FILE or to standard output"
+            f"--{form}",
+            nargs="?",
+            const="-",
+            metavar="FILE",
+            help=f"write the captions as {what}, to FILE or to standard output",
         )
     output.add_argument(
         "--alt_text",
         choices=("file", "metadata"),
-        help="write each first caption as alternative text: file, into photo.jpg.txt beside photo.jpg; "
-        "metadata, into the photo's EXIF and XMP data, by ExifTool, which keeps photo.jpg_original",
+        help="write the first caption of each photo as alternative text; file: to photo.jpg.txt beside photo.jpg; "
+        "metadata: into the photo's EXIF and XMP data with ExifTool, which keeps a backup photo.jpg_original",
     )
     output.add_argument(
         "--min_confidence",
         type=console.number(float, 0, 1),
         metavar="X",
-        help="leave out photos whose caption is less likely than X to be right or right in its main point "
-        f"(default: none; {UNSURE} for --alt_text)",
+        help="skip photos whose caption has a confidence below X; confidence is the probability that the caption is "
+        f"right, or right in its main point (default: skip none; {UNSURE} for --alt_text)",
     )
     output.add_argument(
         "--attention_map",
         metavar="PATH",
-        help="picture of where each word of each caption looked; for several photos a folder, a picture of each in it",
+        help="write a picture with the attention of each word; for several photos, a folder with one picture each",
     )
     output.add_argument(
         "--overwrite",
         action="store_true",
-        help="replace files and alternative texts that are there; ExifTool then keeps no backup",
+        help="replace existing files and alternative texts; ExifTool then keeps no backup",
     )
     parsed = parser.parse_intermixed_args(arguments)
-    # `--model FOLDER photo.jpg`: --model takes several values, but only model folders.
+    # In `--model FOLDER photo.jpg` argparse reads the photo as a second model. Models are folders with a config.json.
     others = [path for path in parsed.model[1:] if not (path / "config.json").is_file()]
     parsed.model = [path for path in parsed.model if path not in others]
     parsed.photos += parsed.image_path + [str(path) for path in others]
@@ -95,7 +104,14 @@ def parse_arguments(arguments=None):
 
 
 def main(arguments=None):
-    """Caption, from the arguments (those of the command line if None) to the sentences."""
+    """Run the script: caption photos and write the results.
+
+    Args:
+        arguments: a list of command-line arguments; None reads those of the process.
+
+    Returns:
+        The exit status, 0.
+    """
     arguments = parse_arguments(arguments)
     from utils.data.images import is_photo, open_photo, sample_photo
     from utils.data.photo_sources import find_sources, is_single, part_of, result_paths
@@ -110,15 +126,15 @@ def main(arguments=None):
         len(arguments.model) > 1 or not files.is_file(arguments.model[0] / "confidence.json")
     ):
         raise InputError(
-            f"--min_confidence: captions of {' with '.join(map(str, arguments.model))} have no confidence; it takes a "
-            "single model, which train.py --confidence_only gives one"
+            f"--min_confidence: captions of {' with '.join(map(str, arguments.model))} have no confidence; name a "
+            "single model, and add a confidence to it with train.py --confidence_only"
         )
     names = arguments.photos or [str(sample_photo())]
     with files.temporary_folder("captions-") as folder:
         sources = find_sources(names, folder, sys.stdin.buffer, console.warn)
         single = is_single(names, sources) and not arguments.shard
         if single and sources[0].local:
-            open_photo(sources[0].path)  # a bad photo is told at once, not after the model is loaded
+            open_photo(sources[0].path)  # report a bad photo before the model is loaded
         target = arguments.attention_map and Path(arguments.attention_map)
         into_folder = target and (not single or files.is_dir(target) or arguments.attention_map.endswith(("/", os.sep)))
         pictures = result_paths(sources, target, ".png") if into_folder else [target] * len(sources)
@@ -129,11 +145,11 @@ def main(arguments=None):
 
             check_format(target)
         elif target and is_photo(target) and not files.is_dir(target):
-            raise InputError(f"{target}: named like a picture; of several photos, --attention_map takes a folder")
+            raise InputError(f"{target}: named like a picture; --attention_map takes a folder for several photos")
         table = arguments.json or arguments.csv or "-"
         if is_photo(table):
             raise InputError(
-                f"{table}: named like a photo; --json and --csv take the file to write, photos come before"
+                f"{table}: named like a photo; --json and --csv take the file to write, so put photos before them"
             )
         console.check_outputs([None if table == "-" else Path(table), *pictures], arguments.overwrite)
         if arguments.alt_text:
@@ -153,18 +169,26 @@ def main(arguments=None):
 
 
 def leave_out_described(sources, pictures, arguments):
-    """The photos to caption, and their pictures: without those that have an alternative text, which is said first.
+    """Leave out photos that already have an alternative text, and report their number.
 
-    Whoever asks for a table or pictures too gets all photos in them.
+    If a table or attention maps are asked for too, all photos are kept.
+
+    Args:
+        sources: a list of utils.data.photo_sources.Source.
+        pictures: the path of each photo's attention map, a list.
+        arguments: the command line as a namespace.
+
+    Returns:
+        The kept sources and their pictures, two lists.
     """
     from utils.outputs.alt_text import find_described
 
     described = find_described(sources, arguments.alt_text)
     if not described:
         return sources, pictures
-    have = f"{len(described)} of {len(sources)} photos have an alternative text already"
+    have = f"{len(described)} of {len(sources)} photos already have an alternative text"
     if arguments.json or arguments.csv or arguments.attention_map:
-        console.warn(f"{have}, which stays as it is; --overwrite replaces it")
+        console.warn(f"{have}, which is kept; --overwrite replaces it")
         return sources, pictures
     console.warn(f"{have} and are not captioned again; --overwrite replaces it")
     kept = [pair for pair in zip(sources, pictures) if pair[0].path not in described]
@@ -172,9 +196,21 @@ def leave_out_described(sources, pictures, arguments):
 
 
 def write_captions(sources, single, pictures, stream, arguments):
-    """Caption photo by photo, write at once what was asked for, and return how many photos were captioned."""
+    """Caption all photos. The results of each photo are written at once.
+
+    Args:
+        sources: a list of utils.data.photo_sources.Source.
+        single: whether the person named one photo.
+        pictures: the path of each photo's attention map, or None, a list.
+        stream: the text stream for the captions.
+        arguments: the command line as a namespace.
+
+    Returns:
+        The number of photos that were captioned.
+    """
     from utils.ensemble import load_captioner
     from utils.errors import ImageError, InputError
+    from utils.model.caption import empty_note
     from utils.outputs.alt_text import write_alt_text
     from utils.outputs.caption_files import table_writer
 
@@ -182,11 +218,11 @@ def write_captions(sources, single, pictures, stream, arguments):
     header = not arguments.shard or arguments.shard[0] == 1
     write = table_writer(form, stream, header, with_scores=arguments.num_captions > 1)
     count = Counter()
-    # A terminal sees at once that something happens; a single photo needs no progress in a log.
+    # The progress bar of a single photo is for terminals only, not for logs.
     quiet = single and not sys.stderr.isatty()
     with console.progress(total=len(sources), unit="photo", disable=quiet, leave=not single) as bar:
         captioner = load_captioner(arguments.model, arguments.encoder_weights)
-        bar.unpause()  # the rate is that of captioning
+        bar.unpause()  # so that the rate does not include loading the model
         results = captioner.caption_each(
             sources, arguments.beam_size, arguments.num_captions, arguments.temperature, arguments.seed
         )
@@ -197,35 +233,38 @@ def write_captions(sources, single, pictures, stream, arguments):
                 continue
             sure = 1.0 if captions[0].confidence is None else captions[0].confidence
             count["captioned"] += 1
+            count["empty"] += not captions[0].words
             if sure < (arguments.min_confidence or 0):
                 count["unsure"] += 1
                 continue
-            with bar.external_write_mode(stream):  # captions and bar may share a terminal
+            with bar.external_write_mode(stream):  # captions and progress bar may share a terminal
                 write(source.name, captions)
                 stream.flush()
             if picture:
-                from utils.outputs.plots import attention_figure, save_figure  # takes a while, and is seldom needed
+                from utils.outputs.plots import attention_figure, save_figure  # a slow import that is rarely needed
 
                 save_figure(attention_figure(captions), picture)
             if single and sure < UNSURE:
-                console.note(f"unsure: right with a probability of {sure:.2f}")
+                console.note(f"unsure: the caption is right with a probability of {sure:.2f}")
             if arguments.alt_text and arguments.min_confidence is None and sure < UNSURE:
                 count["no text"] += 1
-            elif arguments.alt_text:
+            elif arguments.alt_text and captions[0].words:
                 try:
                     count[write_alt_text(source.path, captions[0].text, arguments.alt_text, arguments.overwrite)] += 1
                 except InputError as error:
                     console.warn(error)
     if count["unsure"]:
-        console.warn(f"{count['unsure']} photos are left out: their captions have less confidence than asked for")
+        console.warn(f"{count['unsure']} photos are left out: their captions are below --min_confidence")
     if count["no text"]:
         console.warn(
             f"{count['no text']} photos get no alternative text: their captions have a confidence below {UNSURE}; "
             "--min_confidence 0 writes all"
         )
     if count[False]:
-        console.warn(f"{count[False]} photos keep the alternative text that they have; --overwrite replaces it")
-    if not count["captioned"] and not arguments.shard:  # a part may be small, or have no photo at all
+        console.warn(f"{count[False]} photos keep their alternative text; --overwrite replaces it")
+    if count["empty"]:
+        console.warn(empty_note(count["empty"], count["captioned"]))
+    if not count["captioned"] and not arguments.shard:  # a part may have no photos
         console.fail("no photo could be read")
     if count["captioned"] < len(sources):
         console.warn(f"{len(sources) - count['captioned']} of {len(sources)} photos could not be read")

@@ -11,7 +11,9 @@ MODULES = (
     "utils.data.tokenizer",
     "utils.errors",
     "utils.model.attention",
+    "utils.model.caption",
     "utils.model.decoder",
+    "utils.model.sentences",
 )
 
 

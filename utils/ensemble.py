@@ -1,4 +1,4 @@
-"""Several models that write captions together: an ensemble, to be used as one Captioner."""
+"""An ensemble: several models that write captions together, used as one Captioner."""
 
 import numpy as np
 from keras import ops
@@ -11,10 +11,12 @@ from utils.model.model_folder import check_together
 
 
 class EnsembleEncoder:
-    """Encoders side by side: at each region the channels of all of them. Each has a cache of its own.
+    """The encoders of an ensemble. Its regions are those of all encoders, concatenated along the channels.
+
+    Each encoder keeps its own cache of regions.
 
     Args:
-        encoders: Encoders of the same image size and grid.
+        encoders: a list of Encoders with the same image size and grid.
     """
 
     def __init__(self, encoders):
@@ -22,16 +24,25 @@ class EnsembleEncoder:
         self.image_size, self.rows, self.columns = first.image_size, first.rows, first.columns
 
     def encode(self, pixels):
-        """As `Encoder.encode`: float32 (photos, regions, channels)."""
+        """Encode photos with all encoders.
+
+        Args:
+            pixels: as for `Encoder.encode`.
+
+        Returns:
+            Regions, float32 (photos, regions, sum of the channels).
+        """
         return np.concatenate([encoder.encode(pixels) for encoder in self.encoders], axis=-1)
 
 
 class EnsembleDecoder:
-    """Decoders that agree on every word by the mean of their probabilities; for search, not for training.
+    """The decoders of an ensemble. The probability of a word is the mean over all decoders.
+
+    It has the methods that search needs. It cannot be trained.
 
     Args:
-        decoders: AttentionDecoders of one vocabulary.
-        channels: of the regions that each one takes, in the order of EnsembleEncoder.
+        decoders: a list of AttentionDecoders with the same vocabulary.
+        channels: a list with the number of region channels of each decoder.
     """
 
     def __init__(self, decoders, channels):
@@ -42,18 +53,30 @@ class EnsembleDecoder:
         self._units = np.cumsum([decoder.units for decoder in decoders])[:-1].tolist()
 
     def remember(self, regions):
-        """The memory of each decoder."""
+        """The memories of all decoders, a list.
+
+        Args:
+            regions: result of `EnsembleEncoder.encode`.
+        """
         parts = ops.split(regions, self._channels, axis=-1)
         return [decoder.remember(part) for decoder, part in zip(self.decoders, parts)]
 
     def initial_state(self, memory, captions):
-        """The decoders' states, unit after unit."""
+        """The states of all decoders before the first word, concatenated along the units.
+
+        Args:
+            memory: result of `remember`.
+            captions: number of captions per photo.
+        """
         return self._join(
             [decoder.initial_state(each, captions) for decoder, each in zip(self.decoders, memory, strict=True)]
         )
 
     def step(self, words, state, memory):
-        """As `AttentionDecoder.step`; the attention is the mean of the decoders'."""
+        """Advance all captions by one word, as `AttentionDecoder.step`.
+
+        The logits are logarithms of the mean probabilities. The attention is the mean over all decoders.
+        """
         states = zip(*(ops.split(part, self._units, axis=-1) for part in state))
         logits, states, attention = zip(
             *(
@@ -70,14 +93,17 @@ class EnsembleDecoder:
 
 
 def load_captioner(folders, encoder_weights=None):
-    """The Captioner of a model folder, or of several that write together.
+    """Load one model, or several models as an ensemble.
 
     Args:
-        folders: model folders.
+        folders: a list of model folders.
         encoder_weights: as for `Captioner.from_folder`.
 
+    Returns:
+        A Captioner. That of an ensemble gives captions without confidence.
+
     Raises:
-        InputError: as for `Captioner.from_folder`, or models that cannot write together.
+        InputError: as for `Captioner.from_folder`, or the models differ in vocabulary, image size or grid.
     """
     check_together(folders)
     captioners = [Captioner.from_folder(folder, encoder_weights) for folder in folders]
@@ -86,7 +112,7 @@ def load_captioner(folders, encoder_weights=None):
         return first
     for folder, each in zip(folders[1:], captioners[1:]):
         if (each.encoder.rows, each.encoder.columns) != (first.encoder.rows, first.encoder.columns):
-            raise InputError(f"{folder}: sees other regions than {folders[0]}; models of one grid write together")
+            raise InputError(f"{folder}: has another grid of regions than {folders[0]}; name models of the same grid")
     encoder = EnsembleEncoder([each.encoder for each in captioners])
     decoder = EnsembleDecoder([each.decoder for each in captioners], [each.encoder.channels for each in captioners])
     max_words = max(each.max_words for each in captioners)

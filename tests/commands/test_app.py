@@ -17,7 +17,7 @@ from utils.errors import InputError
 
 
 def _visible(browser, selector):
-    """The elements of a CSS selector, once there are any."""
+    """The elements of a CSS selector; waits until there is one."""
     from selenium.webdriver.support.ui import WebDriverWait
 
     return WebDriverWait(browser, 30).until(lambda b: b.find_elements("css selector", selector))
@@ -28,13 +28,13 @@ def _drop(browser, *photos):
 
 
 def _content(link):
-    """What a link that holds its file would save."""
+    """The content of the file that a download link contains."""
     return base64.b64decode(link.get_attribute("href").split("base64,")[1])
 
 
 @pytest.fixture
 def resize(browser):
-    """A function that makes the window as wide and high as a screen."""
+    """A function that sets the size of the window."""
 
     def resize(width, height):
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
@@ -69,7 +69,7 @@ def client(address):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (400, 700)])
-def test_a_photo_is_dropped_and_words_show_where_they_looked(browser, address, resize, tiny_captioner, width, height):
+def test_a_dropped_photo_is_captioned_and_words_show_attention(browser, address, resize, tiny_captioner, width, height):
     from selenium.webdriver import ActionChains
 
     resize(width, height)
@@ -98,7 +98,7 @@ def test_a_photo_is_dropped_and_words_show_where_they_looked(browser, address, r
     assert words[-1].value_of_css_property("background-color") == "rgba(244, 166, 42, 1)"
 
 
-def test_an_example_is_captioned_and_its_words_are_reached_by_the_keyboard_alone(browser, address, resize):
+def test_the_keyboard_reaches_examples_and_words(browser, address, resize):
     from selenium.webdriver import ActionChains
     from selenium.webdriver.common.keys import Keys
 
@@ -121,7 +121,7 @@ def test_an_example_is_captioned_and_its_words_are_reached_by_the_keyboard_alone
     assert _visible(browser, ".captioned .m0")[0].value_of_css_property("opacity") == "1"
 
 
-def test_several_photos_have_a_table_and_bad_files_a_sentence(browser, address, save_photo, tmp_path, capfd):
+def test_several_photos_give_a_table_and_bad_files_a_message(browser, address, save_photo, tmp_path, capfd):
     (tmp_path / "notes.txt").write_text("Dear photo")
     (tmp_path / "empty.jpg").touch()
     browser.get(address)
@@ -137,7 +137,7 @@ def test_several_photos_have_a_table_and_bad_files_a_sentence(browser, address, 
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "I;16"])
-def test_programs_get_the_caption_of_the_very_pixels_as_json(client, tiny_captioner, tmp_path, mode):
+def test_programs_get_the_caption_of_unchanged_pixels_as_json(client, tiny_captioner, tmp_path, mode):
     from gradio_client import handle_file
 
     picture = Image.open(sample_photo())
@@ -154,7 +154,7 @@ def test_programs_get_the_caption_of_the_very_pixels_as_json(client, tiny_captio
     assert len(answer["captions"]) == 3
 
 
-def test_programs_get_one_sentence_of_what_is_wrong(client, tmp_path, capfd):
+def test_programs_get_errors_as_one_sentence(client, tmp_path, capfd):
     from gradio_client import handle_file
     from gradio_client.exceptions import AppError
 
@@ -166,7 +166,7 @@ def test_programs_get_one_sentence_of_what_is_wrong(client, tmp_path, capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_models_that_lie_side_by_side_are_offered_the_named_one_first(tiny_captioner, tmp_path):
+def test_models_beside_the_given_one_are_offered_after_it(tiny_captioner, tmp_path):
     for name in ("a", "b"):
         tiny_captioner.save(tmp_path / name)
     (tmp_path / "c").mkdir()
@@ -174,7 +174,7 @@ def test_models_that_lie_side_by_side_are_offered_the_named_one_first(tiny_capti
     assert app.find_models(tmp_path / "b") == {"b": tmp_path / "b", "a": tmp_path / "a"}
 
 
-def test_examples_are_of_what_the_models_know(tiny_captioner, tmp_path):
+def test_examples_fit_the_training_data_of_the_models(tiny_captioner, tmp_path):
     tiny_captioner.save(tmp_path / "scenes")  # says that it learnt from shapes
     flickr8k = Path(app.__file__).parent / "models" / "flickr8k"
     for number, (models, names) in enumerate([([tmp_path / "scenes"], ["test-000"] * 4), ([flickr8k], ["grace_ho"])]):

@@ -71,7 +71,7 @@ def test_captions_as_tables(model, command, fails, save_photo, tmp_path):
     assert command(*caption, "--csv", tmp_path / "out.csv", "--overwrite")[0] == 0
 
 
-def test_parts_are_captioned_with_what_the_whole_would_be(model, command, save_photo, tmp_path, monkeypatch):
+def test_outputs_of_all_parts_equal_the_output_of_one_run(model, command, save_photo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for number in range(3):
         save_photo(f"photos/{number}.png", seed=number)
@@ -81,7 +81,7 @@ def test_parts_are_captioned_with_what_the_whole_would_be(model, command, save_p
     assert [status for status, _, _ in parts] == [0, 0]
     assert "".join(output for _, output, _ in parts) == whole
     assert len(list(Path("maps").glob("*.png"))) == 3
-    # A machine for which no photo is left has done its work.
+    # A part without photos is a success.
     assert command(*caption, "--shard", "1/4")[:2] == (0, "")
 
 
@@ -95,18 +95,18 @@ def test_alternative_texts_beside_photos(model, command, save_photo, tmp_path):
     text.write_text("mine")
     status, output, error = command(*caption)
     assert (status, output) == (0, "")
-    assert "1 of 1 photos have an alternative text already and are not captioned again" in error
+    assert "1 of 1 photos already have an alternative text and are not captioned again" in error
     assert text.read_text() == "mine"
-    # Whoever asks for a table gets all photos in it.
+    # A table contains all photos.
     assert command(*caption, "--csv")[1].count("\n") == 2
     assert text.read_text() == "mine"
 
 
-def test_a_picture_format_that_does_not_exist(model, fails, tmp_path):
-    assert "no format of pictures" in fails(inference, "--model", model, "--attention_map", tmp_path / "out.xyz")
+def test_an_unknown_picture_format_is_one_line(model, fails, tmp_path):
+    assert "unknown picture format" in fails(inference, "--model", model, "--attention_map", tmp_path / "out.xyz")
 
 
-def test_of_several_photos_no_folder_is_made_that_is_named_like_a_picture(model, fails, save_photo, tmp_path):
+def test_maps_of_several_photos_need_a_folder_not_a_picture(model, fails, save_photo, tmp_path):
     save_photo("photos/a.jpg")
     photos = ("--image_path", tmp_path / "photos", "--attention_map", tmp_path / "out.png")
     assert "takes a folder" in fails(inference, "--model", model, *photos)
@@ -124,7 +124,7 @@ def test_of_several_photos_no_folder_is_made_that_is_named_like_a_picture(model,
         ("--model {model} {model} photos", ["photos"], ["{model}", "{model}"]),
     ],
 )
-def test_photos_are_named_anywhere_on_the_line(model, line, photos, models):
+def test_photos_can_stand_anywhere_on_the_command_line(model, line, photos, models):
     parsed = inference.parse_arguments(line.format(model=model).split())
     assert parsed.photos == photos
     assert [str(path) for path in parsed.model] == [path.format(model=model) for path in models]
@@ -144,7 +144,7 @@ def test_errors_are_one_line_and_status_2(fails, monkeypatch, arguments, message
     assert message in fails(inference, *arguments)
 
 
-def test_several_captions_come_best_first_with_the_score_that_ranks_them(model, command, save_photo):
+def test_several_captions_come_best_first_with_their_scores(model, command, save_photo):
     photo = save_photo()
     status, output, error = command(inference, photo, "--model", model, "--num_captions", "3")
     assert (status, error) == (0, "")
@@ -156,7 +156,7 @@ def test_several_captions_come_best_first_with_the_score_that_ranks_them(model, 
     assert [(row["text"], row["score"]) for row in rows] == [(text, float(score)) for text, score in lines]
 
 
-def test_many_photos_end_with_how_many_and_where_to(model, command, save_photo, tmp_path):
+def test_the_last_line_reports_how_many_photos_were_captioned_and_the_outputs(model, command, save_photo, tmp_path):
     photos = [save_photo(f"{name}.png") for name in "ab"]
     (tmp_path / "bad.jpg").write_text("no photo")
     flags = ("--csv", tmp_path / "out.csv", "--attention_map", tmp_path / "maps")
@@ -166,7 +166,7 @@ def test_many_photos_end_with_how_many_and_where_to(model, command, save_photo, 
     assert error.splitlines()[-1] == f"2 of 3 photos captioned: {where}"
 
 
-def test_progress_moves_on_a_terminal_while_nothing_is_finished(monkeypatch):
+def test_the_clock_of_the_progress_bar_runs_while_no_photo_is_finished(monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
             return True

@@ -1,4 +1,4 @@
-"""What inference.py does with captions that the model is not sure of."""
+"""How inference.py treats captions of low confidence."""
 
 import json
 
@@ -28,17 +28,19 @@ def save_model(tiny_captioner, tmp_path):
     return save
 
 
-def test_one_unsure_caption_is_printed_alone_with_a_line_on_standard_error(save_model, save_photo, command):
+def test_an_unsure_caption_is_printed_and_reported_on_standard_error(save_model, save_photo, command):
     photo = save_photo()
     _, output, error = command(inference, "--model", save_model(0.3), "--image_path", photo)
     assert len(output.splitlines()) == 1
-    assert [line for line in error.splitlines() if "unsure" in line] == ["unsure: right with a probability of 0.30"]
+    assert [line for line in error.splitlines() if "unsure" in line] == [
+        "unsure: the caption is right with a probability of 0.30"
+    ]
     _, again, error = command(inference, "--model", save_model(0.8), "--image_path", photo)
     assert again == output
     assert "unsure" not in error
 
 
-def test_photos_below_the_asked_confidence_are_left_out_and_counted(save_model, save_photo, command):
+def test_photos_below_the_minimum_confidence_are_skipped_and_counted(save_model, save_photo, command):
     folder = save_photo("photos/a.png").parent
     save_photo("photos/b.png", seed=1)
     command_line = inference, "--model", save_model(0.3), "--image_path", folder, "--json", "-", "--min_confidence"
@@ -50,7 +52,7 @@ def test_photos_below_the_asked_confidence_are_left_out_and_counted(save_model, 
     assert [row["captions"][0]["confidence"] for row in rows] == [0.3, 0.3]
 
 
-def test_alternative_texts_are_written_of_captions_that_are_more_often_right(save_model, save_photo, command):
+def test_unsure_captions_become_alternative_texts_only_on_request(save_model, save_photo, command):
     photo = save_photo("album/a.png")
     text = photo.with_name("a.png.txt")
     command_line = inference, "--model", save_model(0.3), "--image_path", photo.parent, "--alt_text", "file"
@@ -61,7 +63,7 @@ def test_alternative_texts_are_written_of_captions_that_are_more_often_right(sav
     assert text.exists()
 
 
-def test_a_model_without_confidence_says_so_at_once(tiny_captioner, tmp_path, fails, save_photo):
+def test_min_confidence_needs_a_model_with_confidence(tiny_captioner, tmp_path, fails, save_photo):
     tiny_captioner.save(tmp_path / "model")
     line = fails(inference, "--model", tmp_path / "model", "--image_path", save_photo(), "--min_confidence", "0.5")
     assert "train.py --confidence_only" in line

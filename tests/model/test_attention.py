@@ -36,8 +36,8 @@ def test_equals_the_formula_computed_by_hand():
     np.testing.assert_allclose(context[0, 0], expected @ values[0], rtol=1e-5)
 
 
-def test_agrees_with_the_additive_attention_of_keras(query):
-    """Keras's has neither W_a nor W_h: with identities for them the two are the same."""
+def test_equals_additive_attention_of_keras_with_identity_projections(query):
+    """The layer of Keras has no W_a and W_h, which is the same as identity matrices."""
     values = np.random.default_rng(2).normal(size=(2, 7, 4)).astype("float32")
     mask = np.arange(14).reshape(2, 7) % 3 > 0
     ours, theirs = BahdanauAttention(4), keras.layers.AdditiveAttention()
@@ -51,13 +51,13 @@ def test_agrees_with_the_additive_attention_of_keras(query):
         np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-def test_keys_given_or_not_give_the_same(query, values):
+def test_given_keys_and_computed_keys_give_equal_results(query, values):
     layer = BahdanauAttention(6)
     keys = layer.keys(values)  # of a layer that nothing has built yet
     np.testing.assert_array_equal(layer(query, values, keys), layer(query, values))
 
 
-def test_what_is_masked_gets_no_weight_and_changes_nothing(query, values):
+def test_masked_values_get_no_weight_and_do_not_change_the_context(query, values):
     layer = BahdanauAttention(6)
     mask = np.ones((2, 7), bool)
     mask[:, 4:] = False
@@ -66,7 +66,7 @@ def test_what_is_masked_gets_no_weight_and_changes_nothing(query, values):
     np.testing.assert_allclose(context, layer(query, values[:, :4]), atol=1e-6)
 
 
-def test_the_mask_that_keras_attaches_to_the_values_is_heeded(query):
+def test_the_mask_that_keras_attaches_to_the_values_is_used(query):
     words = np.array([[5, 6, 0], [7, 0, 0]])
     embedding = keras.layers.Embedding(10, 5, mask_zero=True)
     _, weights = BahdanauAttention(6)(query, embedding(words), return_attention_scores=True)
@@ -74,7 +74,7 @@ def test_the_mask_that_keras_attaches_to_the_values_is_heeded(query):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
-def test_a_functional_model_with_it_trains_and_comes_back_from_a_file(tmp_path, query, values, dtype):
+def test_a_functional_model_with_the_layer_trains_saves_and_loads(tmp_path, query, values, dtype):
     inputs = [keras.Input((None, 4)), keras.Input((7, 5)), keras.Input((7,), dtype="bool")]
     layer = BahdanauAttention(6, sharpness=2.0, dtype=dtype)
     model = keras.Model(inputs, layer(inputs[0], inputs[1], mask=inputs[2], return_attention_scores=True))
@@ -99,19 +99,19 @@ class Subclassed(keras.Model):
         return self.attention(*inputs)
 
 
-def test_a_subclassed_model_with_it_comes_back_from_a_file(tmp_path, query, values):
+def test_a_subclassed_model_with_the_layer_saves_and_loads(tmp_path, query, values):
     model = Subclassed()
     expected = model((query, values))
     model.save(tmp_path / "model.keras")
     np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")((query, values)), expected)
 
 
-def test_maps_sum_to_one_in_half_precision_too(query, values):
+def test_weights_sum_to_one_in_half_precision_too(query, values):
     context, weights = BahdanauAttention(4, dtype="mixed_bfloat16")(query, values, return_attention_scores=True)
     assert (context.dtype, weights.dtype) == ("bfloat16", "float32")
     np.testing.assert_allclose(np.sum(weights, -1), 1, atol=1e-6)
 
 
-def test_a_query_without_its_axis_of_queries_is_refused_in_a_line(query, values):
+def test_a_query_with_two_axes_is_a_one_line_error(query, values):
     with pytest.raises(ValueError, match=r"query has shape \(2, 4\), give \(batch, places, width\)"):
         BahdanauAttention(4)(query[:, 0], values)

@@ -24,7 +24,7 @@ def paths(save_photo):
     return [save_photo(f"{seed}.png", seed=seed) for seed in range(20)]
 
 
-def test_a_caption_has_a_sentence_and_a_map_for_every_word(tiny_captioner, paths):
+def test_a_caption_has_a_sentence_and_an_attention_map_for_each_word(tiny_captioner, paths):
     captions = tiny_captioner.caption(paths[:3])
     assert [caption.path for caption in captions] == paths[:3]
     for caption in captions:
@@ -33,17 +33,17 @@ def test_a_caption_has_a_sentence_and_a_map_for_every_word(tiny_captioner, paths
         assert caption.attention.shape == (len(caption.words), 16, 16)
         np.testing.assert_allclose(caption.attention.sum((1, 2)), 1, atol=1e-5)
         assert caption.log_probability < 0
-        assert caption.attention.base is None  # and so nothing else stays in memory, such as maps of other hypotheses
+        assert caption.attention.base is None  # a view would keep the maps of other hypotheses in memory
 
 
-def test_company_does_not_change_a_caption(tiny_captioner, paths):
+def test_other_photos_do_not_change_a_caption(tiny_captioner, paths):
     together = tiny_captioner.caption(paths)
     alone = tiny_captioner.caption(paths[17:18])[0]
     assert together[17].words == alone.words
     np.testing.assert_allclose(together[17].attention, alone.attention, atol=1e-5)
 
 
-def test_a_bad_photo_among_good_ones(tiny_captioner, paths):
+def test_a_bad_photo_is_skipped_with_on_error_and_raised_without(tiny_captioner, paths):
     paths[1].write_text("no photo")
     bad = []
     captions = tiny_captioner.caption(paths[:4], on_error=lambda path, error: bad.append(path))
@@ -69,7 +69,7 @@ def test_one_photo_gives_one_caption_and_many_a_list(tiny_captioner, paths):
     assert tiny_captioner.caption([]) == []
 
 
-def test_a_caption_of_an_image_in_memory_has_the_photo_to_draw_its_maps_on(tiny_captioner, paths):
+def test_a_caption_of_an_image_in_memory_keeps_the_photo_for_figures(tiny_captioner, paths):
     with Image.open(paths[0]) as image:
         named = tiny_captioner.caption(image)
     array = tiny_captioner.caption(np.zeros((20, 30, 3), "uint8"))
@@ -79,7 +79,7 @@ def test_a_caption_of_an_image_in_memory_has_the_photo_to_draw_its_maps_on(tiny_
     assert attention_figure(array)
 
 
-def test_images_in_memory_are_seen_upright_and_over_white(tiny_captioner, tmp_path, paths):
+def test_images_in_memory_are_read_upright_and_over_white(tiny_captioner, tmp_path, paths):
     image = Image.open(paths[0])
     image.putalpha(Image.linear_gradient("L").resize(image.size))
     exif = Image.Exif()
@@ -106,7 +106,7 @@ def test_several_captions_of_each_photo(tiny_captioner, paths, temperature):
         ([b"..."], "bytes: no photo"),
     ],
 )
-def test_what_is_no_photo_is_refused_in_a_line(tiny_captioner, photo, message):
+def test_an_argument_that_is_no_photo_is_a_one_line_error(tiny_captioner, photo, message):
     with pytest.raises(InputError, match=message):
         tiny_captioner.caption(photo)
 
@@ -123,7 +123,7 @@ def test_numbers_out_of_range_are_refused(tiny_captioner, paths, options):
         tiny_captioner.caption(paths[0], **options)
 
 
-def test_without_a_folder_the_model_of_the_repository_is_loaded_from_anywhere(monkeypatch, tmp_path):
+def test_the_default_model_loads_from_any_working_folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert Captioner.from_folder().dataset == "flickr8k"
 
@@ -139,7 +139,7 @@ def test_a_saved_model_writes_the_same_captions_in_another_process(folder, paths
     assert output.splitlines() == here
 
 
-def test_half_precision_on_disk_keeps_weights_to_three_digits(folder, tiny_captioner):
+def test_saving_keeps_three_digits_of_the_weights(folder, tiny_captioner):
     loaded = Captioner.from_folder(folder).decoder.get_weights()
     for value, original in zip(loaded, tiny_captioner.decoder.get_weights(), strict=True):
         assert value.dtype == "float32"
@@ -149,13 +149,13 @@ def test_half_precision_on_disk_keeps_weights_to_three_digits(folder, tiny_capti
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "format 2, but this version reads format 1"),
+        ({"format": 2}, "has format 2, but this program reads format 1"),
         ({"extra": 1}, "missing or unknown: extra"),
         ({"max_words": None}, "missing or unknown: max_words"),
         ({"decoder": {"units": 3}}, "missing or unknown"),
     ],
 )
-def test_a_configuration_that_does_not_fit_is_refused(folder, change, message):
+def test_a_configuration_of_another_version_is_refused(folder, change, message):
     path = folder / "config.json"
     config = json.loads(path.read_text()) | change
     path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
@@ -176,7 +176,7 @@ def test_missing_and_damaged_files_are_one_line(folder, name):
         Captioner.from_folder(folder)
 
 
-def test_other_encoder_weights_are_noticed(folder, tiny_encoder):
+def test_encoder_weights_other_than_in_training_are_refused(folder, tiny_encoder):
     tiny_encoder.network.save_weights(folder / "encoder.weights.h5")
     path = folder / "config.json"
     config = json.loads(path.read_text())
@@ -186,8 +186,8 @@ def test_other_encoder_weights_are_noticed(folder, tiny_encoder):
         Captioner.from_folder(folder)
 
 
-def test_attention_follows_the_photo_as_people_see_it(tiny_captioner, tmp_path, paths):
-    """The same picture, stored upright and stored on its side with an EXIF flag, gets the same maps."""
+def test_attention_is_that_of_the_upright_photo(tiny_captioner, tmp_path, paths):
+    """A picture stored upright and the same picture stored rotated with an EXIF orientation get equal maps."""
     picture = Image.open(paths[0])
     picture.save(tmp_path / "upright.png")
     exif = Image.Exif()
@@ -199,7 +199,7 @@ def test_attention_follows_the_photo_as_people_see_it(tiny_captioner, tmp_path, 
 
 
 @pytest.mark.parametrize("temperature", [None, 4.0])
-def test_several_captions_are_different_and_each_has_its_maps(tiny_captioner, paths, temperature):
+def test_several_captions_are_different_and_each_has_its_own_maps(tiny_captioner, paths, temperature):
     results = list(tiny_captioner.caption_each(paths[:2], num_captions=3, temperature=temperature))
     assert [path for path, _ in results] == paths[:2]
     for _, captions in results:
@@ -214,7 +214,7 @@ def test_several_captions_are_different_and_each_has_its_maps(tiny_captioner, pa
         assert all(captions[0].score >= caption.score - 1e-4 for caption, (_, captions) in zip(alone, results))
 
 
-def test_drawn_captions_depend_on_the_seed_alone(tiny_captioner, paths):
+def test_sampled_captions_depend_on_the_seed_only(tiny_captioner, paths):
     tiny_captioner._searches.clear()
 
     def draw(seed):
@@ -222,10 +222,10 @@ def test_drawn_captions_depend_on_the_seed_alone(tiny_captioner, paths):
 
     assert draw(0) == draw(0)
     assert draw(0) != draw(1)
-    assert len(tiny_captioner._searches) == 1  # so nothing is compiled for another seed
+    assert len(tiny_captioner._searches) == 1  # another seed does not compile a search again
 
 
-def test_bad_photos_keep_their_place_among_good_ones(tiny_captioner, paths):
+def test_errors_of_bad_photos_come_in_the_order_of_the_photos(tiny_captioner, paths):
     for path in (paths[0], paths[16]):
         path.write_text("no photo")
     results = list(tiny_captioner.caption_each(paths))
@@ -242,7 +242,7 @@ def test_a_model_is_found_beside_the_scripts_from_any_folder(tiny_captioner, tmp
     assert Captioner.from_folder("models/mine").max_words == tiny_captioner.max_words
     with pytest.raises(InputError, match=r"^models/nothing: no model in this folder"):
         Captioner.from_folder("models/nothing")
-    (elsewhere / "models" / "mine").mkdir(parents=True)  # what is in the working folder comes first
+    (elsewhere / "models" / "mine").mkdir(parents=True)  # the working folder comes first
     with pytest.raises(InputError, match=r"^models/mine: no model in this folder"):
         Captioner.from_folder("models/mine")
 
@@ -263,5 +263,5 @@ def test_weights_beyond_half_precision_survive_and_weights_that_are_not_finite_a
     with pytest.raises(InputError, match="are not finite"):
         Captioner.from_folder(tmp_path)
     decoder.region_mean.assign(decoder.region_mean * np.nan)
-    with pytest.raises(InputError, match=r"not written, as weights of .* are not finite"):
+    with pytest.raises(InputError, match=r"not written, because weights of .* are not finite"):
         captioner.save(tmp_path / "other")

@@ -13,7 +13,7 @@ from utils.model.search import Search
 consensus = test_consensus.consensus  # the fixture
 
 
-def test_each_feature_says_what_its_name_says(consensus):
+def test_features_are_mean_log_probability_and_log_likeness(consensus):
     decoder = make_decoder(seed=3)
     found = Search(decoder, 3, 5, batch_size=2, consensus=consensus)(photos([0, 1], 7))
     known = dict(zip(FEATURES, np.moveaxis(features(found), -1, 0)))
@@ -24,7 +24,7 @@ def test_each_feature_says_what_its_name_says(consensus):
     assert np.isnan(Search(decoder, 3, 5, batch_size=2)(photos([0, 1], 7)).likeness).all()
 
 
-def test_the_fit_finds_the_probabilities_that_made_the_data():
+def test_the_fit_recovers_the_probabilities_of_simulated_data():
     generator = np.random.default_rng(0)
     rows = generator.normal([-1, 2], [1, 3], (20_000, 2))
     truth = 1 / (1 + np.exp(-(0.5 + rows[:, 0] - 0.4 * rows[:, 1])))
@@ -32,7 +32,7 @@ def test_the_fit_finds_the_probabilities_that_made_the_data():
     np.testing.assert_allclose(fitted(rows), truth, atol=0.03)
 
 
-def test_a_file_holds_it_and_folders_without_one_have_none(tmp_path):
+def test_saving_keeps_a_confidence_and_a_missing_file_means_none(tmp_path):
     path, rows = tmp_path / "confidence.json", np.random.default_rng(0).normal(size=(9, 2))
     assert Confidence.load(path) is None
     fitted = Confidence.fit(rows, np.arange(9) > 4)
@@ -43,7 +43,7 @@ def test_a_file_holds_it_and_folders_without_one_have_none(tmp_path):
         Confidence.load(path)
 
 
-def test_captions_of_a_model_that_has_it_are_between_0_and_1_and_others_have_none(
+def test_confidences_are_between_0_and_1_and_none_for_models_without_a_confidence(
     tiny_captioner,
     consensus,
     save_photo,

@@ -13,7 +13,7 @@ CHANNELS = 6
 
 
 def photos(kinds, seed):
-    """Regions of photos, noise around what their kind looks like."""
+    """Regions of photos: the typical regions of each kind plus noise."""
     generator = np.random.default_rng(seed)
     looks = np.random.default_rng(0).normal(size=(2, CHANNELS))
     return (looks[kinds][:, None] + generator.normal(0, 0.3, (len(kinds), 4, CHANNELS))).astype("float32")
@@ -34,14 +34,14 @@ def likeness_of(consensus, regions, words):
     return np.asarray(consensus.likeness(regions, words))
 
 
-def test_the_word_that_people_would_use_is_expected(consensus):
+def test_the_word_of_human_captions_of_similar_photos_is_predicted(consensus):
     written = captions([A, DOG, RUNS, END], [A, CAT, RUNS, END])
     likeness = likeness_of(consensus, photos([0, 1, 0], 2), np.stack([written] * 3))
     assert (likeness.argmax(axis=1) == [0, 1, 0]).all()
     assert (np.abs(likeness[:, 0] - likeness[:, 1]) > 0.3).all()
 
 
-def test_words_that_all_captions_hold_and_ends_count_for_nothing(consensus):
+def test_words_of_all_captions_and_the_end_do_not_count(consensus):
     regions = photos([0], 3)
     written = captions([DOG, END], [A, DOG, END], [A, A, DOG], [END], [A, END])[None]
     dog, with_article, unended, empty, article = likeness_of(consensus, regions, written)[0]
@@ -49,7 +49,7 @@ def test_words_that_all_captions_hold_and_ends_count_for_nothing(consensus):
     assert empty == article == 0
 
 
-def test_a_file_holds_it_within_eight_bits(consensus, tmp_path):
+def test_saving_rounds_a_consensus_to_eight_bits(consensus, tmp_path):
     consensus.save(tmp_path / "consensus.h5")
     regions, written = photos([0, 1], 4), np.stack([captions([A, DOG, SITS, END], [A, CAT, END])] * 2)
     loaded = Consensus.load(tmp_path / "consensus.h5")
@@ -65,7 +65,7 @@ def test_few_photos_suffice(count):
     assert np.isfinite(likeness).all()
 
 
-def test_a_search_ranks_by_probability_a_word_and_likeness(consensus):
+def test_search_ranks_by_mean_log_probability_and_likeness(consensus):
     decoder, regions = make_decoder(seed=3), photos([0, 1, 1], 7)
     plain = Search(decoder, 6, 5, batch_size=4)(regions)
     ranked = Search(decoder, 6, 5, batch_size=4, consensus=consensus)(regions)
@@ -79,14 +79,14 @@ def test_a_search_ranks_by_probability_a_word_and_likeness(consensus):
         assert sorted(map(tuple, one)) == sorted(map(tuple, other))
 
 
-def test_the_first_of_several_captions_is_the_one_that_is_written_alone(consensus):
+def test_the_first_of_several_captions_equals_the_single_caption(consensus):
     decoder, regions = make_decoder(seed=3), photos([0, 1], 8)
     alone = Search(decoder, 3, 5, batch_size=2, consensus=consensus)(regions)
     several = Search(decoder, 3, 5, batch_size=2, consensus=consensus, groups=2)(regions)
     assert np.array_equal(several.words[:, :3], alone.words)
 
 
-def test_several_models_have_the_mean_of_their_likenesses(consensus):
+def test_an_ensemble_has_the_mean_likeness_of_its_models(consensus):
     joint = JointConsensus([consensus, None, consensus], [CHANNELS, 2, CHANNELS])
     one, other, written = photos([0], 9), photos([1], 9), captions([A, DOG, END], [A, CAT, END])[None]
     regions = np.concatenate([one, np.zeros((1, 4, 2), "float32"), other], axis=-1)
@@ -94,7 +94,7 @@ def test_several_models_have_the_mean_of_their_likenesses(consensus):
     np.testing.assert_allclose(likeness_of(joint, regions, written), expected, atol=1e-6)
 
 
-def test_a_model_folder_keeps_its_consensus_and_no_other(tiny_captioner, tmp_path):
+def test_a_model_folder_holds_a_consensus_only_if_the_model_has_one(tiny_captioner, tmp_path):
     means = np.random.default_rng(0).random((8, tiny_captioner.encoder.channels), "float32")
     own = Consensus.fit(means, [[[A, DOG if i % 2 else CAT]] for i in range(8)], 9)
     parts = (tiny_captioner.encoder, tiny_captioner.tokenizer, tiny_captioner.decoder, 6, "shapes", {})

@@ -26,7 +26,7 @@ def batch():
     return regions, words
 
 
-def test_training_and_decoding_take_the_same_step(decoder, batch):
+def test_teacher_forcing_and_single_steps_give_equal_logits(decoder, batch):
     regions, words = batch
     together = np.array(decoder((regions, words)))
     memory = decoder.remember(regions)
@@ -46,14 +46,14 @@ def test_later_words_and_padding_do_not_change_earlier_logits(decoder, batch):
     assert np.abs(full[:, :, 3:] - short[:, :, 3:]).max() > 1e-3
 
 
-def test_photos_and_captions_of_a_batch_do_not_see_each_other(decoder, batch):
+def test_photos_and_captions_of_a_batch_do_not_influence_each_other(decoder, batch):
     regions, words = batch
     whole = np.array(decoder((regions, words)))
     alone = np.array(decoder((regions[1:], words[1:, 2:])))
     np.testing.assert_allclose(whole[1:, 2:], alone, atol=1e-5)
 
 
-def test_the_photo_matters(decoder, batch):
+def test_logits_depend_on_the_photo(decoder, batch):
     regions, words = batch
     other = np.array(decoder((regions[::-1].copy(), words)))
     assert np.abs(np.array(decoder((regions, words))) - other).max() > 1e-2
@@ -72,7 +72,7 @@ def test_mixed_precision_gives_float32_logits_near_float32_ones(decoder, options
     np.testing.assert_allclose(logits, decoder(batch), atol=0.3)
 
 
-def test_weights_survive_a_file(tmp_path, decoder, options, batch):
+def test_saved_weights_load_unchanged(tmp_path, decoder, options, batch):
     decoder.save_weights(tmp_path / "decoder.weights.h5")
     other = AttentionDecoder(9, units=8, attention_units=5, embedding_size=4, **options)
     other.build((None, None, 6))
@@ -84,7 +84,7 @@ def test_weights_survive_a_file(tmp_path, decoder, options, batch):
     "options", [{}, {"grounded": True}, {"value_size": 3}, {"dtype": "mixed_bfloat16"}],
     ids=["", "grounded", "values projected", "half precision"],
 )  # fmt: skip
-def test_anyone_fits_it_unbuilt_and_it_comes_back_from_a_keras_file(tmp_path, options, batch):
+def test_fit_builds_the_decoder_and_a_keras_file_restores_it(tmp_path, options, batch):
     regions, words = batch[0], batch[1][:, :, :4]
     decoder = AttentionDecoder(9, units=8, attention_units=5, embedding_size=4, dropout=0.0, **options)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=PAD)
@@ -98,20 +98,20 @@ def test_anyone_fits_it_unbuilt_and_it_comes_back_from_a_keras_file(tmp_path, op
     assert np.array_equal(loaded(batch), decoder(batch))
 
 
-def test_it_is_a_layer_of_a_functional_model(batch):
+def test_a_functional_model_can_use_the_decoder_as_a_layer(batch):
     inputs = [keras.Input((4, 6)), keras.Input((3, 5), dtype="int32")]
     decoder = AttentionDecoder(9, units=8, attention_units=5, embedding_size=4)
     model = keras.Model(inputs, decoder(inputs))
     np.testing.assert_allclose(model(batch), decoder(batch), atol=1e-6)
 
 
-def test_projected_values_are_narrower_and_cost_less_at_every_word(batch):
+def test_projected_values_are_narrower_and_need_fewer_weights(batch):
     whole, narrow = make_decoder(), make_decoder(value_size=3)
     assert [decoder.remember(batch[0]).values.shape for decoder in (whole, narrow)] == [(2, 4, 6), (2, 4, 3)]
     assert narrow.cell.kernel.shape[0] == whole.cell.kernel.shape[0] - 3
 
 
-def test_what_a_grounded_decoder_says_depends_on_regions_through_attention_alone(batch):
+def test_a_grounded_decoder_depends_on_regions_through_attention_only(batch):
     regions, _ = batch
     for grounded in (False, True):
         decoder = make_decoder(grounded=grounded)
@@ -119,11 +119,11 @@ def test_what_a_grounded_decoder_says_depends_on_regions_through_attention_alone
         assert np.allclose(state.hidden[0], state.hidden[1]) is grounded
 
 
-def test_a_grounded_decoder_mostly_learns_without_the_last_word(batch):
+def test_a_grounded_decoder_mostly_trains_without_the_previous_word(batch):
     decoder = make_decoder(grounded=True, dropout=0.0)
     words = np.full((2, 100, 1), 5)
     logits = np.array(decoder((batch[0], words), training=True))[0, :, 0].round(3)
-    # The word as a whole is there or not, so equal captions get one of two answers.
+    # The previous word is kept or dropped as a whole, so equal captions give one of two results.
     _, counts = np.unique(logits, axis=0, return_counts=True)
     assert len(counts) == 2
     assert 50 < counts.max() < 90
@@ -135,8 +135,8 @@ def entropy_loss(decoder, regions, words):
 
 
 @pytest.mark.parametrize("grounded", [False, True])
-def test_a_decoder_pays_for_the_entropy_of_its_attention_if_that_has_a_weight(batch, grounded):
-    """Energies of zero give uniform attention over the four regions, the widest there is; large ones a narrow one."""
+def test_the_attention_entropy_is_part_of_the_loss_if_it_has_a_weight(batch, grounded):
+    """Zero energies give uniform attention over the four regions, with maximum entropy; large energies give less."""
     losses = []
     for scale in (0, 1000):
         decoder = make_decoder(grounded=grounded)
@@ -149,7 +149,7 @@ def test_a_decoder_pays_for_the_entropy_of_its_attention_if_that_has_a_weight(ba
     assert entropy_loss(make_decoder(grounded=grounded), *batch) == 0
 
 
-def test_padding_does_not_count_in_the_entropy(batch):
+def test_padding_does_not_count_for_the_entropy(batch):
     regions, words = batch
     decoder, padded = make_decoder(grounded=True, dropout=0.0), words.copy()
     decoder.attention_entropy = 0.01

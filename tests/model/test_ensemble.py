@@ -25,7 +25,7 @@ def save_model(tiny_encoder, tmp_path):
     return save
 
 
-def test_the_next_word_has_the_mean_of_the_models_probabilities(save_model, save_photo):
+def test_word_probabilities_are_the_mean_over_the_models(save_model, save_photo):
     folders = [save_model("a", seed=1), save_model("b", seed=2, units=5)]
     together, *alone = load_captioner(folders), *map(Captioner.from_folder, folders)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), "uint8")
@@ -42,7 +42,7 @@ def test_the_next_word_has_the_mean_of_the_models_probabilities(save_model, save
         np.testing.assert_allclose(joint, (one + other) / 2, rtol=1e-4, atol=1e-6)
 
 
-def test_a_model_with_itself_writes_what_it_writes_alone(save_model, save_photo):
+def test_an_ensemble_of_a_model_with_itself_writes_the_captions_of_the_model(save_model, save_photo):
     folder, photos = save_model("a"), [save_photo(f"{seed}.png", seed=seed) for seed in range(3)]
     alone = load_captioner([folder]).caption(photos)
     for caption, joint in zip(alone, load_captioner([folder, folder]).caption(photos)):
@@ -51,15 +51,15 @@ def test_a_model_with_itself_writes_what_it_writes_alone(save_model, save_photo)
         np.testing.assert_allclose(joint.attention, caption.attention, atol=1e-5)
 
 
-def test_models_that_see_photos_of_other_sizes_are_refused_before_any_work(save_model, fails):
+def test_models_of_different_image_sizes_are_refused_before_loading(save_model, fails):
     folders = [save_model("a"), save_model("b")]
     path = folders[1] / "config.json"
     path.write_text(path.read_text().replace('"image_size": 32', '"image_size": 64'))
     for script in (inference, evaluate):
         message = fails(script, *["--ensemble"] * (script is evaluate), "--model", *folders)
-        assert "sees photos of 64 × 64 pixels" in message
+        assert "has image size 64" in message
 
 
-def test_models_of_other_words_are_refused(save_model):
-    with pytest.raises(InputError, match="knows other words"):
+def test_models_of_different_vocabularies_are_refused(save_model):
+    with pytest.raises(InputError, match="has another vocabulary"):
         load_captioner([save_model("a"), save_model("b", words=["a", "bird"])])

@@ -22,7 +22,7 @@ def log_softmax(logits):
 
 
 def greedy(decoder, regions, max_words):
-    """One photo, word by word, by the plainest loop there is."""
+    """Greedy decoding of one photo with a simple loop over words."""
     memory = decoder.remember(regions[None])
     state, last, words, total = decoder.initial_state(memory, 1), START, [], 0.0
     while len(words) < max_words and last != END:
@@ -48,7 +48,7 @@ def test_a_beam_of_one_is_greedy(regions, seed):
 
 
 def all_captions(vocabulary, max_words):
-    """Every word sequence that a search may return."""
+    """All word sequences that a search can return."""
     usable = [w for w in range(vocabulary) if w not in FORBIDDEN and w != END]
     for length in range(1, max_words + 1):
         for words in itertools.product(usable, repeat=length):
@@ -56,7 +56,7 @@ def all_captions(vocabulary, max_words):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_wide_beam_finds_what_trying_everything_finds(seed):
+def test_a_wide_beam_finds_the_same_captions_as_exhaustive_search(seed):
     decoder, max_words = make_decoder(words=7, seed=seed), 3
     regions = np.random.default_rng(seed).normal(size=(1, 4, 6)).astype("float32")
     captions = list(all_captions(7, max_words))
@@ -67,7 +67,7 @@ def test_a_wide_beam_finds_what_trying_everything_finds(seed):
     scores = log_softmax(decoder((regions, inputs)))[0]
     totals = [sum(scores[row, i, w] for i, w in enumerate(words)) for row, words in enumerate(captions)]
     best = sorted(range(len(captions)), key=lambda row: (END not in captions[row], -totals[row]))[:25]
-    # Those that ended and those that did not.
+    # Finished and unfinished captions are among them.
     assert len({END in captions[row] for row in best}) == 2
 
     found = Search(decoder, 60, max_words, batch_size=1, unrepeated=0, length_penalty=0)(regions)
@@ -76,7 +76,7 @@ def test_a_wide_beam_finds_what_trying_everything_finds(seed):
         assert found.log_probabilities[0, rank] == pytest.approx(totals[row], abs=1e-4)
 
 
-def test_a_wider_beam_is_never_less_likely_here(regions):
+def test_a_wider_beam_finds_captions_that_are_at_least_as_likely(regions):
     options = {"batch_size": 3, "unrepeated": 0, "length_penalty": 0}
     decoder = make_decoder()
     decoder.output_bias.assign([5.0 if word == END else 0.0 for word in range(9)])
@@ -85,7 +85,7 @@ def test_a_wider_beam_is_never_less_likely_here(regions):
     assert (wide.log_probabilities[:, 0] >= narrow.log_probabilities[:, 0] - 1e-5).all()
 
 
-def test_neighbours_and_filling_do_not_change_a_caption(decoder, regions):
+def test_other_photos_and_padding_of_a_batch_do_not_change_a_caption(decoder, regions):
     search = Search(decoder, 3, 6, batch_size=8)
     together, alone = search(regions), search(regions[1:2])
     assert np.array_equal(together.words[1], alone.words[0])
@@ -111,7 +111,7 @@ def test_hypotheses_are_sorted_and_different(decoder, regions):
         counted = ((words != PAD) & (words != END)).sum(-1) + 1
         ranks, ended = log_probabilities / counted**penalty, (words == END).any(axis=-1)
         np.testing.assert_allclose(scores, np.where(ended, ranks, ranks - 1000), rtol=1e-5)
-        # What has not ended comes last.
+        # Unfinished captions come last.
         assert (np.diff(ended.astype(int), axis=1) <= 0).all()
         assert (np.diff(ranks, axis=1) <= 1e-6)[ended[:, 1:] == ended[:, :-1]].all()
         for photo in words:
@@ -132,7 +132,7 @@ def test_attention_belongs_to_the_words(decoder, regions):
 
 
 @pytest.mark.parametrize("length", [2, 3])
-def test_no_sequence_of_words_comes_twice_where_that_is_asked(regions, length):
+def test_no_word_sequence_occurs_twice_if_repetitions_are_forbidden(regions, length):
     repeats = 0
     for seed in range(3):
         decoder = make_decoder(seed=seed)
@@ -160,7 +160,7 @@ def test_the_first_group_of_a_diverse_search_is_ordinary_beam_search(regions):
         np.testing.assert_allclose(diverse.log_probabilities[:, :2], plain.log_probabilities, atol=1e-5)
 
 
-def test_groups_without_a_cost_are_all_alike_and_with_one_begin_differently(decoder, regions):
+def test_groups_are_equal_without_a_penalty_and_start_with_different_words_with_one(decoder, regions):
     alike = Search(decoder, 1, 6, batch_size=3, groups=3, diversity=0.0)(regions).words
     assert np.array_equal(alike[:, 1], alike[:, 0])
     differing = Search(decoder, 1, 6, batch_size=3, groups=3, diversity=1e6)(regions).words
@@ -168,7 +168,7 @@ def test_groups_without_a_cost_are_all_alike_and_with_one_begin_differently(deco
         assert len(set(photo[:, 0])) == 3
 
 
-def test_scores_of_diverse_and_drawn_captions_are_those_of_their_words(decoder, regions):
+def test_log_probabilities_of_diverse_and_sampled_captions_are_the_sums_over_their_words(decoder, regions):
     seed = keras.random.SeedGenerator(1)
     found = [
         Search(decoder, 2, 6, batch_size=3, groups=2, unrepeated=0)(regions),
@@ -183,7 +183,7 @@ def test_scores_of_diverse_and_drawn_captions_are_those_of_their_words(decoder, 
         np.testing.assert_allclose(hypotheses.attention.sum(-1), words != PAD, atol=1e-5)
 
 
-def test_a_low_temperature_draws_the_likeliest_words(decoder, regions):
+def test_a_low_temperature_samples_the_likeliest_words(decoder, regions):
     seed = keras.random.SeedGenerator(1)
     drawn = Search(decoder, 4, 6, batch_size=3, method=sample, temperature=0.001, seed=seed)(regions)
     for photo in range(3):
@@ -191,7 +191,7 @@ def test_a_low_temperature_draws_the_likeliest_words(decoder, regions):
         assert (drawn.words[photo] == words + [PAD] * (7 - len(words))).all()
 
 
-def test_words_are_drawn_as_often_as_their_probabilities_say(decoder, regions):
+def test_sampled_words_have_the_frequencies_of_their_probabilities(decoder, regions):
     seed = keras.random.SeedGenerator(1)
     drawn = Search(decoder, 2000, 1, batch_size=3, method=sample, temperature=1.5, seed=seed)(regions).words[:, :, 0]
     logits = np.array(decoder((regions, np.full((3, 1, 1), START))))[:, 0, 0]

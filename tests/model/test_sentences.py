@@ -3,7 +3,7 @@ import pytest
 
 from utils.data.tokenizer import END, PAD
 from utils.model.search import Hypotheses
-from utils.model.sentences import fault
+from utils.model.sentences import best_first, fault
 
 
 @pytest.mark.parametrize(
@@ -23,11 +23,16 @@ from utils.model.sentences import fault
         ("", None),
     ],
 )
-def test_sentences_that_break_are_told_from_others(text, expected):
+def test_faulty_captions_are_recognised(text, expected):
     assert fault(text.split()) == expected
 
 
-def test_a_caption_that_names_a_thing_twice_comes_behind_the_others(tiny_captioner):
+def test_faulty_captions_come_last_within_their_group():
+    assert best_first(["twice", None, "breaks off", None]) == [1, 3, 0, 2]
+    assert best_first(["twice", None, None, None], groups=2) == [1, 2, 0, 3]
+
+
+def test_a_caption_that_names_the_same_thing_twice_comes_after_the_others(tiny_captioner):
     a, dog, cat = 4, 5, 6
     broken, whole = [a, dog, a, dog, END, PAD], [a, cat, END, PAD, PAD, PAD]
     regions = tiny_captioner.encoder.rows * tiny_captioner.encoder.columns

@@ -13,7 +13,7 @@ from utils.outputs.alt_text import check, find_described, write_alt_text
 needs_exiftool = pytest.mark.skipif(not shutil.which("exiftool"), reason="needs ExifTool")
 
 
-def test_a_text_is_put_beside_a_photo_and_never_replaced_unasked(save_photo):
+def test_a_text_beside_a_photo_is_replaced_only_on_request(save_photo):
     photo, text = save_photo("photo.jpg"), save_photo("photo.jpg").with_name("photo.jpg.txt")
     assert write_alt_text(photo, "A dog.", "file")
     assert not write_alt_text(photo, "A cat.", "file")
@@ -22,7 +22,7 @@ def test_a_text_is_put_beside_a_photo_and_never_replaced_unasked(save_photo):
     assert text.read_text() == "A cat.\n"
 
 
-def test_what_cannot_have_a_text_is_told_before_the_work(save_photo, tmp_path, monkeypatch):
+def test_photos_that_cannot_have_a_text_are_reported_first(save_photo, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="on this machine only"):
         check(find_sources(["https://example.org/a.jpg"], tmp_path, None), "file")
     monkeypatch.setenv("PATH", "")
@@ -38,7 +38,7 @@ def read_tags(path):
 
 @needs_exiftool
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
-def test_a_text_inside_a_photo_leaves_its_pixels_and_its_other_data_alone(save_photo, tmp_path, suffix):
+def test_a_text_inside_a_photo_does_not_change_pixels_and_other_metadata(save_photo, tmp_path, suffix):
     photo, exif = tmp_path / f"-photo ü.{suffix}", Image.Exif()
     exif[0x0110] = "Camera"
     Image.open(save_photo()).save(photo, exif=exif)
@@ -62,7 +62,7 @@ def test_a_description_that_a_person_wrote_is_kept(save_photo, tmp_path):
 
 
 @needs_exiftool
-def test_a_photo_keeps_its_time_and_a_backup_unless_it_is_to_be_replaced(save_photo, tmp_path):
+def test_a_photo_keeps_its_time_and_has_a_backup_unless_overwrite_is_set(save_photo, tmp_path):
     photo, backup = tmp_path / "photo.jpg", tmp_path / "photo.jpg_original"
     Image.open(save_photo()).save(photo)
     os.utime(photo, (10**9, 10**9))
@@ -77,7 +77,7 @@ def test_a_photo_keeps_its_time_and_a_backup_unless_it_is_to_be_replaced(save_ph
 
 
 @pytest.mark.parametrize("where", ["file", pytest.param("metadata", marks=needs_exiftool)])
-def test_photos_that_have_a_text_are_found_beforehand(save_photo, tmp_path, where):
+def test_photos_that_already_have_a_text_are_found(save_photo, tmp_path, where):
     names = ["with.jpg", "without.jpg", "with ü.png", "broken.jpg"]
     for name in names:
         Image.open(save_photo("x.png")).save(tmp_path / name)
@@ -90,6 +90,6 @@ def test_photos_that_have_a_text_are_found_beforehand(save_photo, tmp_path, wher
 
 
 @needs_exiftool
-def test_a_format_that_holds_no_text_is_told(save_photo):
+def test_a_format_without_metadata_is_a_one_line_error(save_photo):
     with pytest.raises(InputError, match="ExifTool cannot write"):
         write_alt_text(save_photo("photo.bmp"), "A dog.", "metadata")

@@ -19,7 +19,7 @@ def caption(save_photo):
     return Caption(save_photo(), 'A <b>"dog".', ("a", '<b>"dog"'), -1.0, attention)
 
 
-def test_every_word_is_a_button_with_a_map_that_leaves_light_where_it_looked(caption):
+def test_each_word_is_a_button_with_a_map_that_is_bright_at_the_attended_region(caption):
     page = attention_html(caption)
     assert re.findall(r'<button type="button" class="(\w+)"', page) == ["w0", "w1"]
     maps = re.findall(r'class="m(\d)" alt="" src="data:image/png;base64,([^"]+)"', page)
@@ -49,6 +49,6 @@ def test_a_caption_of_low_confidence_says_so_and_shows_alternatives(caption):
     assert all("unsure" not in attention_html(each) for each in (caption, with_confidence(None), with_confidence(0.5)))
 
 
-def test_two_captions_of_a_page_do_not_light_each_other(caption):
+def test_two_captions_of_a_page_have_different_ids(caption):
     names = [re.search(r'id="([\w-]+)"', attention_html(caption))[1] for _ in range(2)]
     assert len(set(names)) == 2

@@ -16,7 +16,7 @@ from utils.outputs.export import FORMATS, check_export, export, load_exported
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.slow
-def test_what_is_exported_writes_the_same_captions(tiny_captioner, save_photo, tmp_path, form):
+def test_exported_models_write_the_same_captions(tiny_captioner, save_photo, tmp_path, form):
     for package in FORMATS[form][1]:
         pytest.importorskip(package)
     folder = tmp_path / "exported"
@@ -25,7 +25,7 @@ def test_what_is_exported_writes_the_same_captions(tiny_captioner, save_photo, t
     regions = tiny_captioner.encoder.encode(np.stack([load_pixels(path, 32) for path in paths]))
     tiny_captioner.decoder.standardise(regions.mean((0, 1)), regions.std((0, 1)))
     exact = tiny_captioner.encoder
-    # As VGG16's where that is faster; other runtimes don't know such convolutions.
+    # VGG16 computes in bfloat16 where that is faster; other runtimes have no such convolutions.
     tiny_captioner.encoder = exact.copy(precision="bfloat16")
     export(tiny_captioner, form, folder)
     tiny_captioner.encoder = exact
@@ -50,7 +50,7 @@ def test_what_is_exported_writes_the_same_captions(tiny_captioner, save_photo, t
 
 
 def embedded_metadata(folder, form):
-    """What the model file itself says, and its vocabulary."""
+    """The metadata and the vocabulary in the model file."""
     if form == "onnx":
         import onnxruntime
 
@@ -86,7 +86,7 @@ def turned(image):
         ("print.jpg", lambda image: image.convert("CMYK")),
     ],
 )
-def test_the_example_reads_photos_as_we_do(save_photo, tmp_path, name, change):
+def test_the_example_reads_photos_as_the_captioner_does(save_photo, tmp_path, name, change):
     with Image.open(save_photo()) as image:
         image = change(image)
         image.save(tmp_path / name, exif=image.getexif())
@@ -95,12 +95,12 @@ def test_the_example_reads_photos_as_we_do(save_photo, tmp_path, name, change):
     )
 
 
-def test_the_example_joins_words_as_we_do():
+def test_the_example_joins_words_as_the_captioner_does():
     for words in ([], ["a", "dog"], ["the", "dog", "'s", "ball", "is", "n't", "red"]):
         assert exported_example.to_sentence(words) == join_words(words)
 
 
-def test_what_stands_in_the_way_is_told_first(tmp_path, monkeypatch):
+def test_missing_packages_and_an_existing_folder_are_reported_first(tmp_path, monkeypatch):
     (tmp_path / "kept").touch()
     with pytest.raises(InputError, match="exists"):
         check_export("tf_saved_model", tmp_path, False)

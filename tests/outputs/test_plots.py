@@ -9,8 +9,8 @@ from utils.outputs.plots import attention_figure, save_figure, training_figure
 
 
 @pytest.mark.parametrize("size", [(300, 200), (120, 400), (30, 30)])
-def test_a_map_lies_on_the_photo_where_it_was_seen(tmp_path, size):
-    """Attention on the grid's top right region lights the top right of the photo, whatever its shape."""
+def test_attention_is_drawn_at_its_place_on_the_photo(tmp_path, size):
+    """Attention on the top right region brightens the top right of photos of any shape."""
     Image.new("RGB", size, "gray").save(tmp_path / "photo.png")
     attention = np.zeros((2, 4, 4), "float32")
     attention[:, 0, 3] = 1
@@ -29,7 +29,7 @@ def test_a_map_lies_on_the_photo_where_it_was_seen(tmp_path, size):
     assert np.unravel_index(centres.argmax(), centres.shape) == (0, 3)
 
 
-def test_every_word_has_its_picture(tmp_path, save_photo):
+def test_each_word_has_a_picture(tmp_path, save_photo):
     words = ("a", "brown", "dog", "runs", "over", "the", "green", "grass")
     figure = attention_figure(Caption(save_photo(), "A dog.", words, -1.0, np.full((8, 2, 2), 0.25)))
     assert [axis.get_title() for axis in figure.axes if axis.get_title()] == list(words)
@@ -51,6 +51,6 @@ def test_curves_of_a_single_epoch(tmp_path):
     assert (tmp_path / "curves.png").exists()
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path):
-    with pytest.raises(InputError, match="cannot be written"):
+def test_an_unknown_suffix_is_a_one_line_error(tmp_path):
+    with pytest.raises(InputError, match="cannot write picture"):
         save_figure(training_figure([]), tmp_path / "curves.nonsense")

@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import io
 import json
 import shutil
 import subprocess
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils.data.images import sample_photo, to_pixels
+from utils.data.images import load_pixels, sample_photo, to_pixels
 from utils.errors import InputError
+from utils.model.caption import Caption
+from utils.outputs.caption_files import table_writer
 
 _TEMPLATE_SCRIPT = """
 import { readFileSync, writeFileSync } from "node:fs";
@@ -38,7 +41,7 @@ def _as_seen(photo):
     return photo.convert("RGBA").tobytes()
 
 
-# Smaller, equal, larger; reduced first along one axis or both; in several strips.
+# Sizes: smaller than, equal to and larger than the model's; reduced along one axis or both; read in several strips.
 @pytest.fixture(scope="module")
 def photos():
     sizes = [(20, 31), (32, 32), (45, 32), (500, 333), (96, 800), (193, 191), (3001, 1500)]
@@ -62,6 +65,34 @@ def test_the_page_resizes_as_pillow_does(template, photos, tmp_path):
         np.testing.assert_array_equal(ours, to_pixels(photo, 32), err_msg=str(photo.size))
 
 
+def test_tables_of_the_page_equal_those_of_inference(template):
+    if not shutil.which("node"):
+        pytest.skip("needs Node.js")
+    captions = [
+        Caption("a, b.png", 'A "dog".', (), -4.25, None, score=-0.5, confidence=0.31239),
+        Caption("ü.png", "A cat.", (), -3.0, None, score=1 / 3),
+    ]
+    rows = [
+        {"name": each.path, "text": each.text, "logProbability": each.log_probability, "score": each.score}
+        | ({} if each.confidence is None else {"confidence": each.confidence})
+        for each in captions
+    ]
+    script = f"""
+        import {{ toCsv, toJson }} from {json.dumps(str(template / "text.js"))};
+        process.stdout.write(JSON.stringify([toCsv({json.dumps(rows)}), toJson({json.dumps(rows)})]));
+    """
+    done = subprocess.run(["node", "--input-type=module", "-e", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    tables = {form: io.StringIO() for form in ("csv", "json")}
+    for form, stream in tables.items():
+        write = table_writer(form, stream)
+        for each in captions:
+            write(each.path, [each])
+    csv, lines = json.loads(done.stdout)
+    assert csv == tables["csv"].getvalue()
+    assert json.loads(lines) == [json.loads(line) for line in tables["json"].getvalue().splitlines()]
+
+
 def test_a_missing_npm_is_one_line(template, tmp_path, monkeypatch):
     pytest.importorskip("tf2onnx")
     from utils.outputs import web_export
@@ -69,27 +100,44 @@ def test_a_missing_npm_is_one_line(template, tmp_path, monkeypatch):
     monkeypatch.setattr(web_export, "TEMPLATE", tmp_path)
     (tmp_path / "package.json").write_text('{"dependencies": {"onnxruntime-web": "1.2.3"}}')
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(InputError, match=r"^npm, which fetches onnxruntime-web 1\.2\.3, is not installed: .+$"):
+    with pytest.raises(InputError, match=r"^npm is not installed; it fetches onnxruntime-web 1\.2\.3: .+$"):
         web_export.check_web_export(tmp_path / "new", False)
-    # One that `npm install` put beside the template does.
+    # npm is not needed after `npm install` in the template's folder.
     installed = tmp_path / "node_modules" / "onnxruntime-web"
     installed.mkdir(parents=True)
     (installed / "package.json").write_text('{"version": "1.2.3"}')
     web_export.check_web_export(tmp_path / "new", False)
 
 
-def test_what_npm_cannot_fetch_is_one_line(template, tmp_path, monkeypatch):
+def test_a_failure_of_npm_is_one_line(template, tmp_path, monkeypatch):
     pytest.importorskip("tf2onnx")
     from utils.outputs import web_export
 
     failed = subprocess.CompletedProcess([], 1, "", "npm error code ENOTFOUND\nnpm error network\n")
     monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: failed)
-    with pytest.raises(InputError, match=r"^npm cannot fetch onnxruntime-web@\S+ \(npm error code ENOTFOUND npm error"):
+    with pytest.raises(InputError, match=r"^npm cannot fetch onnxruntime-web@\S+: npm error code ENOTFOUND npm error"):
         web_export._fetch_runtime(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def page(template, tiny_captioner, tmp_path_factory):
+def confident(tiny_captioner, photos):
+    """A tiny captioner with consensus and confidence; it is sure of half of the photos."""
+    from utils.captioner import Captioner
+    from utils.model.confidence import Confidence
+    from utils.model.consensus import Consensus
+
+    encoder, tokenizer = tiny_captioner.encoder, tiny_captioner.tokenizer
+    means = encoder.encode(np.stack([load_pixels(photo, 32) for photo in photos])).mean(axis=1)
+    consensus = Consensus.fit(means, [[[4, 5 if i % 2 else 6]] for i in range(len(means))], len(tokenizer))
+    parts = encoder, tokenizer, tiny_captioner.decoder, 6, "shapes", {}, consensus
+    regression = Confidence([0, 0], [1, 1], [2, 1], 0)
+    first = np.array([each.confidence for each in Captioner(*parts, regression).caption(photos)])
+    regression.bias = -np.median(np.log(first / (1 - first)))
+    return Captioner(*parts, regression)
+
+
+@pytest.fixture(scope="module")
+def page(template, confident, tmp_path_factory):
     """The exported page of a tiny model."""
     pytest.importorskip("tf2onnx")
     pytest.importorskip("onnxruntime")
@@ -98,7 +146,7 @@ def page(template, tiny_captioner, tmp_path_factory):
     from utils.outputs.web_export import export_web
 
     try:
-        return export_web(tiny_captioner, tmp_path_factory.mktemp("web") / "page", "tiny")
+        return export_web(confident, tmp_path_factory.mktemp("web") / "page", "tiny")
     except InputError as error:
         if "cannot fetch" in str(error):
             pytest.skip(str(error))
@@ -107,12 +155,12 @@ def page(template, tiny_captioner, tmp_path_factory):
 
 @pytest.fixture
 def served(page):
-    """The page's address, and the list of what is asked for."""
+    """The page's address, and a list of the requests that the server receives."""
     asked = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, form, *arguments):
-            # A browser looks by itself whether there is a new service worker.
+            # Browsers check for a new service worker by themselves.
             if "/service.js" not in arguments[0]:
                 asked.append(arguments[0])
 
@@ -134,27 +182,38 @@ def _wait(browser, condition, seconds=60):
 
 
 def _sentences(browser, paths):
-    """What the page writes under each photo."""
+    """The sentences that the page shows for the photos."""
     browser.find_element("id", "files").send_keys("\n".join(map(str, paths)))
     script = "return [...document.querySelectorAll('.sentence, .failed')].map((each) => each.textContent)"
     return _wait(browser, lambda b: (found := b.execute_script(script)) and len(found) == len(paths) and found)
 
 
 @pytest.mark.slow
-def test_the_page_writes_what_the_captioner_writes_and_asks_for_nothing_more(
-    browser, served, tiny_captioner, save_photo, tmp_path
-):
+def test_the_page_writes_the_captioners_captions_and_sends_no_requests(browser, served, confident, photos, tmp_path):
     address, asked = served
     browser.get(address)
     _wait(browser, lambda b: _status(b).startswith("Ready"))
     assert browser.execute_script("return crossOriginIsolated")
     loaded = len(asked)
 
-    paths = [sample_photo(), *(save_photo(f"{seed}.png", (30 + 9 * seed, 50), seed) for seed in range(6))]
-    assert _sentences(browser, paths) == [each.text for each in tiny_captioner.caption(paths)]
+    paths = [tmp_path / f"{number}.png" for number in range(len(photos))]
+    for path, photo in zip(paths, photos):
+        photo.save(path)
+    expected = confident.caption(paths)
+    assert _sentences(browser, paths) == [each.text for each in expected]
     assert asked[loaded:] == []
 
-    # Words show where they looked, to those who use the keyboard, too.
+    # Captions of low confidence are marked, and no others.
+    script = (
+        "return [...document.querySelectorAll('#photos > li')].map((li) => li.querySelector('.unsure')?.textContent)"
+    )
+    notes = browser.execute_script(script)
+    assert [note is not None for note in notes] == [each.confidence < 0.5 for each in expected]
+    assert 0 < sum(note is not None for note in notes) < len(notes)
+    for note, each in zip(notes, expected):
+        assert note is None or f"{each.confidence:.0%}" in note
+
+    # The keyboard reaches the words, and a focused word shows its map.
     from selenium.webdriver.common.keys import Keys
 
     words = browser.find_elements("css selector", "#photos li:first-child .words button")
@@ -166,7 +225,7 @@ def test_the_page_writes_what_the_captioner_writes_and_asks_for_nothing_more(
 
 
 @pytest.mark.slow
-def test_bad_files_get_a_sentence_and_the_page_goes_on(browser, served, save_photo, tmp_path):
+def test_bad_files_get_a_message_and_other_photos_are_captioned(browser, served, save_photo, tmp_path):
     browser.get(served[0])
     _wait(browser, lambda b: _status(b).startswith("Ready"))
     empty, text, cut = (tmp_path / name for name in ("empty.jpg", "text.png", "cut.png"))

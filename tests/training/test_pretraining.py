@@ -168,7 +168,7 @@ def test_from_drawn_scenes_to_weights_that_train_py_takes(shallow, command, fail
     assert "holds encoder.h5" in fails(pretrain, *flags)
     assert "no interrupted run" in fails(pretrain, *flags, "--resume")
     file = "models/my-vgg16/encoder.h5"
-    assert f"train.py --encoder_weights {file} makes one of it" in fails(inference, "--model", "models/my-vgg16")
+    assert f"train a model with train.py --encoder_weights {file}" in fails(inference, "--model", "models/my-vgg16")
     for size, given in ((32, ()), (64, ("--image_size", "64"))):
         arguments = ["--dataset", "flickr8k", "--encoder_weights", file, *given]
         assert train.choose_recipe(train.parse_arguments(arguments)).image_size == size

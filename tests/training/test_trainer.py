@@ -10,7 +10,7 @@ import tensorflow as tf
 from tests.fresh_process import FreshProcess
 from tests.training import training_worker
 from tests.training.training_worker import Regions, make_trainer
-from utils.data.tokenizer import Tokenizer
+from utils.data.tokenizer import PAD, Tokenizer
 from utils.errors import InputError
 from utils.training.batches import RegionSource
 from utils.training.recipes import Recipe
@@ -108,6 +108,24 @@ def test_eight_images_are_memorised_word_for_word(tmp_path):
     assert trainer.history[-1]["val_Bleu_4"] > 0.99
     assert loss == pytest.approx(trainer.history[-1]["val_loss"], abs=1e-4)
     assert loss < 0.1
+
+
+def test_validation_prefers_captions_without_a_fault_as_inference_does(tmp_path):
+    photos = [SimpleNamespace(id="0", references=("a dog runs",))]
+    tokenizer = Tokenizer.fit(["a dog runs"], 1)
+    recipe = Recipe(units=4, attention_units=4, embedding_size=4, max_words=6, captions_per_photo=1, warmup_steps=1)
+    trainer = Trainer(recipe, recipe.stages()[0], tokenizer, RegionSource(Regions()), photos, photos, tmp_path)
+    found = np.full((1, 2, 6), PAD)
+    found[0, 0, :4], found[0, 1, :3] = tokenizer.encode("a dog a dog"), tokenizer.encode("a dog runs")
+
+    class Found:
+        batch_size = 2
+
+        def __call__(self, regions):
+            return SimpleNamespace(words=found)
+
+    trainer.search = Found()
+    assert trainer.write_captions(photos)[0] == [["a", "dog", "runs"]]
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from utils.evaluation import (
     diversity,
     metrics,
 )
+from utils.model.caption import empty_note
 from utils.progress import QUIET
 
 # Photos per batch of the search.
@@ -220,6 +221,8 @@ def evaluate_captioner(split, captioner, name, cache_dir, beam_sizes=(3,), repor
         reporter.say(
             f"{name}, beam {beam_size}: {len(captions)} photos captioned in {time.perf_counter() - start:.0f} s"
         )
+        if note := empty_note(sum(not caption.words for caption in captions), len(captions)):
+            reporter.say(f"{name}, beam {beam_size}: {note}")
         written = {photo.id: caption for photo, caption in zip(split.photos, captions)}
         result = _evaluate(split, name, {i: caption.text for i, caption in written.items()}, beam_size)
         result.written, result.attention = written, attention_quality.spread(captions)

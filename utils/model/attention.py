@@ -5,7 +5,7 @@ from keras import ops
 
 from utils.runtime.backend import Tensor
 
-# Energy of a value that may not be looked at; its weight is zero, as exp(-1e9) is.
+# Energy of a masked value. Its weight is 0, because exp(-1e9) is 0 in float32.
 _MASKED = -1e9
 
 
@@ -15,28 +15,28 @@ class BahdanauAttention(keras.layers.Layer):
 
     Bahdanau, Cho, Bengio, "Neural machine translation by jointly learning to
     align and translate", 2015, appendix A.1.2; over image regions: Xu et al.,
-    "Show, attend and tell", 2015, section 3.1.2. The order of the arguments is
-    that of `keras.layers.AdditiveAttention`, which has no W_a and no W_h.
+    "Show, attend and tell", 2015, section 3.1.2. The arguments have the order of
+    `keras.layers.AdditiveAttention`, which lacks W_a and W_h.
 
-    The part that depends on the values alone, W_a a, can be computed once by
-    `keys` and shared by many calls: by all words and hypotheses of a photo.
+    W_a a depends on the values only. `keys` computes it once for all words and
+    hypotheses of a photo.
 
     Args:
         units: width of the hidden layer that compares query and value.
-        sharpness: the energies are multiplied by it; above 1 the weights separate sooner in training.
-        kwargs: those of every Keras layer: `name`, `dtype`, `trainable`.
+        sharpness: factor of the energies; above 1 attention becomes narrow earlier in training.
+        kwargs: arguments of every Keras layer: `name`, `dtype`, `trainable`.
 
     Example:
         >>> import numpy as np
         >>> from utils.model.attention import BahdanauAttention
-        >>> query = np.ones((2, 1, 512), "float32")  # (batch, queries, width): one state of an LSTM for each photo
+        >>> query = np.ones((2, 1, 512), "float32")  # (batch, queries, width): one LSTM state per photo
         >>> regions = np.ones((2, 49, 768), "float32")  # (batch, values, channels): 7 × 7 regions
         >>> layer = BahdanauAttention(256)
         >>> context = layer(query, regions)
         >>> tuple(context.shape)
         (2, 1, 768)
 
-        Word after word with the same keys, and the weights to be looked at:
+        Several words can share the keys. The attention weights are returned on request:
 
         >>> keys = layer.keys(regions)
         >>> context, weights = layer(query, regions, keys, return_attention_scores=True)
@@ -51,25 +51,33 @@ class BahdanauAttention(keras.layers.Layer):
         self.query_projection = keras.layers.Dense(units, name="query_projection", dtype=self.dtype_policy)
 
     def build(self, query_shape: tuple, values_shape: tuple) -> None:
-        """Create the weights for queries and values of these shapes.
+        """Create the weights.
 
-        Keys of something other than the values need `values_shape` to be the
-        shape of what `keys` takes.
+        Args:
+            query_shape: shape of the queries, (batch, queries, query width).
+            values_shape: shape of the argument of `keys`, (batch, values, channels).
 
         Raises:
-            ValueError: a shape is not (batch, places, width).
+            ValueError: a shape does not have three axes.
         """
         for name, shape in (("query", query_shape), ("values", values_shape)):
             if len(shape) != 3:
                 raise ValueError(f"BahdanauAttention: {name} has shape {shape}, give (batch, places, width)")
         self.query_projection.build(query_shape)
-        if not self.key_projection.built:  # by a call of `keys`
+        if not self.key_projection.built:  # a call of `keys` has built it already
             self.key_projection.build(values_shape)
         self.energy = self.add_weight(name="energy", shape=(self.units, 1), initializer="glorot_uniform")
         self.built = True
 
     def keys(self, values: Tensor) -> Tensor:
-        """W_a a for values (batch, values, channels): (batch, values, units)."""
+        """Project the values by W_a.
+
+        Args:
+            values: (batch, values, channels).
+
+        Returns:
+            Keys (batch, values, units).
+        """
         return self.key_projection(values)
 
     def call(
@@ -81,25 +89,26 @@ class BahdanauAttention(keras.layers.Layer):
         return_attention_scores: bool = False,
         values_mask: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Attend with one or more queries per photo.
+        """Compute the attention of one or more queries per photo.
 
         Args:
-            query: (batch, queries, query width).
-            values: (batch, values, channels), the regions of a photo.
-            keys: (batch, values, units), what `keys` returned; computed from `values` if None.
-            mask: boolean (batch, values), true where the query may look; everywhere if None.
-            return_attention_scores: whether to return the weights too.
-            values_mask: the mask that Keras attaches to `values`, and passes here itself; used if `mask` is None.
+            query: queries (batch, queries, query width).
+            values: regions of each photo (batch, values, channels).
+            keys: result of `keys` (batch, values, units); None computes it from `values`.
+            mask: boolean (batch, values), True for values that may get attention; None allows all.
+            return_attention_scores: whether to return the attention weights too.
+            values_mask: mask that Keras attaches to `values` and passes itself; used if `mask` is None.
 
         Returns:
             The context (batch, queries, channels). With `return_attention_scores`
-            also the float32 weights (batch, queries, values), which sum to 1.
+            also the attention weights, float32 (batch, queries, values); they sum to 1
+            over the values.
         """
         keys = self.keys(values) if keys is None else keys
         mask = values_mask if mask is None else mask
         hidden = ops.tanh(ops.expand_dims(keys, 1) + ops.expand_dims(self.query_projection(query), 2))
         energies = ops.squeeze(ops.matmul(hidden, ops.cast(self.energy, hidden.dtype)), -1)
-        # The softmax stays in float32 under mixed precision, so that a map sums to 1.
+        # The softmax uses float32 in mixed precision too, so that the weights sum to 1.
         energies = self.sharpness * ops.cast(energies, "float32")
         if mask is not None:
             energies = ops.where(ops.expand_dims(ops.cast(mask, "bool"), 1), energies, _MASKED)
@@ -108,8 +117,8 @@ class BahdanauAttention(keras.layers.Layer):
         return (context, weights) if return_attention_scores else context
 
     def compute_mask(self, query: Tensor, previous_mask: Tensor | None = None) -> None:
-        """No mask: every query has a context."""
+        """Return None: the context has no mask, since every query has one."""
 
     def get_config(self) -> dict:
-        """The arguments of the constructor, as Keras stores them in a `.keras` file."""
+        """The constructor's arguments, which Keras stores in a `.keras` file."""
         return {**super().get_config(), "units": self.units, "sharpness": self.sharpness}

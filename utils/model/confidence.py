@@ -1,38 +1,39 @@
-"""How sure a caption is: the probability that a person would call it right, or right in its main point."""
+"""Confidence of a caption: the probability that a person would call it right, or right in its main point."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 
 from utils.data.tokenizer import END, PAD
-from utils.errors import InputError
+from utils.errors import InputError, reason
+from utils.files import replacing
 
-# What tells a right caption from a wrong one, at no cost beside the search. docs/confidence.md says what was left out.
+# Inputs of the regression. Search computes both anyway. docs/confidence.md lists the features that did not help.
 FEATURES = ("log_probability", "likeness")
 
-# Log-likenesses below this one are all the same: nothing of what is expected is said.
-_LEAST = 0.005
+# Lower bound of the likeness before the logarithm. Below it a caption has practically no expected word.
+LEAST_LIKENESS = 0.005
 
-# Weight of the squares of the coefficients in the fit.
+# Weight of the squared coefficients in the fit.
 _RIDGE = 1.0
 
 
 def features(hypotheses):
-    """What is known of hypotheses after a search.
+    """Compute the regression's inputs for hypotheses of a search.
 
-    `log_probability` is that of a word, the end included. `likeness` is the logarithm of the caption's likeness with
-    what people would say, by the consensus; far from its training photos it expects nothing, and likenesses are small.
+    `log_probability` is the mean log-probability per word, the end included. `likeness` is the logarithm of the
+    likeness that `utils.model.consensus` computes. It is small for photos that differ from all training photos, since
+    the consensus expects no words there.
 
     Args:
-        hypotheses: of `utils.model.search`, from a beam search with a consensus; of others the likeness is nan.
+        hypotheses: Hypotheses of a beam search with a consensus. Without a consensus `likeness` is nan.
 
     Returns:
-        Float (photos, hypotheses, features), in the order of FEATURES.
+        Features, float (photos, hypotheses, features), in the order of FEATURES.
     """
     lengths = ((hypotheses.words != PAD) & (hypotheses.words != END)).sum(axis=-1)
-    likeness = np.log(np.maximum(hypotheses.likeness, _LEAST))
+    likeness = np.log(np.maximum(hypotheses.likeness, LEAST_LIKENESS))
     return np.stack([hypotheses.log_probabilities / (lengths + 1), likeness], axis=-1)
 
 
@@ -40,9 +41,9 @@ class Confidence:
     """Logistic regression from `features` to a probability.
 
     Args:
-        means, scales: of each feature over the captions of the fit.
-        weights: of each standardised feature.
-        bias: of all.
+        means, scales: mean and standard deviation of each feature over the captions of the fit.
+        weights: coefficient of each standardised feature.
+        bias: intercept.
     """
 
     def __init__(self, means, scales, weights, bias):
@@ -51,51 +52,66 @@ class Confidence:
 
     @classmethod
     def fit(cls, rows, targets):
-        """Fit by maximum likelihood, with a small ridge.
+        """Fit the regression by maximum likelihood with a small ridge penalty.
 
         Args:
             rows: features, float (captions, features).
-            targets: whether each caption is right, (captions,).
+            targets: whether each caption is right, boolean (captions,).
         """
         means, scales = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-9)
         inputs = np.c_[np.ones(len(rows)), (rows - means) / scales]
         weights, ridge = np.zeros(inputs.shape[1]), _RIDGE * np.eye(inputs.shape[1])
         ridge[0, 0] = 1e-6
-        for _ in range(50):  # Newton's method, which needs about six steps
+        for _ in range(50):  # Newton's method; it converges in about six steps
             found = _logistic(inputs @ weights)
             slope = inputs.T @ (found - targets) + ridge @ weights
             weights -= np.linalg.solve((inputs.T * (found * (1 - found))) @ inputs + ridge, slope)
         return cls(means, scales, weights[1:], weights[0])
 
     def __call__(self, rows):
-        """Probabilities, float (…), of features (…, features)."""
+        """Compute probabilities.
+
+        Args:
+            rows: features, float (…, features).
+
+        Returns:
+            Probabilities, float (…).
+        """
         return _logistic((rows - self.means) / self.scales @ self.weights + self.bias)
 
-    def save(self, path):
-        """Write a JSON file, replaced by a rename."""
+    def to_dict(self):
+        """The regression as a dict for JSON: `bias`, and `mean`, `scale` and `weight` of each feature by its name."""
         values = zip(self.means.tolist(), self.scales.tolist(), self.weights.tolist())
-        content = {name: dict(zip(("mean", "scale", "weight"), value)) for name, value in zip(FEATURES, values)}
-        temporary = Path(path).with_name(f"partial.{Path(path).name}")
-        temporary.write_text(json.dumps({"bias": self.bias, "features": content}, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        by_name = {name: dict(zip(("mean", "scale", "weight"), value)) for name, value in zip(FEATURES, values)}
+        return {"bias": self.bias, "features": by_name}
+
+    def save(self, path):
+        """Write the regression as a JSON file.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        with replacing(path) as partial:
+            partial.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path):
-        """Read what `save` wrote; None if there is no such file, as in folders of earlier versions.
+        """Read a file that `save` has written. None if there is no file: model folders of earlier versions lack it.
 
         Raises:
-            InputError: damaged, or of other features.
+            InputError: the file is damaged or belongs to other features.
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             if tuple(content["features"]) != FEATURES:
-                raise ValueError("of other features")
+                raise ValueError("it has other features")
             values = [[each[name] for each in content["features"].values()] for name in ("mean", "scale", "weight")]
             return cls(*values, content["bias"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}: damaged ({error}); delete it, or run train.py --confidence_only") from None
+            said = f"cannot read {path}: damaged ({reason(error)})"
+            raise InputError(f"{said}; delete it, or run train.py --confidence_only") from None
 
 
 def _logistic(values):

@@ -1,4 +1,4 @@
-"""Consensus: of the captions that a search has found, the one whose words people would use of the photo comes first."""
+"""Consensus: ranks the captions of a photo by their similarity to the captions that people are expected to write."""
 
 import h5py
 import numpy as np
@@ -8,64 +8,69 @@ from utils.data.tokenizer import SPECIAL_WORDS
 from utils.features.quantised_weights import quantise
 from utils.files import replacing
 
-# Captions are ranked by their log-probability a word plus so many times their likeness, a cosine (models/README.md).
+# Captions are ranked by mean log-probability per word plus WEIGHT times the likeness, a cosine. The value is the best
+# one on Flickr8k's validation photos (models/README.md).
 WEIGHT = 6.0
 
-# Photos that new ones are compared with, and words that are expected, the most frequent: 2 MB of weights each.
+# Number of training photos that new photos are compared with, and number of frequent words whose use is predicted.
+# The file holds _LANDMARKS × (channels + _WORDS) values of 8 bits, compressed.
 _LANDMARKS, _WORDS = 2048, 1024
 
-# Two photos are alike by exp(-_SHARPNESS · distance²) of their mean regions' directions, unit vectors.
+# The kernel of two photos is exp(-_SHARPNESS · distance²) of their directions. A photo's direction is its
+# standardised mean region, scaled to length 1. _RIDGE is the penalty of the regression.
 _SHARPNESS, _RIDGE = 1.5, 0.4
 
-# Photos that are compared at a time.
+# Photos per batch of the fit.
 _BATCH_PHOTOS = 1024
 
 _ARRAYS = ("mean", "scale", "landmarks", "expected_words", "rarity", "coefficients")
 
-# The large ones have eight bits a value; along these axes their values share a step.
+# Arrays that are stored with 8 bits per value, and the axis along which values share a quantisation step.
 _STEP_AXES = {"landmarks": 1, "coefficients": 0}
 
 
 class Consensus:
-    """How well captions meet what people are expected to say of a photo.
+    """Predicts the words of human captions of a photo, and compares captions with the prediction.
 
-    A caption is the direction of its words, each weighed by how rare it is
-    (tf-idf). What people say of a photo is the mean of their captions'
-    directions; it is told from the photo's mean region by kernel ridge
-    regression from training photos of which captions are known. The likeness
-    of caption and expectation is that of CIDEr for single words: Vedantam,
-    Zitnick and Parikh, "CIDEr: consensus-based image description evaluation",
-    2015, equation 2. The captions of the most similar photos are what others
-    rank by: Devlin et al., "Exploring nearest neighbor approaches for image
-    captioning", 2015; here no caption is kept.
+    A caption is represented by its tf-idf vector, scaled to length 1: each
+    word counts by its rarity. The prediction for a photo is the mean vector of
+    the captions that people would write. Kernel ridge regression computes it
+    from the photo's mean region; it is fitted on training photos and their
+    captions. The likeness of a caption is the product of both vectors. This is
+    CIDEr with single words: Vedantam, Zitnick and Parikh, "CIDEr:
+    consensus-based image description evaluation", 2015, equation 2.
+
+    Devlin et al., "Exploring nearest neighbor approaches for image
+    captioning", 2015, rank by the captions of the most similar photos instead.
+    The regression does not need to store captions.
 
     Args:
-        mean, scale: of the channels of mean regions of training photos, float (channels,).
-        landmarks: directions of some of these photos' mean regions, float (landmarks, channels).
-        expected_words: the numbers of the words that are expected, int (words,).
-        rarity: of all words, the logarithm of photos over photos whose captions hold it, float (vocabulary,).
-        coefficients: of the regression, float (landmarks, words).
+        mean, scale: mean and inverse standard deviation of the channels of mean regions, float (channels,).
+        landmarks: directions of a random choice of training photos, float (landmarks, channels).
+        expected_words: numbers of the predicted words, int (words,).
+        rarity: logarithm of (photos / photos with this word in a caption) for each word, float (vocabulary,).
+        coefficients: coefficients of the regression, float (landmarks, words).
     """
 
     def __init__(self, mean, scale, landmarks, expected_words, rarity, coefficients):
         self.mean, self.scale, self.landmarks = mean, scale, landmarks
         self.expected_words, self.rarity, self.coefficients = expected_words, rarity, coefficients
-        # For each word its place among the expected ones; all others share the place behind these.
+        # The index of each word in `expected_words`; all other words get the index after the last one.
         places = np.full(len(rarity), len(expected_words), "int32")
         places[expected_words] = np.arange(len(expected_words))
-        # Compiled functions hold tensors by reference, of arrays they hold copies.
+        # Compiled functions refer to tensors, but copy arrays.
         tensors = [ops.convert_to_tensor(each) for each in (landmarks, coefficients, rarity, places)]
         self._landmarks, self._coefficients, self._rarity, self._places = tensors
 
     @classmethod
     def fit(cls, means, captions, vocabulary_size, seed=0):
-        """Learn from training photos: seconds for thousands of them.
+        """Fit a consensus on training photos. Thousands of photos take seconds.
 
         Args:
-            means: their mean regions, float32 (photos, channels).
-            captions: for each photo a list of one or more captions, lists of word numbers.
-            vocabulary_size: words, the special ones included.
-            seed: of the choice of landmarks.
+            means: mean regions of the photos, float32 (photos, channels).
+            captions: a list for each photo that holds one or more captions, each a list of word numbers.
+            vocabulary_size: number of words, the special ones included.
+            seed: random seed of the choice of landmarks.
         """
         occurrences, photos = np.zeros(vocabulary_size), np.zeros(vocabulary_size)
         for each in captions:
@@ -82,36 +87,43 @@ class Consensus:
         directions = ops.convert_to_numpy(_directions(means, mean, scale))
         landmarks = _in_eight_bits("landmarks", directions[chosen])
 
-        # Normal equations of the regression on likeness with landmarks: Williams and Seeger, "Using the Nyström
-        # method to speed up kernel machines", 2001.
-        among = ops.convert_to_numpy(_likeness_of_photos(landmarks, landmarks)).astype("float64")
-        squares, products = _RIDGE * among, np.zeros((len(chosen), len(expected)))
+        # Normal equations of the regression, whose inputs are the kernels with the landmarks: Williams and Seeger,
+        # "Using the Nyström method to speed up kernel machines", 2001.
+        between_landmarks = ops.convert_to_numpy(_kernel(landmarks, landmarks)).astype("float64")
+        squares, products = _RIDGE * between_landmarks, np.zeros((len(chosen), len(expected)))
         for start in range(0, len(means), _BATCH_PHOTOS):
             batch = slice(start, start + _BATCH_PHOTOS)
-            kernel = ops.convert_to_numpy(_likeness_of_photos(directions[batch], landmarks))
-            said = [_caption_directions(each, rarity)[:, expected].mean(axis=0) for each in captions[batch]]
+            kernel = ops.convert_to_numpy(_kernel(directions[batch], landmarks))
+            targets = [_caption_directions(each, rarity)[:, expected].mean(axis=0) for each in captions[batch]]
             squares += kernel.T @ kernel
-            products += kernel.T @ np.stack(said)
+            products += kernel.T @ np.stack(targets)
         squares[np.diag_indices_from(squares)] += 1e-3
         coefficients = _in_eight_bits("coefficients", np.linalg.solve(squares, products))
         return cls(mean, scale, landmarks, expected, rarity, coefficients)
 
     def expectations(self, regions):
-        """For regions (photos, regions, channels) the weight of each expected word, float32 (photos, words)."""
-        directions = _directions(ops.mean(regions, axis=1), self.mean, self.scale)
-        return _likeness_of_photos(directions, self._landmarks) @ self._coefficients
-
-    def likeness(self, regions, words):
-        """How well captions meet what people would say, about 0 to 1; may be compiled.
+        """Predict the tf-idf weight of each expected word.
 
         Args:
-            regions: (photos, regions, channels).
-            words: captions, int (photos, captions, length), ended by END, filled with PAD.
+            regions: float32 (photos, regions, channels).
 
         Returns:
-            Float32 (photos, captions).
+            Weights, float32 (photos, words).
         """
-        # The product of two directions, of which the captions' is never written out over the whole vocabulary.
+        directions = _directions(ops.mean(regions, axis=1), self.mean, self.scale)
+        return _kernel(directions, self._landmarks) @ self._coefficients
+
+    def likeness(self, regions, words):
+        """Compute the similarity of captions to the prediction, about 0 to 1. The method can be compiled.
+
+        Args:
+            regions: float32 (photos, regions, channels).
+            words: word numbers of captions, int (photos, captions, length), with END after the last word, then PAD.
+
+        Returns:
+            Likeness, float32 (photos, captions).
+        """
+        # The product of two vectors. The captions' vectors would have the length of the vocabulary; they are not built.
         rarity, places = (ops.take(each, words) for each in (self._rarity, self._places))
         expected = ops.pad(self.expectations(regions), ((0, 0), (0, 1)))
         expected = ops.take_along_axis(expected[:, None], places, axis=-1)
@@ -120,7 +132,11 @@ class Consensus:
         return ops.sum(expected * rarity, axis=-1) / ops.maximum(ops.sqrt(squares), 1e-12)
 
     def save(self, path):
-        """Write an .h5 file, replaced by a rename: eight bits a weight of landmarks and regression."""
+        """Write the consensus as an .h5 file. Landmarks and coefficients take 8 bits per value.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
         with replacing(path) as temporary, h5py.File(temporary, "w") as file:
             for name in _ARRAYS:
                 array = getattr(self, name)
@@ -132,10 +148,10 @@ class Consensus:
 
     @classmethod
     def load(cls, path):
-        """Read what `save` wrote.
+        """Read a file that `save` has written.
 
         Raises:
-            OSError, KeyError: no such file, or a damaged one.
+            OSError, KeyError: the file is missing or damaged.
         """
         with h5py.File(path, "r") as file:
             stored = [file[name] for name in _ARRAYS]
@@ -143,44 +159,53 @@ class Consensus:
 
 
 class JointConsensus:
-    """Those of several models that write together: the mean of their likenesses.
+    """The consensus of an ensemble: the mean likeness over its models.
 
     Args:
-        members: a Consensus, or None for a model without, for each model.
-        channels: of the regions that each model takes, in their order.
+        members: a list with the Consensus of each model, or None for a model without one.
+        channels: a list with the number of region channels of each model.
     """
 
     def __init__(self, members, channels):
         self.members, self._ends = members, np.cumsum(channels)[:-1].tolist()
 
     def likeness(self, regions, words):
-        """As `Consensus.likeness`, of the regions of all models side by side."""
+        """Compute the mean likeness, as `Consensus.likeness`.
+
+        Args:
+            regions: regions of all models, concatenated along the channels, float32 (photos, regions, channels).
+            words: as for `Consensus.likeness`.
+        """
         parts = ops.split(regions, self._ends, axis=-1)
         each = [member.likeness(part, words) for member, part in zip(self.members, parts, strict=True) if member]
         return sum(each) / len(each)
 
 
 def _in_eight_bits(name, array):
-    """An array as it will be read from a file."""
+    """Round an array to the values that its file will hold."""
     levels, step = quantise(array, _STEP_AXES[name])
     return levels * step
 
 
 def _directions(means, mean, scale):
-    """Mean regions (photos, channels) as vectors of length one from the mean of all."""
+    """Standardised mean regions, float (photos, channels), scaled to length 1."""
     vectors = (means - mean) * scale
     return vectors / ops.maximum(ops.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
-def _likeness_of_photos(directions, landmarks):
-    """Of photos with the landmarks, 0 to 1, (photos, landmarks)."""
+def _kernel(directions, landmarks):
+    """Kernel of photos and landmarks, 0 to 1, float (photos, landmarks)."""
     return ops.exp(2 * _SHARPNESS * (ops.matmul(directions, ops.transpose(landmarks)) - 1))
 
 
 def _caption_directions(captions, rarity):
-    """Captions, lists of word numbers, as tf-idf vectors of length one (captions, vocabulary).
+    """Tf-idf vectors of captions, scaled to length 1, float (captions, vocabulary).
 
-    Special words have no rarity, so they count for nothing.
+    Special words have rarity 0, so they do not count.
+
+    Args:
+        captions: a list of lists of word numbers.
+        rarity: as for Consensus.
     """
     size, lengths = len(rarity), [len(words) for words in captions]
     cells = np.repeat(np.arange(len(captions)) * size, lengths) + np.concatenate([*captions, []]).astype(int)

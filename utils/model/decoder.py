@@ -1,4 +1,4 @@
-"""The attention LSTM: regions and the words so far → logits of the next word."""
+"""The decoder: an LSTM with attention that predicts the next word from the regions and the words before it."""
 
 from collections import namedtuple
 
@@ -10,53 +10,56 @@ from utils.model.attention import BahdanauAttention
 from utils.runtime import backend
 from utils.runtime.backend import Tensor
 
-# What is computed once per photo: attention keys (batch, regions, attention
-# units) and values (batch, regions, channels): the normalised regions, or a
-# projection of them.
+# The tensors that are computed once per photo and used by every step: attention
+# keys (batch, regions, attention units) and values (batch, regions, channels).
+# Values are the normalised regions or a projection of them.
 Memory = namedtuple("Memory", "keys values")
 
-# The LSTM's hidden and cell state, (batch, captions, units) each.
+# The LSTM's hidden and cell state, each (batch, captions, units).
 State = namedtuple("State", "hidden cell")
 
-# Of grounded decoders: how often the output does without the last word in
-# training; what the attention's energies are multiplied by, without which it
-# is found late, after ways around it.
+# Settings of grounded decoders: dropout rate of the previous word before the
+# output layer, and factor of the attention energies. Without the factor
+# attention becomes narrow late in training, after the decoder has learned to
+# do without it.
 _LAST_WORD_DROPOUT, _SHARPNESS = 0.7, 3.0
 
 
 @keras.saving.register_keras_serializable(package="captioning")
 class AttentionDecoder(keras.Model):
-    """Writes captions word by word, looking at the regions before each word.
+    """An LSTM that writes captions word by word and attends to the regions before each word.
 
     Xu et al., "Show, attend and tell", 2015, section 3.1 (soft attention, with
     the gate β of section 4.2.1); word embeddings are shared with the output
     layer as in Press and Wolf, "Using the output embedding to improve language
-    models", 2017. All tensors carry an axis of captions per photo: the
-    references in training, the hypotheses in search.
+    models", 2017. All tensors have an axis of captions per photo: references in
+    training, hypotheses in search.
 
     Args:
         vocabulary_size: number of words, the special ones included.
         units: width of the LSTM.
         attention_units: width of the attention's hidden layer.
         embedding_size: width of the word embeddings.
-        dropout: rate on the embedded words, the regions and the output, while
-            training only.
-        grounded: words are told from what is looked at. The LSTM's state steers
-            attention and gate, but neither begins with the mean region nor
-            reaches the output; and the output mostly does without the last word
-            while training. So "square" is not ruled out because no square was
-            red in training, as a language model would have it. Measured on the
-            embedded sample alone: captions of photos, whose words follow more
-            from words, may be the worse for it.
-        value_size: width that regions are projected to for the LSTM and the
-            output, for less work at every word; None leaves them as they are.
-        kwargs: those of every Keras model: `name`, `dtype`, `trainable`.
+        dropout: dropout rate of the embedded words, the regions and the output
+            in training.
+        grounded: whether each word depends mainly on the attended region. The
+            LSTM's state then controls attention and gate only: it does not start
+            from the mean region, and the output layer does not read it. In
+            training, the previous word is mostly dropped before the output
+            layer. Such a decoder can write "red square" even if no training
+            caption holds this pair. It was measured on the embedded sample only;
+            captions of photos may get worse.
+        value_size: width of a projection of the regions for the LSTM and the
+            output layer, which makes each step faster; None omits the projection.
+        kwargs: arguments of every Keras model: `name`, `dtype`, `trainable`.
 
-    Example: 4 photos with 2 captions each, of up to 6 words.
+    Example:
+        Training on 4 photos with 2 captions of up to 6 words each:
+
         >>> import keras, numpy as np
         >>> from utils.model.decoder import AttentionDecoder
-        >>> regions = np.random.normal(size=(4, 49, 768)).astype("float32")  # of an encoder
-        >>> captions = np.random.randint(4, 100, (4, 2, 7))  # numbers of words; 0 to 3 are the special ones
+        >>> regions = np.random.normal(size=(4, 49, 768)).astype("float32")  # an encoder's output
+        >>> captions = np.random.randint(4, 100, (4, 2, 7))  # word numbers; 0 to 3 are the special words
         >>> captions[:, :, 0] = 1  # <start>
         >>> words, next_words = captions[:, :, :-1], captions[:, :, 1:]
         >>> decoder = AttentionDecoder(vocabulary_size=100, units=32, attention_units=32)
@@ -67,7 +70,7 @@ class AttentionDecoder(keras.Model):
         >>> decoder.compile("adam", loss)
         >>> history = decoder.fit((regions, words), next_words, epochs=2, verbose=0)
 
-        Word by word, as search does, from an untrained or trained decoder:
+        One step, as search calls it:
 
         >>> memory = decoder.remember(regions)
         >>> state = decoder.initial_state(memory, captions=1)
@@ -76,8 +79,8 @@ class AttentionDecoder(keras.Model):
         (4, 1, 49)
 
     Attributes:
-        attention_entropy: weight of the attention's entropy in the loss that
-            `call` adds while training; 0 adds none. Training sets it.
+        attention_entropy: weight of the attention's entropy in the training
+            loss; 0 omits it. The training code sets it.
     """
 
     attention_entropy = 0.0
@@ -103,7 +106,7 @@ class AttentionDecoder(keras.Model):
         self.value_size = value_size
         self.supports_jit = backend.compiles()
         policy = self.dtype_policy
-        # Where only projections read the regions, they do what its gain and offset would.
+        # The Dense layers that follow make LayerNorm's gain and offset redundant.
         self.region_norm = keras.layers.LayerNormalization(
             center=not value_size, scale=not value_size, name="region_norm", dtype=policy
         )
@@ -113,7 +116,7 @@ class AttentionDecoder(keras.Model):
             vocabulary_size, embedding_size, embeddings_initializer=initializer, name="embedding", dtype=policy
         )
         self.word_dropout = keras.layers.Dropout(dropout, name="word_dropout", dtype=policy)
-        # Of the last word as a whole: one rate for all its features.
+        # `noise_shape` drops the previous word as a whole, not single features of it.
         self.last_word_dropout = keras.layers.Dropout(
             _LAST_WORD_DROPOUT if grounded else 0.0, noise_shape=(None, None, None, 1), name="last_word_dropout",
             dtype=policy,
@@ -132,8 +135,8 @@ class AttentionDecoder(keras.Model):
         """Create the weights.
 
         Args:
-            input_shape: of what `call` takes, ((batch, regions, channels), (batch, captions, length)), or of the
-                regions alone.
+            input_shape: shapes of the inputs of `call`, ((batch, regions, channels), (batch, captions, length)), or
+                the shape of the regions alone.
         """
         regions_shape = input_shape[0] if isinstance(input_shape[0], (tuple, list)) else input_shape
         channels = regions_shape[-1]
@@ -158,27 +161,37 @@ class AttentionDecoder(keras.Model):
         self.built = True
 
     def standardise(self, mean: Tensor, deviation: Tensor) -> None:
-        """Set the channels' mean and standard deviation over the training regions, (channels,) each.
+        """Set the statistics by which `remember` standardises the regions.
 
-        Rectified channels have means far from zero and very different sizes;
-        without this a random encoder's regions all look alike.
+        The output of a ReLU has channels with different means and sizes. Without
+        standardisation all regions of a random encoder look alike.
+
+        Args:
+            mean: mean of each channel over the training regions, float (channels,).
+            deviation: standard deviation of each channel, float (channels,).
         """
         self.region_mean.assign(mean)
-        # A channel that hardly ever fires would be blown up to noise.
+        # A lower bound, because dividing by a tiny deviation would amplify noise.
         self.region_scale.assign(1 / ops.maximum(deviation, 0.1 * ops.mean(deviation)))
 
     def remember(self, regions: Tensor, training: bool = False) -> Memory:
-        """What every step needs of the photos, computed once.
+        """Compute keys and values of the photos, which all steps share.
 
         Args:
-            regions: (batch, regions, channels), as the encoder gives them.
+            regions: output of the encoder, float (batch, regions, channels).
+            training: whether dropout is active.
         """
         regions = (ops.cast(regions, "float32") - self.region_mean) * self.region_scale
         regions = self.region_dropout(self.region_norm(regions), training=training)
         return Memory(self.attention.keys(regions), self.value_projection(regions) if self.value_size else regions)
 
     def initial_state(self, memory: Memory, captions: int) -> State:
-        """The state before the first word for `captions` captions a photo: from its mean region, unless grounded."""
+        """The state before the first word. It depends on the mean region, except in grounded decoders.
+
+        Args:
+            memory: result of `remember`.
+            captions: number of captions per photo.
+        """
         if self.grounded:
             initial = ops.tanh(ops.cast(self.start, memory.values.dtype))
             initial = ops.repeat(initial, ops.shape(memory.values)[0], axis=0)
@@ -187,15 +200,19 @@ class AttentionDecoder(keras.Model):
         return State(*ops.split(ops.repeat(initial[:, None], captions, axis=1), 2, axis=-1))
 
     def _embed(self, words, training=False):
-        # Small enough for the output layer, the embeddings are scaled to unit
-        # size for the LSTM, as in Vaswani et al., 2017, section 3.4.
+        # The output layer shares the embeddings and needs small values. The LSTM
+        # needs values of unit size: Vaswani et al., 2017, section 3.4.
         return self.word_dropout(self.embedding(words) * self.embedding_size**0.5, training=training)
 
     def _advance(self, embedded, state, memory):
-        """Look and take in one word: returns the output features, the new state and the attention."""
+        """Attend to the regions and advance the LSTM by one word.
+
+        Returns:
+            Features for the output layer, the new State and the attention weights.
+        """
         context, attention = self.attention(state.hidden, memory.values, memory.keys, return_attention_scores=True)
         context = context * self.gate(state.hidden)
-        # LSTMCell knows one batch axis only.
+        # LSTMCell accepts one batch axis only.
         batch, captions = ops.shape(state.hidden)[:2]
         flat = [ops.reshape(x, (-1, x.shape[-1])) for x in (ops.concatenate([embedded, context], -1), *state)]
         _, new = self.cell(flat[0], flat[1:])
@@ -204,7 +221,13 @@ class AttentionDecoder(keras.Model):
         return features, state, attention
 
     def _logits(self, features, embedded, training=False):
-        """Scores of the next word, float32, from state (unless grounded), context and the embedded last word."""
+        """Logits of the next word, float32 (batch, captions, …, vocabulary).
+
+        Args:
+            features: features of `_advance`.
+            embedded: embedding of the previous word.
+            training: whether dropout is active.
+        """
         embedded = self.last_word_dropout(embedded, training=training)
         features = self.output_dropout(ops.concatenate([features, embedded], axis=-1), training=training)
         hidden = self.output_projection(features)
@@ -212,35 +235,36 @@ class AttentionDecoder(keras.Model):
         return ops.cast(logits, "float32") + ops.cast(self.output_bias, "float32")
 
     def step(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, State, Tensor]:
-        """One word on, for training, search and export alike.
+        """Advance all captions by one word; used by search and export.
 
         Args:
-            words: the last words, int (batch, captions).
-            state: the State after the words before them.
-            memory: of `remember`.
+            words: the previous word of each caption, int (batch, captions).
+            state: the State before these words.
+            memory: result of `remember`.
 
         Returns:
-            Logits (batch, captions, vocabulary), the new State, and the
-            attention (batch, captions, regions) that was paid.
+            Logits of the next word, float32 (batch, captions, vocabulary), the new
+            State, and the attention weights (batch, captions, regions).
         """
         embedded = self._embed(words)
         features, state, attention = self._advance(embedded, state, memory)
         return self._logits(features, embedded), state, attention
 
     def call(self, inputs: tuple[Tensor, Tensor], training: bool = False) -> Tensor:
-        """Logits after every word of given captions (teacher forcing).
+        """Compute the logits after each word of given captions (teacher forcing).
 
-        The same as `step` word by word, but words are embedded and logits
-        computed for all positions at once.
+        The result equals that of `step` called word by word. Embeddings and logits
+        are computed for all positions at once, which is faster.
 
         Args:
-            inputs: regions (batch, regions, channels) and words, int
-                (batch, captions, length) that begin with <start>.
+            inputs: regions (batch, regions, channels), and word numbers that begin
+                with <start>, int (batch, captions, length).
+            training: whether dropout is active, and the entropy term is added to
+                `losses`: `attention_entropy` times the mean entropy of the attention
+                over the words, in nats.
 
         Returns:
-            Float32 logits (batch, captions, length, vocabulary). In training
-            the mean entropy of the attention over the words, in nats, times
-            `attention_entropy` is added to the `losses`.
+            Logits, float32 (batch, captions, length, vocabulary).
         """
         regions, words = inputs
         memory = self.remember(regions, training=training)
@@ -256,16 +280,20 @@ class AttentionDecoder(keras.Model):
         return self._logits(ops.stack(features, axis=2), embedded, training=training)
 
     def get_config(self) -> dict:
-        """The arguments of the constructor, as Keras stores them in a `.keras` file."""
+        """The constructor's arguments, which Keras stores in a `.keras` file."""
         names = ("vocabulary_size", "units", "attention_units", "embedding_size", "dropout", "grounded", "value_size")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 def _mean_entropy(weights, real):
-    """Mean entropy of attention (…, regions) over the words that are real, boolean (…), in nats, a scalar.
+    """Mean entropy of the attention over all words other than padding, in nats, a scalar.
 
-    As what is made small, it lets attention be decided where the words leave that open: Grandvalet and Bengio,
+    As a loss it makes attention narrow where the captions do not determine it: Grandvalet and Bengio,
     "Semi-supervised learning by entropy minimization", 2004.
+
+    Args:
+        weights: attention weights, float (…, regions).
+        real: False for padding, boolean (…).
     """
     real = ops.cast(real, "float32")
     entropy = -ops.sum(weights * ops.log(weights + 1e-9), axis=-1)

@@ -1,4 +1,4 @@
-"""The configuration of a model folder; readable without TensorFlow, so that errors come at once."""
+"""The configuration of a model folder. Reading it does not import TensorFlow, so errors appear at once."""
 
 import json
 import os
@@ -7,30 +7,32 @@ from pathlib import Path
 from utils.errors import InputError, reason, shorten
 from utils.files import is_file
 
-# Of config.json; raised when old folders can no longer be read.
+# Format version in config.json. It is raised when a version of the program cannot read older folders.
 FORMAT = 1
 
 ENCODER_KEYS = {"name", "weights", "layer", "image_size", "seed", "mirror", "fingerprint"}
 DECODER_KEYS = {"units", "attention_units", "embedding_size", "dropout", "grounded", "value_size"}
 CONFIG_KEYS = {"format", "dataset", "encoder", "decoder", "max_words", "consensus", "training"}
 
-
-# Where the scripts are, and `models/` beside them.
+# The folder of the scripts and of `models/`.
 _ROOT = Path(__file__).resolve().parents[2]
 
 
 def find_model(folder):
-    """A model folder as a Path; `models/flickr8k` is the one beside the scripts if the working folder has none."""
+    """A model folder as a Path. A relative path is searched in the working folder, then beside the scripts."""
     beside = _ROOT / folder
-    # os.path raises nothing, whatever the name is.
+    # os.path does not raise exceptions for invalid names, pathlib does.
     return beside if not os.path.lexists(folder) and os.path.isfile(beside / "config.json") else Path(folder)
 
 
 def read_config(folder):
-    """The checked content of a model folder's config.json; the folder as `find_model` finds it.
+    """The content of a model folder's config.json after a check of version and keys.
+
+    Args:
+        folder: the model folder; `find_model` resolves it.
 
     Raises:
-        InputError: missing, damaged, or of another version.
+        InputError: the file is missing, damaged, or has another format version.
     """
     folder = find_model(folder)
     path = folder / "config.json"
@@ -41,18 +43,21 @@ def read_config(folder):
         weights = folder / "encoder.h5"
         if is_file(weights):
             raise InputError(
-                f"{folder}: an encoder, no model; train.py --encoder_weights {weights} makes one of it"
+                f"{folder}: holds an encoder, no model; train a model with train.py --encoder_weights {weights}"
             ) from None
         raise InputError(
             f"{folder}: no model in this folder (config.json is missing); train one with train.py"
         ) from None
     except OSError as error:
-        raise InputError(f"{shorten(path)}: cannot be read ({reason(error)})") from None
+        raise InputError(f"cannot read {shorten(path)}: {reason(error)}") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: damaged ({' '.join(str(error).split())[:100]})") from None
+        raise InputError(f"cannot read {path}: damaged ({reason(error)}); copy or train the model again") from None
     if version != FORMAT:
-        raise InputError(f"{path}: a model of format {version}, but this version reads format {FORMAT}")
-    # Folders of before there was a choice, or when there was another.
+        raise InputError(
+            f"cannot read {path}: it has format {version}, but this program reads format {FORMAT}; "
+            "use the program's version that wrote it"
+        )
+    # Earlier versions did not write these keys, and wrote a key `pool` that had no effect if it was 1.
     config.setdefault("consensus", False)
     if isinstance(config.get("encoder"), dict):
         config["encoder"].setdefault("mirror", False)
@@ -65,24 +70,28 @@ def read_config(folder):
         found = config[where] if where else config
         if not isinstance(found, dict) or found.keys() != expected:
             odd = sorted(expected ^ set(found)) if isinstance(found, dict) else [where]
-            raise InputError(f"{path}: damaged, missing or unknown: {', '.join(odd)}")
+            raise InputError(f"cannot read {path}: missing or unknown: {', '.join(odd)}; copy or train the model again")
     return config
 
 
 def check_together(folders):
-    """Make sure, before they are loaded, that models can write captions together.
+    """Check that models can write captions together, before they are loaded.
+
+    Args:
+        folders: model folders.
 
     Raises:
-        InputError: one has other words, or sees photos of another size.
+        InputError: two models have different vocabularies or different image sizes.
     """
     sizes = [read_config(folder)["encoder"]["image_size"] for folder in folders]
     for folder, size in zip(folders[1:], sizes[1:]):
         if _words(folder) != _words(folders[0]):
-            raise InputError(f"{folder}: knows other words than {folders[0]}; models of one vocabulary write together")
+            raise InputError(
+                f"{folder}: has another vocabulary than {folders[0]}; name models trained on the same captions"
+            )
         if size != sizes[0]:
             raise InputError(
-                f"{folder}: sees photos of {size} × {size} pixels, {folders[0]} of {sizes[0]} × {sizes[0]}; "
-                "models of one size write together"
+                f"{folder}: has image size {size}, but {folders[0]} has {sizes[0]}; name models of the same image size"
             )
 
 
@@ -90,4 +99,4 @@ def _words(folder):
     try:
         return (find_model(folder) / "vocabulary.txt").read_bytes()
     except OSError:
-        raise InputError(f"{folder}: damaged model folder, vocabulary.txt is missing") from None
+        raise InputError(f"{folder}: damaged model folder: vocabulary.txt is missing; copy or train it again") from None

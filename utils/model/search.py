@@ -1,4 +1,4 @@
-"""Captions from probabilities: beam search (a beam of one is greedy decoding) and sampling, whole batches at once."""
+"""Beam search and sampling of captions, for batches of photos. A beam of one is greedy decoding."""
 
 import math
 from collections import namedtuple
@@ -12,51 +12,65 @@ from utils.model.consensus import WEIGHT
 from utils.model.decoder import State
 from utils.runtime import backend
 
-# For each photo `beam_size` captions, best first (group after group, where
-# there are groups): words, int (batch, beam, length), ended by END and filled
-# with PAD; log-probabilities (batch, beam); attention (batch, beam, length,
-# regions), a map a word; scores (batch, beam), by which they are ranked; likeness
-# with what people would say (batch, beam), nan without a consensus.
+# The captions of each photo, best first. With several groups: the captions of the
+# first group, then those of the second group, and so on.
+#   words: word numbers, int (batch, beam, length), with END after the last word, then PAD.
+#   log_probabilities: log-probability of each caption, (batch, beam).
+#   attention: attention weights of each word, (batch, beam, length, regions).
+#   scores: the numbers that rank the captions, (batch, beam).
+#   likeness: `Consensus.likeness` of each caption, (batch, beam); nan without a consensus.
 Hypotheses = namedtuple("Hypotheses", "words log_probabilities attention scores likeness")
 
-# No three words come twice in a caption: the end of "a white and white and
-# white …", and worth .003 of CIDEr on Flickr8k's val (models/README.md).
+# Length of word sequences that may not occur twice in a caption. It prevents loops
+# such as "a white and white and white …", and adds .003 to CIDEr on Flickr8k's
+# validation photos (models/README.md).
 UNREPEATED = 3
 
-# Captions are ranked by their log-probability a word, nearly: by its sum alone
-# those that say little win. Found on Flickr8k's val (models/README.md).
+# Exponent of the length by which log-probabilities are divided. Without the division
+# the shortest captions win. Best value on Flickr8k's validation photos (models/README.md).
 LENGTH_PENALTY = 0.9
 
-# What a word costs a group of hypotheses that an earlier group has just taken,
-# in log-probability; the middle of what the paper found good.
+# Penalty, in log-probability, for a word that an earlier group has just chosen; the
+# middle of the range that the paper recommends.
 DIVERSITY = 0.5
 
+# Log-probability of a forbidden word.
 _IMPOSSIBLE = -1e9
 
-# Brings a hypothesis behind all that have ended: more than log-probabilities differ by, too little to lose their order.
+# Penalty that ranks unfinished captions after all finished ones. It exceeds all differences of log-probabilities, and
+# float32 still keeps the order of the unfinished captions.
 _UNENDED = 1e3
 
 
 def _take(tensor, parents):
-    """For tensor (batch, beam, …) and parents (batch, beam): tensor[b, parents[b, k]]."""
+    """Select `tensor[b, parents[b, k]]` for a tensor (batch, beam, …) and parents (batch, beam)."""
     index = ops.reshape(parents, (*parents.shape, *[1] * (len(tensor.shape) - 2)))
     return ops.take_along_axis(tensor, index, axis=1)
 
 
 def _per_word(log_probabilities, words, length_penalty):
-    """Log-probabilities (batch, beam) divided by (words + 1) to a power."""
+    """Log-probabilities (batch, beam) divided by (number of words + 1) ** length_penalty."""
     lengths = ops.sum(ops.cast((words != PAD) & (words != END), "float32"), axis=-1)
     return log_probabilities / (lengths + 1) ** length_penalty
 
 
 def never_written(vocabulary_size):
-    """Booleans (vocabulary,): whether a word is one that captions never hold."""
+    """Mask of the special words that captions never contain, boolean (vocabulary,)."""
     numbers = ops.arange(vocabulary_size)
     return (numbers == PAD) | (numbers == START) | (numbers == UNKNOWN)
 
 
 def forbidden_words(vocabulary_size, last):
-    """Whether hypotheses have ended, and the words that must not follow their last ones."""
+    """Which hypotheses have ended, and which words may not follow.
+
+    Args:
+        vocabulary_size: number of words.
+        last: last word of each hypothesis, int (batch, beam).
+
+    Returns:
+        Ended, boolean (batch, beam, 1), and forbidden words, boolean (batch, beam, vocabulary). Only PAD may follow
+        the end. A caption may not end before its first word.
+    """
     numbers = ops.arange(vocabulary_size)
     ended = ops.expand_dims((last == END) | (last == PAD), -1)
     empty = ops.expand_dims(last == START, -1) & (numbers == END)
@@ -64,13 +78,16 @@ def forbidden_words(vocabulary_size, last):
 
 
 def repeating_words(words, position, vocabulary_size, length):
-    """The next words that would make a hypothesis repeat a sequence of `length` words.
+    """Mask of the next words that would repeat a sequence of `length` words.
 
     Args:
-        words: hypotheses so far, int (batch, beam, max_words), PAD from `position` on.
+        words: the hypotheses' words, int (batch, beam, max_words), PAD from `position` on.
+        position: number of words written.
+        vocabulary_size: number of words in the vocabulary.
+        length: length of the sequences that may not occur twice.
 
     Returns:
-        Booleans (batch, beam, vocabulary).
+        Boolean (batch, beam, vocabulary).
     """
     before, room = length - 1, words.shape[2] - length + 1
     last = ops.slice(words, (0, 0, ops.maximum(position - before, 0)), (*ops.shape(words)[:2], before))
@@ -81,17 +98,19 @@ def repeating_words(words, position, vocabulary_size, length):
 
 
 def _extensions(candidates, groups, diversity):
-    """The best one-word extensions of each group of hypotheses.
+    """Choose the best extensions by one word for each group of hypotheses.
 
     Vijayakumar et al., "Diverse beam search", 2018, equation 3 with Hamming
-    diversity: a word costs `diversity` for every hypothesis of an earlier group
-    that has just taken it. Only the choice counts the cost, the scores do not.
+    diversity: a word is penalised by `diversity` for each hypothesis of an earlier
+    group that has just chosen it. The penalty affects the choice, not the scores.
 
     Args:
-        candidates: scores of all extensions (batch, groups * beam, vocabulary).
+        candidates: scores of all extensions, float (batch, groups * beam, vocabulary).
+        groups: number of groups.
+        diversity: penalty in log-probability.
 
     Returns:
-        Scores, parents and words of the chosen ones, (batch, groups * beam) each.
+        Scores, parents and words of the chosen extensions, each (batch, groups * beam).
     """
     batch, size, vocabulary = candidates.shape
     beam, cost = size // groups, ops.zeros((batch, vocabulary), dtype="float32")
@@ -102,7 +121,7 @@ def _extensions(candidates, groups, diversity):
         words = ops.cast(best % vocabulary, "int32")
         chosen.append((ops.take_along_axis(own, best, axis=1), best // vocabulary + group * beam, words))
         if group + 1 < groups:
-            # That one caption has ended is no reason for another one to go on.
+            # No penalty for PAD: a caption may end although one of an earlier group has ended.
             taken = ops.sum(ops.one_hot(words, vocabulary, dtype="float32"), axis=1)
             cost += diversity * ops.where(ops.arange(vocabulary) == PAD, 0.0, taken)
     return [ops.concatenate(parts, axis=1) for parts in zip(*chosen)]
@@ -119,33 +138,32 @@ def beam_search(
     diversity=DIVERSITY,
     consensus=None,
 ):
-    """The `beam_size` best captions of each photo.
+    """Find the best captions of each photo by beam search.
 
-    All photos and hypotheses advance together; keys are computed once per
-    photo. A hypothesis that has ended keeps its place in the beam; one that is
-    still open after `max_words` words, and may break off as "… in front of a",
-    comes behind those that have ended, so there is always a caption.
+    All photos and hypotheses advance together. Keys are computed once per photo. A
+    finished hypothesis keeps its place in the beam. A hypothesis without an end
+    after `max_words` words may break off, as in "… in front of a". It ranks after
+    all finished ones and is not removed, so each photo has a caption.
 
     Args:
         decoder: an AttentionDecoder.
-        regions: (batch, regions, channels), the batch known beforehand.
-        beam_size: hypotheses kept per photo; 1 is greedy decoding.
-        max_words: words a caption has at most.
-        length_penalty: captions are ranked by log-probability divided by
-            (words + 1) to this power (Wu et al., "Google's neural machine
-            translation system", 2016, section 7, without its constant 5);
-            0 ranks by log-probability.
-        unrepeated: no sequence of so many words (2 or more) comes twice in a caption
-            (Paulus et al., "A deep reinforced model for abstractive
-            summarization", 2018, section 2.5); 0 allows all.
-        groups: beams that are kept unlike each other; the first one is that of
+        regions: float (batch, regions, channels); the batch size must be static.
+        beam_size: hypotheses kept per photo and group; 1 is greedy decoding.
+        max_words: maximum number of words of a caption.
+        length_penalty: exponent of the ranking: log-probability / (words + 1) **
+            length_penalty (Wu et al., "Google's neural machine translation system",
+            2016, section 7, without its constant 5). Ignored with a consensus.
+        unrepeated: length, 2 or more, of word sequences that may not occur twice in a
+            caption (Paulus et al., "A deep reinforced model for abstractive
+            summarization", 2018, section 2.5); 0 allows all repetitions.
+        groups: number of beams that differ from each other; the first one equals
             ordinary beam search.
-        diversity: how unlike, see `_extensions`.
-        consensus: a Consensus; captions are then ranked by log-probability divided by
-            (words + 1), plus WEIGHT times their likeness with what people would say.
+        diversity: penalty that makes the groups differ, see `_extensions`.
+        consensus: a Consensus that helps to rank: log-probability / (words + 1) +
+            WEIGHT * likeness. None ranks by log-probability.
 
     Returns:
-        Hypotheses, with room for `max_words` words.
+        Hypotheses with `groups * beam_size` captions per photo and length `max_words`.
     """
     batch, places = regions.shape[0], regions.shape[1]
     beam_size, group_size = groups * beam_size, beam_size
@@ -153,7 +171,7 @@ def beam_search(
     state = decoder.initial_state(memory, beam_size)
     words = ops.full((batch, beam_size, max_words), PAD, dtype="int32")
     attention = ops.zeros((batch, beam_size, max_words, places), dtype="float32")
-    # At first all hypotheses of a group are the same: only one of them may branch out.
+    # All hypotheses of a group start equal, so only the first one may be extended in the first step.
     scores = ops.tile(ops.where(ops.arange(beam_size) % group_size == 0, 0.0, _IMPOSSIBLE)[None], (batch, 1))
     last = ops.full((batch, beam_size), START, dtype="int32")
 
@@ -188,20 +206,20 @@ def beam_search(
 
 
 def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated=0):
-    """Captions drawn word by word from the model's own probabilities.
+    """Sample captions word by word from the model's probabilities.
 
     Args:
         decoder: an AttentionDecoder.
-        regions: (batch, regions, channels), the batch known beforehand.
-        count: captions drawn for each photo.
-        max_words: words a caption has at most.
+        regions: float (batch, regions, channels); the batch size must be static.
+        count: captions sampled per photo.
+        max_words: maximum number of words of a caption.
         seed: a keras.random.SeedGenerator.
-        temperature: logits are divided by it; below 1 likely words become likelier.
+        temperature: divisor of the logits; below 1 likely words become likelier.
         unrepeated: as for `beam_search`.
 
     Returns:
-        Hypotheses in the order in which they were drawn, with room for `max_words`
-        words and END; their log-probabilities and scores are those at temperature 1.
+        Hypotheses in the order of sampling, with length `max_words + 1` for the words
+        and END. Log-probabilities and scores are those at temperature 1.
     """
     batch, places, size = regions.shape[0], regions.shape[1], decoder.vocabulary_size
     memory = decoder.remember(regions)
@@ -211,8 +229,8 @@ def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated
     attention = ops.zeros((batch, count, length, places), dtype="float32")
     scores = ops.zeros((batch, count), dtype="float32")
     last = ops.full((batch, count), START, dtype="int32")
-    # The largest of logits plus Gumbel noise is a word drawn by its probability: Maddison et al., "A* sampling", 2014.
-    # Drawn beforehand, as JAX's loops may not change a random state.
+    # The argmax of logits plus Gumbel noise is a sample of the softmax: Maddison et al., "A* sampling", 2014. The noise
+    # is computed before the loop, because loops of JAX cannot change a random state.
     noise = -ops.log(-ops.log(keras.random.uniform((length, batch, count, size), 1e-7, 1.0, seed=seed)))
 
     def unfinished(position, last, *_):
@@ -240,12 +258,12 @@ def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated
 
 
 class Search:
-    """A search compiled once for a decoder and used on batches of any size.
+    """A search that is compiled once and accepts batches of different sizes.
 
     Args:
         decoder, beam_size, max_words: as for `beam_search`.
-        batch_size: photos decoded together; smaller batches are filled up, so
-            that nothing is compiled twice.
+        batch_size: photos decoded together. Smaller batches are padded to this size,
+            so that the search is compiled only once.
         method: `beam_search` or `sample`.
         options: further arguments of the method.
     """
@@ -259,12 +277,19 @@ class Search:
         )
 
     def reseed(self, seed):
-        """Draw from here on what a new generator of that seed would give; of no effect where nothing is drawn."""
+        """Restart the sampling with a seed. A beam search has no random state, so nothing changes."""
         if self._generator is not None:
             self._generator.state.assign(keras.random.SeedGenerator(seed).state)
 
     def __call__(self, regions):
-        """Hypotheses, as arrays, for regions (photos ≤ batch_size, regions, channels)."""
+        """Search captions.
+
+        Args:
+            regions: float (photos, regions, channels), at most `batch_size` photos.
+
+        Returns:
+            Hypotheses whose fields are NumPy arrays.
+        """
         count = len(regions)
         padded = np.pad(np.asarray(regions, "float32"), [[0, self.batch_size - count], [0, 0], [0, 0]])
         return Hypotheses(*(each[:count] for each in self._search(padded)))

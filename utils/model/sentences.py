@@ -1,4 +1,6 @@
-"""Sentences that break: they name the same thing twice, or stop in the middle. Rules for English captions."""
+"""Rules that find faulty English captions: captions that name the same thing twice, or stop in the middle."""
+
+import itertools
 
 
 def _set(words):
@@ -15,18 +17,22 @@ _NEVER_LAST = _set("a an the and or of with at from for into onto while as is ar
 
 
 def fault(words):
-    """What is wrong with a caption's sentence: "twice", "breaks off" or None.
+    """The fault of a caption: "twice", "breaks off" or None.
 
-    "twice": a noun comes again without anything that tells the second one from the first, as in "a woman and a woman"
-    and "a black dog is playing with a dog"; "another dog" and "a white dog" are told from the first. "breaks off":
-    the last word needs one after it, as in "is running on the". A fault is found in 1.4 % of Flickr8k's captions by
-    people, most of which are right ("a man in black shakes hands with a man in white").
+    "twice": the same noun occurs again, and no other word distinguishes the second thing from the first. Examples:
+    "a woman and a woman", "a black dog is playing with a dog". "another dog" and "a white dog" are no fault.
+
+    "breaks off": the last word needs another word after it. Example: "is running on the".
+
+    In 1.4 % of Flickr8k's human captions the rules find a fault. Most of these captions are correct: "a man in black
+    shakes hands with a man in white".
 
     Args:
-        words: lower-case words of a caption.
+        words: lower-case words of the caption.
 
     Example:
-        `fault(["a", "woman", "and", "a", "woman"])` is `"twice"`.
+        >>> fault(["a", "woman", "and", "a", "woman"])
+        'twice'
     """
     words = list(words)
     if words and (words[-1] in _NEVER_LAST or (words[-1] in _COLOURS and words[-2:-1] in (["a"], ["the"]))):
@@ -39,8 +45,31 @@ def fault(words):
             if words[place - 2 : place] == [word, "and"]:
                 return "twice"
             continue
-        # A noun, not what stands before one: "a soccer player with a soccer ball".
+        # Only a noun counts, not a word before a noun: "a soccer player with a soccer ball" is correct.
         after = words[place + 1] if place + 1 < len(words) else "and"
         if before in _BEFORE_NOUNS and (after in _FUNCTION_WORDS or after.endswith("ing")):
             return "twice"
     return None
+
+
+def best_first(faults, groups=1):
+    """The order of a photo's captions: captions without a fault come before faulty ones.
+
+    Otherwise captions keep their order. Several groups are interleaved: the first of each group, then the second of
+    each group, and so on.
+
+    Args:
+        faults: `fault` of each caption, a list. It holds the groups one after another, all of the same size, and each
+            group is sorted by score.
+        groups: number of groups.
+
+    Returns:
+        The captions' indices in the new order, a list of int.
+
+    Example:
+        >>> best_first(["twice", None, None])
+        [1, 2, 0]
+    """
+    size = len(faults) // groups
+    ordered = [sorted(range(g * size, (g + 1) * size), key=lambda i: faults[i] is not None) for g in range(groups)]
+    return list(itertools.chain(*zip(*ordered)))

@@ -1,4 +1,4 @@
-"""A caption as HTML: hover or focus a word, and the photo shows where the model looked."""
+"""A caption as HTML. While a word is hovered or focused, the photo shows the word's attention."""
 
 import base64
 import html
@@ -10,13 +10,13 @@ from PIL import Image
 
 from utils.data.images import open_photo
 
-# Longer side of the photo in the page, in pixels.
+# Maximum length of the photo's longer side, in pixels.
 _SIZE = 900
 
-# Each caption of a page needs names of its own.
+# Numbers for the HTML ids, because each caption of a page needs its own id.
 _numbers = count()
 
-# The theme of a page around it, such as Gradio's, has margins and colours of its own for buttons.
+# `!important` overrides the button style of the surrounding page, such as Gradio's theme.
 _STYLE = """
 .captioned { font-family: system-ui, sans-serif; display: grid; grid-template-columns: minmax(0, 1fr); }
 .captioned .photo { position: relative; line-height: 0; max-width: 100%; margin: 0; }
@@ -39,7 +39,7 @@ def _data_uri(image, form, **options):
 
 
 def _shade(attention):
-    """A map as a picture that darkens what was not looked at, a pixel a region."""
+    """Attention weights (rows, columns) as a picture with one pixel per region; low weights are dark."""
     strength = attention / max(attention.max(), 2 / attention.size)
     pixels = np.zeros((*attention.shape, 4), "uint8")
     pixels[..., 3] = np.rint(225 * (1 - strength))
@@ -47,21 +47,20 @@ def _shade(attention):
 
 
 def is_unsure(caption):
-    """Whether the model has a confidence in its caption, and it is below one half."""
-    confidence = getattr(caption, "confidence", None)
-    return confidence is not None and confidence < 0.5
+    """Whether the caption has a confidence below 0.5."""
+    return caption.confidence is not None and caption.confidence < 0.5
 
 
 def attention_html(caption, photo=None, others=()):
-    """A page's part that shows a photo, its caption, and for every word where the model looked.
+    """HTML that shows a photo, its caption and the attention of each word.
 
-    It needs no script and no other file. Words can be reached by the keyboard.
-    A caption of low confidence says in words that it is unsure.
+    The HTML needs no script and no other file. Words can be focused with the keyboard.
+    A sentence reports a confidence below 0.5.
 
     Args:
         caption: a Caption.
-        photo: a PIL image; the one that the caption is of if None.
-        others: further Captions of the photo, shown as sentences.
+        photo: the photo as a PIL image; None uses the caption's photo.
+        others: further Captions of the photo, which are listed as sentences.
 
     Returns:
         HTML text.
@@ -87,7 +86,7 @@ def attention_html(caption, photo=None, others=()):
     if others:
         items = "".join(f"<li>{html.escape(other.text)}</li>" for other in others)
         lines.append(f'<ul class="others">{items}</ul>')
-    # As wide as a photo of 60 % of the window's height, so that the words stay in sight.
+    # The photo's height is limited to 60 % of the window's height, so that the words stay visible.
     width = f"width: calc(60vh * {photo.width / photo.height:.3f})"
     return (
         f'<div class="captioned" id="{name}"><style>{"".join(rules)}</style>'

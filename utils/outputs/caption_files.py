@@ -1,4 +1,4 @@
-"""Captions of many photos as text that people and programs read: plain lines, JSON Lines or CSV."""
+"""Captions of many photos as text: plain lines, JSON Lines or CSV."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ def _round(number):
 
 
 def caption_record(caption):
-    """A caption as an object of JSON: its text, log-probability and score, and its confidence if the model has one."""
+    """A caption as a dict for JSON: `text`, `log_probability`, `score`, and `confidence` if the caption has one."""
     record = {"text": caption.text, "log_probability": _round(caption.log_probability), "score": _round(caption.score)}
     confidence = caption.confidence
     return record if confidence is None else record | {"confidence": _round(confidence)}
@@ -48,14 +48,14 @@ def _write_csv(stream, header):
 
 
 def table_writer(form, stream, header=True, with_scores=False):
-    """A function that writes the captions of one photo, called as `write(name, captions)`.
+    """Return a function that writes the captions of one photo: `write(name, captions)`.
 
     Args:
-        form: "texts" (captions alone, a line each), "lines" (photo, tab, caption), "json"
-            (JSON Lines: an object a photo) or "csv" (a row a caption, under a header).
-        stream: a text stream.
-        header: False for a CSV table that continues another one.
-        with_scores: whether the plain forms, too, have each caption's score, behind another tab.
+        form: "texts" (one caption per line), "lines" (photo, tab, caption), "json" (JSON Lines, one object per photo)
+            or "csv" (one row per caption, after a header).
+        stream: the text stream to write to.
+        header: whether to write the CSV header; False for a later part of a table.
+        with_scores: whether "texts" and "lines" add a tab and the caption's score.
     """
     if form == "csv":
         return _write_csv(stream, header)

@@ -1,4 +1,4 @@
-"""A captioner as one file for programs without this repository: pixels in, words and attention out."""
+"""Export of a captioner to one file, which other programs run without this repository."""
 
 import importlib.util
 import json
@@ -15,11 +15,11 @@ from keras import ops
 from utils.captioner import Captioner
 from utils.data.images import load_pixels, sample_photo
 from utils.data.tokenizer import START
-from utils.errors import InputError
+from utils.errors import InputError, reason
 from utils.model.search import UNREPEATED, forbidden_words, repeating_words
 from utils.outputs import exported_example
 
-# By format: the name of the result, and the packages that it takes to make and check it.
+# For each format: the name of the model's file or folder, and the packages that conversion and check need.
 FORMATS = {
     "onnx": ("captioner.onnx", ("tf2onnx", "onnxruntime")),
     "tf_saved_model": ("captioner", ()),
@@ -28,24 +28,26 @@ FORMATS = {
 
 _VOCABULARY, _METADATA = "vocabulary.txt", "metadata.json"
 
-# Of ONNX's operators; old enough for every runtime of the last years.
+# Version of the ONNX operator set; ONNX Runtime has supported it since 2022.
 _OPSET = 17
 
-# The example, a program that runs beside the model without this repository.
+# The example program that is copied beside the model.
 _EXAMPLE = Path(exported_example.__file__)
 
 _README = """# {dataset} captioner as {format}
 
-Greedy captions of photos, at most {max_words} words, made from `{model}`. `python caption.py photo.jpg` writes a
-sentence; it needs only {packages}, NumPy and Pillow, and shows how a photo is read and words are joined.
+This model was exported from `{model}`. It writes captions of at most {max_words} words by greedy decoding.
 
-| tensor | type | shape | what it is |
+`python caption.py photo.jpg` prints the caption of a photo. The program needs {packages}, NumPy and Pillow. It shows
+how to read a photo and how to join the words.
+
+| tensor | type | shape | content |
 |---|---|---|---|
-| `pixels` | uint8 | {photos}, {image_size}, {image_size}, 3 | input: RGB, the whole photo squeezed to a square |
-| `words` | int32 | {photos}, {max_words} | lines of `vocabulary.txt`, from 0, up to `<end>` |
-| `attention` | float32 | {photos}, {max_words}, {regions} | of each word, {rows} rows of {columns}, sum 1 |
+| `pixels` | uint8 | {photos}, {image_size}, {image_size}, 3 | input: RGB; the whole photo is resized to a square |
+| `words` | int32 | {photos}, {max_words} | word numbers up to `<end>`: lines of `vocabulary.txt`, from 0 |
+| `attention` | float32 | {photos}, {max_words}, {regions} | weights of each word: {rows} rows of {columns}, sum 1 |
 
-`metadata.json` says the same to programs; it also lies in the model file itself{inside}.
+`metadata.json` holds the same facts for programs. The model file contains a copy{inside}.
 
 Licence: {licence}.
 """
@@ -53,28 +55,29 @@ Licence: {licence}.
 _INSIDE = {
     "onnx": ", as custom metadata (`session.get_modelmeta().custom_metadata_map`), with the vocabulary",
     "tf_saved_model": ", in `captioner/assets/`, with the vocabulary",
-    "litert": ": `unzip captioner.tflite` gives it and the vocabulary",
+    "litert": "; `unzip captioner.tflite` extracts it and the vocabulary",
 }
 
 
 def missing_packages(form):
-    """The packages that a format takes and that are not installed."""
+    """The packages that a format needs and that are not installed, a list of names."""
     return [name for name in FORMATS[form][1] if importlib.util.find_spec(name) is None]
 
 
 def greedy_function(captioner, photos=None):
-    """Encoder and greedy search as one function without a loop, which every converter takes.
+    """The encoder and greedy search as one TensorFlow function.
 
-    The words are those of `beam_search` with a beam of one. Converters lose
-    `argmax` and loops; the loop over words is unrolled, `top_k` chooses.
+    The words equal those of `beam_search` with a beam of one. Not all converters
+    support loops and `argmax`, so the loop over words is unrolled and `top_k` chooses
+    the words.
 
     Args:
         captioner: a Captioner.
-        photos: photos at a time; None leaves it open.
+        photos: batch size; None allows any.
 
     Returns:
-        A tf.function: uint8 pixels (photos, size, size, 3) → a dict of `words`,
-        int32 (photos, max_words), ended by END and filled with PAD, and
+        A tf.function from pixels, uint8 (photos, size, size, 3), to a dict of `words`,
+        int32 (photos, max_words), with END after the last word, then PAD, and
         `attention`, float32 (photos, max_words, regions).
     """
     encoder, decoder = captioner.encoder, captioner.decoder
@@ -109,7 +112,7 @@ def _convert_onnx(captioner, path, about):
     model, _ = tf2onnx.convert.from_function(function, function.input_signature, opset=_OPSET)
     for tensor in (*model.graph.input, *model.graph.output):
         tensor.type.tensor_type.shape.dim[0].dim_param = "photos"
-    model.doc_string = f"Writes captions of photos and shows for every word where it looked; made from {about['model']}"
+    model.doc_string = f"Captions photos and returns the attention of each word; exported from {about['model']}"
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in about.items()}
     onnx.helper.set_model_props(model, texts | {"vocabulary": (path.parent / _VOCABULARY).read_text("utf-8")})
     onnx.save(model, path)
@@ -117,7 +120,7 @@ def _convert_onnx(captioner, path, about):
 
 def _convert_tf_saved_model(captioner, path, about, photos=None):
     module = tf.Module()
-    # Weights that are not reachable from what is saved would be missing in it.
+    # TensorFlow saves only weights that are attributes of the module.
     module.weights = [w.value for network in (captioner.encoder.network, captioner.decoder) for w in network.weights]
     if about:
         module.assets = [tf.saved_model.Asset(str(path.parent / name)) for name in (_VOCABULARY, _METADATA)]
@@ -128,7 +131,7 @@ def _convert_litert(captioner, path, about):
     with tempfile.TemporaryDirectory(prefix="export-") as folder:
         _convert_tf_saved_model(captioner, folder, None, photos=1)
         path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(folder).convert())
-    # LiteRT's place for files that belong to a model: a zip archive behind it.
+    # LiteRT stores files that belong to a model in a zip archive at the end of the model file.
     with zipfile.ZipFile(path, "a") as archive:
         for name in (_VOCABULARY, _METADATA):
             archive.write(path.parent / name, name)
@@ -138,7 +141,15 @@ _CONVERT = {"onnx": _convert_onnx, "tf_saved_model": _convert_tf_saved_model, "l
 
 
 def load_exported(folder, form):
-    """What `export` wrote, as a function: uint8 pixels (photos, size, size, 3) → words, int (photos, max_words)."""
+    """Load an exported model as a function.
+
+    Args:
+        folder: the folder that `export` has written.
+        form: a key of `FORMATS`.
+
+    Returns:
+        A function from pixels, uint8 (photos, size, size, 3), to word numbers, int (photos, max_words).
+    """
     model = exported_example.load_model(Path(folder) / FORMATS[form][0], form)
     if form == "litert":
         return lambda pixels: np.concatenate([model(photo[None])[0] for photo in pixels])
@@ -146,40 +157,44 @@ def load_exported(folder, form):
 
 
 def describe(captioner, form, model):
-    """What a program has to know of an exported captioner, as a dict that goes into metadata.json.
+    """The content of metadata.json: the facts that a program needs to use the exported model.
 
     Args:
         captioner: a Captioner.
         form: a key of `FORMATS`.
-        model: where the captioner came from.
+        model: the model folder that the captioner was loaded from.
+
+    Returns:
+        A dict for JSON.
     """
     encoder = captioner.encoder
     return {
         "model": str(model), "format": form, "file": FORMATS[form][0], "dataset": captioner.dataset,
         "encoder": encoder.name, "image_size": encoder.image_size, "rows": encoder.rows, "columns": encoder.columns,
         "max_words": captioner.max_words, "vocabulary_size": len(captioner.tokenizer),
-        "licence": f"MIT for the program; the weights were learnt from {captioner.dataset}, whose own terms apply",
+        "licence": f"MIT for the program; the weights were trained on {captioner.dataset}; its terms apply",
     }  # fmt: skip
 
 
 def export(captioner, form, folder, model="a model folder", overwrite=False):
-    """Write a captioner, its vocabulary, metadata, an example that runs and a README into a folder.
+    """Export a captioner to a folder: the model, its vocabulary, metadata, an example program and a README.
 
-    What was written is loaded again, and must write the same caption as the
-    captioner.
+    The exported model is loaded again for a check: it must write the same caption of
+    the sample photo as the captioner.
 
     Args:
         captioner: a Captioner.
         form: a key of `FORMATS`.
-        folder: where to.
-        model: where the captioner came from, for the README and the metadata.
-        overwrite: replace what is there.
+        folder: the folder to write.
+        model: the model folder that the captioner was loaded from, for README and metadata.
+        overwrite: whether to replace files of an existing folder.
 
     Returns:
-        The path of the model in it.
+        The path of the exported model.
 
     Raises:
-        InputError: packages are missing, the folder is there or cannot be written.
+        InputError: a package is missing, the folder exists or cannot be written, or the exported model writes another
+            caption.
     """
     check_export(form, folder, overwrite)
     captioner = _in_float32(captioner)
@@ -201,15 +216,15 @@ def export(captioner, form, folder, model="a model folder", overwrite=False):
         )  # fmt: skip
         (folder / "README.md").write_text(text, encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from None
+        raise InputError(f"cannot write {folder}: {reason(error)}") from None
     written = load_exported(folder, form)(load_pixels(sample_photo(), about["image_size"])[None])
     if tuple(captioner.tokenizer.decode(written[0])) != captioner.caption(sample_photo(), beam_size=1).words:
-        raise InputError(f"{path}: writes another caption than the model it was made from; do not use it")
+        raise InputError(f"{path}: writes another caption than the original model; do not use it")
     return path
 
 
 def _in_float32(captioner):
-    """The Captioner with an encoder that computes in float32: other runtimes have no convolutions in bfloat16."""
+    """The Captioner with a float32 encoder, because other runtimes have no bfloat16 convolutions."""
     encoder = captioner.encoder.copy(precision="float32")
     return Captioner(
         encoder, captioner.tokenizer, captioner.decoder, captioner.max_words, captioner.dataset, captioner.training
@@ -217,10 +232,17 @@ def _in_float32(captioner):
 
 
 def check_export(form, folder, overwrite):
-    """Raise InputError for what would make `export` fail, before anything is loaded."""
+    """Check, before anything is loaded, that `export` can write.
+
+    Args:
+        form, folder, overwrite: as for `export`.
+
+    Raises:
+        InputError: a package is missing, or the folder exists.
+    """
     missing = missing_packages(form)
     if missing:
-        raise InputError(f"{form} needs {' and '.join(missing)}: pip install -r requirements-export.txt")
+        raise InputError(f"{form} export needs {' and '.join(missing)}: pip install -r requirements-export.txt")
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or (os.listdir(folder) and not overwrite)):
-        raise InputError(f"{folder}: exists; name another --output_dir, or replace it with --overwrite")
+        raise InputError(f"{folder}: already exists; name another --output_dir, or replace it with --overwrite")

@@ -1,4 +1,4 @@
-"""Caption photos with the exported model beside this file: `python caption.py photo.jpg`."""
+"""Captions photos with the exported model beside this file: `python caption.py photo.jpg`."""
 
 import json
 import re
@@ -10,11 +10,14 @@ from PIL import Image, ImageOps
 
 
 def load_model(path, form):
-    """The model as a function: uint8 pixels (photos, size, size, 3) → words and attention, as arrays.
+    """Load the exported model as a function.
 
     Args:
-        path: what `export.py` wrote.
-        form: "onnx", "tf_saved_model" or "litert", which takes one photo at a time.
+        path: the model file or folder that `export.py` has written.
+        form: "onnx", "tf_saved_model" or "litert". A litert model accepts one photo at a time.
+
+    Returns:
+        A function from pixels, uint8 (photos, size, size, 3), to two arrays: word numbers and attention weights.
     """
     if form == "onnx":
         import onnxruntime
@@ -30,7 +33,7 @@ def load_model(path, form):
 
         loaded = tf.saved_model.load(str(path))
 
-        # The default names `loaded`, so that its weights live as long as the function.
+        # The default argument keeps `loaded` and its weights in memory as long as the function exists.
         def run(pixels, loaded=loaded):
             return loaded.signatures["serving_default"](pixels=tf.constant(pixels))
 
@@ -42,9 +45,17 @@ def load_model(path, form):
 
 
 def read_pixels(path, size):
-    """A photo as the model takes it, uint8 (1, size, size, 3): upright, transparency over white, 16 bits as 8."""
+    """Read a photo: upright, in RGB with 8 bits, transparent pixels over white, resized to a square.
+
+    Args:
+        path: the photo's file.
+        size: the model's image size, in pixels.
+
+    Returns:
+        Pixels, uint8 (1, size, size, 3).
+    """
     with Image.open(path) as image:
-        image.draft("RGB", (2 * size, 2 * size))  # large JPEGs are read smaller, as in training
+        image.draft("RGB", (2 * size, 2 * size))  # large JPEGs are decoded at reduced size, as in training
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I") or image.mode == "F":
             values = np.asarray(image, dtype="float32")
@@ -59,20 +70,28 @@ def read_pixels(path, size):
 
 
 def to_words(numbers, vocabulary):
-    """The words of numbers, up to the first <end> or <pad>."""
+    """Look up word numbers in the vocabulary, up to the first <end> or <pad>.
+
+    Args:
+        numbers: word numbers of one caption.
+        vocabulary: a list of all words.
+
+    Returns:
+        A list of words.
+    """
     words = [vocabulary[number] for number in numbers]
     ends = [words.index(special) for special in ("<end>", "<pad>") if special in words]
     return words[: min(ends, default=len(words))]
 
 
 def to_sentence(words):
-    """Words as a sentence: 's and n't rejoined, a capital letter, a full stop."""
+    """Join words to a sentence with a capital letter and a full stop; 's and n't follow without a space."""
     text = re.sub(r" ('(?:s|m|d|ll|re|ve)|n't)\b", r"\1", " ".join(words))
     return text[:1].upper() + text[1:] + "." if text else ""
 
 
 def main():
-    """Print a sentence for each photo that is named."""
+    """Print a caption for each photo on the command line."""
     folder = Path(__file__).resolve().parent
     about = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
     vocabulary = (folder / "vocabulary.txt").read_text(encoding="utf-8").split("\n")

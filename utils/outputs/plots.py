@@ -1,4 +1,4 @@
-"""Pictures of what a model does: attention over a photo, curves of a training run."""
+"""Figures: the attention of each word on the photo, and the curves of a training run."""
 
 import math
 from pathlib import Path
@@ -6,19 +6,19 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from utils.data.images import open_photo
-from utils.errors import InputError
+from utils.errors import InputError, reason
 
 
 def attention_figure(captions, columns=5, photo=None):
-    """The photo, and beside it the photo again for every word with what the model looked at.
+    """Draw the photo, and again for each word with the word's attention.
 
-    The map is stretched over the whole photo, as the photo was squeezed into
-    the encoder's square; between the centres of the regions it is interpolated.
+    The encoder resizes the whole photo to a square, so the attention map is stretched
+    over the whole photo. Values between the centres of regions are interpolated.
 
     Args:
-        captions: a Caption, or several of one photo, which are drawn one below another.
-        columns: pictures in a row.
-        photo: a PIL image; the one that the captions are of if None.
+        captions: a Caption, or a list of Captions of one photo, drawn one below another.
+        columns: number of pictures per row.
+        photo: the photo as a PIL image; None uses the captions' photo.
 
     Returns:
         A matplotlib Figure.
@@ -38,7 +38,7 @@ def attention_figure(captions, columns=5, photo=None):
 
 
 def _draw_caption(figure, caption, axes, photo):
-    """A caption over its maps, in the order of its words, after the photo itself."""
+    """Draw the caption as a title, then the photo, then the attention map of each word."""
     width, height = photo.size
     figure.suptitle(caption.text)
     axes = list(axes)
@@ -63,12 +63,15 @@ def _draw_caption(figure, caption, axes, photo):
 
 
 def training_figure(history):
-    """Loss and validation scores by epoch, with a dotted line where a stage ends.
+    """Draw training loss and validation scores by epoch. A dotted line marks the end of a training stage.
 
-    The self-critical stage's loss is minus the mean reward.
+    The loss of the self-critical stage is the negative mean reward.
 
     Args:
-        history: rows as `Trainer.history` has them.
+        history: a list of dicts, one per epoch, as `Trainer.history`.
+
+    Returns:
+        A matplotlib Figure.
     """
     epochs = range(1, len(history) + 1)
     begins = [n + 0.5 for n in range(1, len(history)) if history[n]["stage"] != history[n - 1]["stage"]]
@@ -77,7 +80,7 @@ def training_figure(history):
         figure.subplots(1, 3),
         (("loss", "training loss"), ("val_CIDEr", "validation CIDEr"), ("val_Bleu_4", "validation BLEU-4")),
     ):
-        # A stage that writes no captions has no scores of them.
+        # The tagging stage writes no captions, so it has no caption scores.
         values = [math.nan if row[name] in (None, "") else float(row[name]) for row in history]
         axis.plot(epochs, values, marker="o", markersize=3)
         for begin in begins:
@@ -89,25 +92,29 @@ def training_figure(history):
 
 
 def check_format(path):
-    """Make sure, before the work, that there is a format for a picture of this name.
+    """Check, before any photo is captioned, that matplotlib can write a file with this suffix.
 
     Raises:
-        InputError: there is none.
+        InputError: the suffix is unknown.
     """
     known = sorted(Figure().canvas.get_supported_filetypes())
     if Path(path).suffix[1:].lower() not in known:
-        raise InputError(f"{path}: no format of pictures; let the name end in one of .{', .'.join(known)}")
+        raise InputError(f"{path}: unknown picture format; use a name that ends in .{', .'.join(known)}")
 
 
 def save_figure(figure, path):
-    """Write a figure; the suffix decides the format.
+    """Write a figure to a file.
+
+    Args:
+        figure: a matplotlib Figure.
+        path: the file; its suffix selects the format. Missing folders are created.
 
     Raises:
-        InputError: a format that does not exist, or a place that cannot be written.
+        InputError: the format is unknown, or the file cannot be written.
     """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=110)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: the picture cannot be written ({error})") from None
+        raise InputError(f"cannot write picture {path}: {reason(error)}") from None

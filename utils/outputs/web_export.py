@@ -1,7 +1,7 @@
-"""A captioner as a folder that any static web host serves: the page captions photos in the visitor's browser.
+"""Export of a captioner to a web page that captions photos in the visitor's browser. Any static host can serve it.
 
-The page runs two ONNX graphs by onnxruntime-web: `encoder` once a photo, `step` once a word. The search of the words
-is written in JavaScript (`web/search.js`), with the beam of `inference.py`.
+The page runs two ONNX graphs with onnxruntime-web: `encoder` once per photo, `step` once per word. Beam search is
+written in JavaScript (`web/search.js`) and has the default beam size of `inference.py`.
 """
 
 import gzip
@@ -20,7 +20,8 @@ from keras import ops
 
 from utils.data.images import MAX_PIXELS, load_pixels, sample_photo
 from utils.data.tokenizer import END, PAD, START, UNKNOWN
-from utils.errors import InputError
+from utils.errors import InputError, reason
+from utils.model.confidence import LEAST_LIKENESS
 from utils.model.consensus import WEIGHT, Consensus
 from utils.model.decoder import Memory, State
 from utils.model.search import LENGTH_PENALTY, UNREPEATED
@@ -28,42 +29,43 @@ from utils.outputs.export import check_export
 
 TEMPLATE = Path(__file__).with_name("web")
 
-# Hypotheses kept in the page, as by default in inference.py.
+# Beam size of the page; the default of inference.py.
 _BEAM_SIZE = 3
 
-# The parts of onnxruntime-web that the page loads: with WebGPU where the browser has it, and without.
+# Files of onnxruntime-web. The page loads the first three in browsers with WebGPU, the others elsewhere.
 _RUNTIME = (
     "ort.jspi.min.mjs", "ort-wasm-simd-threaded.jspi.mjs", "ort-wasm-simd-threaded.jspi.wasm",
     "ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm",
 )  # fmt: skip
 
-# Not ".gz": some hosts declare that as an encoding, and the browser would unpack it too.
+# Suffix of compressed files. Some hosts send ".gz" as a content encoding, so that the browser would decompress it.
 _PACKED = ".gzip"
 
-# Values of a tensor below which half precision saves nothing worth a node of the graph.
+# Number of values below which a tensor stays in float32, because compressing it saves too little.
 _LARGE = 1024
 
-# Relative error below which 8 bits hold a tensor exactly, but for rounding in float32.
+# Relative error below which 8 bits count as exact; float32 rounding causes errors of this size.
 _EXACT = 1e-6
 
+# Version of the ONNX operator set.
 _OPSET = 17
 
 
 def export_web(captioner, folder, model="a model folder", overwrite=False):
-    """Write a page, the runtime and a captioner into a folder.
+    """Write a folder that holds the page, onnxruntime-web and the captioner's graphs.
 
     Args:
         captioner: a Captioner.
-        folder: where to; what an earlier export wrote there is replaced.
-        model: where the captioner came from, for the page.
-        overwrite: write into a folder that holds something.
+        folder: the folder to write.
+        model: the model folder that the captioner was loaded from; the page shows it.
+        overwrite: whether to replace the files of an earlier export in a folder that is not empty.
 
     Returns:
         The folder's path.
 
     Raises:
-        InputError: packages or npm are missing, the folder exists or cannot be written, or the graphs differ from
-            the captioner.
+        InputError: a package or npm is missing, the folder exists or cannot be written, or the graphs compute other
+            probabilities than the captioner.
     """
     folder = Path(folder)
     check_web_export(folder, overwrite)
@@ -76,27 +78,34 @@ def export_web(captioner, folder, model="a model folder", overwrite=False):
         _write_model(captioner, folder / "model", model)
         _write_list(folder)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from None
+        raise InputError(f"cannot write {folder}: {reason(error)}") from None
     return folder
 
 
 def check_web_export(folder, overwrite):
-    """Raise InputError for what would make `export_web` fail, before anything is loaded."""
+    """Check, before anything is loaded, that `export_web` can write.
+
+    Args:
+        folder, overwrite: as for `export_web`.
+
+    Raises:
+        InputError: a package or npm is missing, or the folder exists.
+    """
     check_export("onnx", folder, overwrite)
     if not _installed_runtime() and not shutil.which("npm"):
         raise InputError(
-            f"npm, which fetches onnxruntime-web {runtime_version()}, is not installed: "
-            "apt install npm, brew install node, or https://nodejs.org"
+            f"npm is not installed; it fetches onnxruntime-web {runtime_version()}: "
+            "apt install npm, brew install node, or see https://nodejs.org"
         )
 
 
 def runtime_version():
-    """The version of onnxruntime-web that the page is written for."""
+    """The version of onnxruntime-web that the page needs."""
     return json.loads((TEMPLATE / "package.json").read_text(encoding="utf-8"))["dependencies"]["onnxruntime-web"]
 
 
 def _installed_runtime():
-    """The folder of onnxruntime-web that `npm install` put beside the template; None if there is none that fits."""
+    """The folder where `npm install` has put onnxruntime-web beside the template; None without the right version."""
     folder = TEMPLATE / "node_modules" / "onnxruntime-web"
     description = folder / "package.json"
     if description.is_file() and json.loads(description.read_text(encoding="utf-8"))["version"] == runtime_version():
@@ -111,7 +120,7 @@ def _copy_template(folder):
 
 
 def _copy_runtime(target):
-    """Copy the runtime into the folder `target`, its WebAssembly packed."""
+    """Copy the files of onnxruntime-web into the folder `target`, with compressed WebAssembly."""
     with tempfile.TemporaryDirectory(prefix="export-") as temporary:
         source = _installed_runtime() or _fetch_runtime(Path(temporary))
         target.mkdir()
@@ -125,7 +134,7 @@ def _copy_runtime(target):
 
 
 def _fetch_runtime(folder):
-    """Fetch onnxruntime-web from npm, or npm's own cache, into a folder; return its package folder."""
+    """Fetch onnxruntime-web into a folder, from npm's cache or its registry. Returns the package's folder."""
     package = f"onnxruntime-web@{runtime_version()}"
     done = subprocess.run(
         ["npm", "pack", package, "--ignore-scripts", "--prefer-offline", "--loglevel=error"],
@@ -133,9 +142,9 @@ def _fetch_runtime(folder):
     )  # fmt: skip
     archives = list(folder.glob("*.tgz"))
     if done.returncode or not archives:
-        reason = " ".join(done.stderr.split())[:200] or f"status {done.returncode}"
+        said = " ".join(done.stderr.split())[:200] or f"status {done.returncode}"
         raise InputError(
-            f"npm cannot fetch {package} ({reason}): check the connection, or run `npm install` in {TEMPLATE} elsewhere"
+            f"npm cannot fetch {package}: {said}; check the connection, or run `npm install` in {TEMPLATE} later"
         )
     with tarfile.open(archives[0]) as archive:
         archive.extractall(folder, filter="data")
@@ -143,12 +152,12 @@ def _fetch_runtime(folder):
 
 
 def _write_packed(path, content):
-    # Without a time, so that equal content gives an equal file.
+    # Without a time stamp, equal content gives equal files.
     path.write_bytes(gzip.compress(content, 9, mtime=0))
 
 
 def _write_model(captioner, folder, model):
-    """Write the two graphs and what the page must know about them into a folder."""
+    """Write the two graphs and `model.json`, which describes them for the page, into a folder."""
     folder.mkdir()
     encoder = captioner.encoder.copy(precision="float32")
     functions = {
@@ -157,12 +166,13 @@ def _write_model(captioner, folder, model):
     }
     for name, function in functions.items():
         graph = _convert(function)
-        # Of 200 greedy captions 8 bits change 35 in MobileNet, 3 in the embeddings, 1 in the layer before them, and
-        # none in any other matrix of its decoder. VGG16's weights have 8 bits already.
+        # Number of 200 greedy captions that change with 8 bits: 35 if MobileNet's weights are rounded, 3 for the
+        # embeddings, 1 for the layer before them, none for the decoder's other matrices. These three therefore have
+        # half precision. VGG16's weights are 8-bit values already.
         decoder = captioner.decoder
         _shrink(graph, {decoder.vocabulary_size, decoder.embedding_size} if name == "step" else None)
         _write_packed(folder / f"{name}.onnx{_PACKED}", graph.SerializeToString())
-    consensus = captioner.consensus
+    consensus, confidence = captioner.consensus, captioner.confidence
     description = {
         "model": str(model),
         "dataset": captioner.dataset,
@@ -176,6 +186,7 @@ def _write_model(captioner, folder, model):
         "length_penalty": 1.0 if consensus else LENGTH_PENALTY,
         "consensus_weight": WEIGHT if consensus else 0.0,
         "rarity": [round(float(value), 6) for value in consensus.rarity] if consensus else [],
+        "confidence": consensus and confidence and confidence.to_dict() | {"least_likeness": LEAST_LIKENESS},
         "special": {"pad": PAD, "start": START, "end": END, "unknown": UNKNOWN},
         "vocabulary": captioner.tokenizer.words,
     }
@@ -185,11 +196,16 @@ def _write_model(captioner, folder, model):
 
 
 def encoder_function(encoder, decoder, consensus=None):
-    """All that is computed once a photo, as a tf.function for a converter.
+    """The computations that run once per photo, as a tf.function for a converter.
 
-    It takes `pixels`, uint8 (1, size, size, 3), and returns a dict of `keys` and `values` (1, regions, …), the first
-    `hidden` and `cell` (1, 1, units) and, where there is a consensus, `worth` (1, vocabulary): what each word adds to
-    a caption's likeness, before the division by the length of the caption's own vector.
+    Its input is `pixels`, uint8 (1, size, size, 3). It returns a dict: `keys` and `values` (1, regions, …), the initial
+    `hidden` and `cell` (1, 1, units) and, with a consensus, `worth` (1, vocabulary). `worth` is the summand of each
+    word in a caption's likeness, before the division by the length of the caption's tf-idf vector.
+
+    Args:
+        encoder: an Encoder.
+        decoder: an AttentionDecoder.
+        consensus: a Consensus, or None.
     """
     size = encoder.image_size
 
@@ -199,7 +215,8 @@ def encoder_function(encoder, decoder, consensus=None):
         state = decoder.initial_state(memory, 1)
         outputs = memory._asdict() | state._asdict()
         if consensus:
-            # Its tensors would be further inputs of the graph; those of a copy that is made here are constants.
+            # Tensors created outside this function would become inputs of the graph. Those of a new Consensus become
+            # constants.
             copy = Consensus(*(getattr(consensus, name) for name in inspect.signature(Consensus).parameters))
             expected = ops.pad(copy.expectations(regions), ((0, 0), (0, 1)))
             places = np.full(len(consensus.rarity), len(consensus.expected_words), "int32")
@@ -211,11 +228,15 @@ def encoder_function(encoder, decoder, consensus=None):
 
 
 def step_function(decoder, places):
-    """One word on for all hypotheses of a photo, as a tf.function for a converter.
+    """One decoder step for all hypotheses of a photo, as a tf.function for a converter.
 
-    It takes the last `words`, int32 (1, beam), `hidden` and `cell` (1, beam, units), and `keys` and `values` of
-    `encoder_function`. It returns a dict of `log_probabilities` (1, beam, vocabulary), `attention` (1, beam, places),
-    and the new state as `next_hidden` and `next_cell`.
+    Its inputs are the previous `words`, int32 (1, beam), the state `hidden` and `cell` (1, beam, units), and the `keys`
+    and `values` of `encoder_function`. It returns a dict: `log_probabilities` (1, beam, vocabulary), `attention`
+    (1, beam, places), and the new state `next_hidden` and `next_cell`.
+
+    Args:
+        decoder: an AttentionDecoder.
+        places: number of regions per photo.
     """
     units, values = decoder.units, decoder.value_size or decoder.region_mean.shape[0]
     shapes = {
@@ -243,12 +264,12 @@ def _convert(function):
 
 
 def _shrink(graph, precise=None):
-    """Store a graph's weights in 8 or 16 bits, from which the runtime makes float32 again as it loads.
+    """Store a graph's weights in 8 or 16 bits. The runtime converts them to float32 when it loads the graph.
 
     Args:
         graph: an ONNX model, changed in place.
-        precise: None keeps in half precision what 8 bits do not hold exactly; otherwise everything has 8 bits but
-            tensors with an axis of one of these lengths.
+        precise: which tensors get 16 bits. None: all tensors that 8 bits do not represent exactly. A set of lengths:
+            only tensors with an axis of one of these lengths, and vectors.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -258,7 +279,7 @@ def _shrink(graph, precise=None):
             stored.append(tensor)
             continue
         values, name = numpy_helper.to_array(tensor), tensor.name
-        # The words' embeddings are the output layer's weights, too.
+        # The output layer's weights are the transposed embeddings, so they are stored once.
         if values.ndim == 2 and values.T.tobytes() in tables:
             nodes.append(helper.make_node("Transpose", [tables[values.T.tobytes()]], [name]))
             continue
@@ -282,7 +303,14 @@ def _shrink(graph, precise=None):
 
 
 def _in_8_bits(values):
-    """Weights as int8 levels and float32 steps along the axis that loses least, and the relative error."""
+    """Quantise weights to 8 bits, with one step per index of the axis that gives the smallest error.
+
+    Args:
+        values: float32 weights.
+
+    Returns:
+        Levels, int8; steps, float32; and the relative error. Levels times steps approximate the weights.
+    """
     best, size = None, np.sqrt(np.mean(values**2)) + np.finfo("float32").tiny
     for axis in range(values.ndim):
         others = tuple(each for each in range(values.ndim) if each != axis)
@@ -295,7 +323,7 @@ def _in_8_bits(values):
 
 
 def _check_graphs(captioner, encoder, folder):
-    """Raise InputError unless the graphs, run by ONNX Runtime, nearly give the captioner's own probabilities."""
+    """Raise InputError if ONNX Runtime computes word probabilities that differ from the captioner's by .05 or more."""
     import onnxruntime
 
     sessions = {
@@ -312,11 +340,13 @@ def _check_graphs(captioner, encoder, folder):
     logits, _, _ = captioner.decoder.step(words, captioner.decoder.initial_state(memory, 1), memory)
     difference = np.abs(np.exp(written) - ops.convert_to_numpy(ops.softmax(logits, axis=-1))).max()
     if not difference < 0.05:
-        raise InputError(f"{folder}: the graphs differ from the model by {difference:.2f} in a word's probability")
+        raise InputError(
+            f"{folder}: a word's probability differs by {difference:.2f} from that of the model; do not use this export"
+        )
 
 
 def _write_list(folder):
-    """Write `files.json`: the version of the folder, and the bytes of each file that the page loads."""
+    """Write `files.json`: a version, which is a hash of all files, and the size in bytes of each file."""
     names = [f"{wing}/{path.name}" for wing in ("model", "runtime") for path in sorted((folder / wing).iterdir())]
     digest, sizes = hashlib.sha256(), {}
     for name in names:

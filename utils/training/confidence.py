@@ -10,6 +10,7 @@ from utils.evaluation.confidence_quality import is_right
 from utils.features.cache import RegionCache
 from utils.features.extraction import cache_regions
 from utils.model.confidence import Confidence, features
+from utils.model.sentences import best_first, fault
 from utils.progress import QUIET
 from utils.training.recipes import Recipe
 
@@ -38,8 +39,9 @@ def describe(captioner, batches, beam_size):
     for regions in batches:
         found = search(regions)
         for numbers, own in zip(found.words, features(found)):
-            best = captioner.order(numbers)[0]
-            texts.append(" ".join(captioner.tokenizer.decode(numbers[best])))
+            captions = [captioner.tokenizer.decode(each) for each in numbers]
+            best = best_first([fault(words) for words in captions])[0]
+            texts.append(" ".join(captions[best]))
             rows.append(own[best])
     return texts, np.array(rows)
 

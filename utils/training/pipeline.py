@@ -14,6 +14,7 @@ from utils.features.cache import RegionCache, shard_of
 from utils.features.encoders import Encoder, check_names
 from utils.features.extraction import cache_regions, leave_out_unreadable
 from utils.files import exists, replacing
+from utils.model.caption import empty_note
 from utils.progress import QUIET
 from utils.runtime import backend
 from utils.runtime.devices import open_distribution
@@ -323,8 +324,8 @@ class _Training:
             ).save(self.folder)
         write_history(self.folder, trainer.history)
         self.say(describe_epoch(row) + (", best so far" if trainer.is_best else ""))
-        if row["empty_captions"]:
-            self.say(f"{row['empty_captions']} of {len(trainer.val)} validation captions are empty")
+        if note := empty_note(row["empty_captions"], len(trainer.val)):
+            self.say(f"validation: {note}")
 
     def _finish(self, judge, history):
         """Fit consensus and confidence, write the model card, and delete the files that only a run needs."""

@@ -16,6 +16,7 @@ from utils.evaluation import metrics
 from utils.features.encoders import ARCHITECTURES
 from utils.model.decoder import AttentionDecoder
 from utils.model.search import Search
+from utils.model.sentences import best_first, fault
 from utils.progress import silent
 from utils.runtime import backend, keras_internals
 from utils.runtime.hardware import dtype_policy
@@ -365,7 +366,9 @@ class Trainer:
         for start in range(0, len(photos), size):
             batch = photos[start : start + size]
             regions = self.source.regions(self.averaged.encoder, batch)
-            captions += [self.tokenizer.decode(numbers) for numbers in self.search(regions).words[:, 0]]
+            for hypotheses in self.search(regions).words:
+                found = [self.tokenizer.decode(numbers) for numbers in hypotheses]
+                captions.append(found[best_first([fault(words) for words in found])[0]])
             arrays = caption_arrays(batch, self.tokenizer, recipe.captions_per_photo, recipe.max_words)
             # Pad the last batch, so that nothing is compiled for another size.
             regions, *arrays = (np.pad(a, [(0, size - len(a))] + [(0, 0)] * (a.ndim - 1)) for a in (regions, *arrays))

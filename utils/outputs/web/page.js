@@ -1,18 +1,23 @@
-// The page: photos in, captions and maps out. The model works in worker.js.
+// The user interface of the page. The model runs in worker.js.
 import { altAttribute, megabytes, toCsv, toJson } from "./text.js";
 
 const find = (id) => document.getElementById(id);
 const status = find("status");
-const photos = new Map(); // by number: file, item of the list, caption once it is there
+const photos = new Map(); // number → { file, item of the list, and, when they are known, done and caption }
 let worker;
 let count = 0;
 let firstAsked;
+
+// Confidence below which the page says that the model is unsure, as app.py does.
+const UNSURE = 0.5;
+
+const unsureNote = (confidence) => `The model is unsure (confidence ${Math.round(confidence * 100)}%).`;
 
 function say(text) {
   status.textContent = text;
 }
 
-// An element with attributes, in which are texts and elements.
+// Creates an element with attributes; `children` are texts and elements.
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
@@ -40,13 +45,13 @@ function add(files) {
   find("all").hidden = photos.size === 0;
 }
 
-// How far the photos are, in words; `note` is said before it.
+// Shows how many photos are done, after the text `note`.
 function report(note = "") {
   const done = [...photos.values()].filter((photo) => photo.done).length;
   say(`${note}${done} of ${photos.size} ${photos.size === 1 ? "photo" : "photos"} done.`);
 }
 
-// Darkens what was not looked at, a pixel a region, as utils/outputs/attention_html.py.
+// Draws an attention map with one pixel per region; low weights are dark, as in utils/outputs/attention_html.py.
 function draw(map, values, rows, columns) {
   map.width = columns;
   map.height = rows;
@@ -68,8 +73,8 @@ async function copy(text, button) {
   setTimeout(() => { button.textContent = label; }, 1500);
 }
 
-function show(photo, { text, words, maps, rows, columns, score, preview }) {
-  Object.assign(photo, { done: true, caption: { name: photo.file.name, text, score } });
+function show(photo, { text, words, maps, rows, columns, logProbability, score, confidence, preview }) {
+  Object.assign(photo, { done: true, caption: { name: photo.file.name, text, logProbability, score, confidence } });
   const picture = make("canvas", { role: "img", "aria-label": text });
   picture.width = preview.width;
   picture.height = preview.height;
@@ -89,7 +94,7 @@ function show(photo, { text, words, maps, rows, columns, score, preview }) {
     for (const event of ["pointerenter", "focus"]) button.addEventListener(event, () => light(button, place));
     button.addEventListener("blur", () => light());
     button.addEventListener("pointerleave", ({ pointerType }) => {
-      // A finger that is lifted leaves the map in sight.
+      // On touch screens the map stays visible after the finger is lifted.
       if (pointerType !== "touch") light();
     });
   });
@@ -97,8 +102,9 @@ function show(photo, { text, words, maps, rows, columns, score, preview }) {
   const actions = make("div", { class: "row" });
   addButton(actions, "Copy sentence", (button) => copy(text, button));
   addButton(actions, "Copy as alt=…", (button) => copy(altAttribute(text), button));
+  const unsure = confidence < UNSURE ? [make("p", { class: "unsure" }, unsureNote(confidence))] : [];
   photo.item.lastChild.replaceWith(
-    make("div", { class: "photo" }, picture, map), make("p", { class: "sentence" }, text), row, actions,
+    make("div", { class: "photo" }, picture, map), make("p", { class: "sentence" }, text), ...unsure, row, actions,
   );
 }
 
@@ -119,7 +125,7 @@ const answers = {
   progress({ received, total }) {
     const bar = find("progress");
     Object.assign(bar, { hidden: false, max: total, value: received });
-    // Not a word more than every tenth of it, for those who hear it.
+    // The text changes only ten times, because screen readers read each change aloud.
     const tenths = Math.floor((received / total) * 10);
     if (bar.dataset.tenths === String(tenths)) return;
     bar.dataset.tenths = tenths;
@@ -140,7 +146,8 @@ const answers = {
     show(photo, result);
     const first = captions().length === 1
       ? `First caption after ${((performance.now() - firstAsked) / 1000).toFixed(1)} seconds. ` : "";
-    report(`${result.text} ${first}`);
+    const unsure = result.confidence < UNSURE ? `${unsureNote(result.confidence)} ` : "";
+    report(`${result.text} ${unsure}${first}`);
   },
   failed({ id, message }) {
     const photo = photos.get(id);
@@ -156,15 +163,15 @@ const answers = {
   },
 };
 
-// Through service.js the page also works offline, and with several threads. It takes effect by loading again, once.
+// Registers service.js, with which the page works offline and with several threads. Its headers need one reload.
 async function settle() {
-  // One that is there already is looked after by the browser.
+  // The browser updates a registered service worker itself.
   if (!navigator.serviceWorker || navigator.serviceWorker.controller) return;
   try {
     await navigator.serviceWorker.register("service.js");
     await navigator.serviceWorker.ready;
   } catch {
-    return; // a private window, for instance
+    return; // not allowed, for example in a private window
   }
   if (self.crossOriginIsolated || sessionStorage.getItem("settled")) return;
   sessionStorage.setItem("settled", "yes");
@@ -192,7 +199,7 @@ function listen() {
     event.preventDefault();
     drop.classList.remove("over");
     add(event.dataTransfer.files);
-    if (!event.dataTransfer.files.length) say("That is no file. Save the photo first, then drop it.");
+    if (!event.dataTransfer.files.length) say("This is not a file. Save the photo first, then drop it.");
   });
   document.addEventListener("paste", ({ clipboardData }) => {
     add(clipboardData.files);
@@ -204,20 +211,20 @@ function listen() {
     photos.clear();
     find("photos").replaceChildren();
     find("all").hidden = true;
-    say("All photos are removed.");
+    say("All photos were removed.");
     find("choose").focus();
   });
 }
 
 async function start() {
   if (typeof WebAssembly !== "object" || typeof OffscreenCanvas !== "function" || typeof DecompressionStream !== "function") {
-    return say("This browser has no WebAssembly, or is too old for this page. Try a current Chrome, Firefox or Safari.");
+    return say("This browser is too old for this page, or has no WebAssembly. Use a current Chrome, Firefox or Safari.");
   }
   say("Loading …");
   await settle();
   worker = new Worker("worker.js", { type: "module" });
   worker.addEventListener("message", ({ data: { type, ...answer } }) => {
-    // What still arrives after a failure would hide it.
+    // Later answers would replace the message of a failure.
     if (worker) answers[type](answer);
   });
   worker.addEventListener("error", ({ message }) => answers.dead({ message: message || "the worker does not start" }));

@@ -1,18 +1,18 @@
-// A photo file → the pixels that the model takes, by the rules of utils/data/images.py and of Pillow beneath it.
+// Reads a photo and resizes it for the model. The results equal those of utils/data/images.py, which uses Pillow.
 
-// Pixels that are read from the decoded photo at a time: 16 MB.
+// Number of pixels that are read from the decoded photo at a time; they take 16 MB.
 const STRIP_PIXELS = 2 ** 22;
 
-// Pillow's fixed-point arithmetic of 8-bit images.
+// The value 1 in the fixed-point numbers with which Pillow resizes 8-bit images.
 const PRECISION = 2 ** 22;
 
-// How many times smaller Pillow decodes a JPEG of which `size` pixels are needed: libjpeg's 8, 4, 2 or 1.
+// The factor, 8, 4, 2 or 1, by which Pillow lets libjpeg reduce a JPEG of which `size` pixels are needed.
 export function draftFactor(width, height, size) {
   const room = Math.floor(Math.min(width / (2 * size), height / (2 * size)));
   return [8, 4, 2].find((factor) => room >= factor) ?? 1;
 }
 
-// Means of boxes of pixels, as Pillow's `Image.reduce`. Pixels are RGBA, of which A is left alone.
+// Means of boxes of pixels, as Pillow's `Image.reduce`. Pixels are RGBA; the alpha channel is ignored.
 export function reduce(pixels, width, height, horizontal, vertical) {
   if (horizontal === 1 && vertical === 1) return { pixels, width, height };
   const columns = Math.ceil(width / horizontal);
@@ -42,7 +42,7 @@ export function reduce(pixels, width, height, horizontal, vertical) {
   return { pixels: reduced, width: columns, height: rows };
 }
 
-// For each output pixel the first input pixel that it is made of, and the weights of it and those after it.
+// For each output pixel: the first input pixel that contributes to it, and the weights of the contributing pixels.
 function bilinearWeights(inputSize, end, outputSize) {
   const scale = end / outputSize;
   const support = Math.max(scale, 1);
@@ -59,7 +59,8 @@ function bilinearWeights(inputSize, end, outputSize) {
   });
 }
 
-// One axis of Pillow's bilinear `Image.resize`: `count` lines whose pixels lie `step` apart.
+// Resizes one axis as Pillow's bilinear `Image.resize`. Array indices of neighbouring pixels of a line differ by `step`
+// in the input and by `toStep` in the output; those of neighbouring lines by `lineStep` and `toLineStep`.
 function resizeLines(pixels, lines, lineStep, step, to, toLineStep, toStep, places) {
   for (let line = 0; line < lines; line++) {
     places.forEach(({ first, weights }, place) => {
@@ -76,7 +77,7 @@ function resizeLines(pixels, lines, lineStep, step, to, toLineStep, toStep, plac
   }
 }
 
-// Pillow's `resize((size, size), BILINEAR, box=(0, 0, right, bottom))` of RGBA pixels: RGBA, A left alone.
+// Pillow's `resize((size, size), BILINEAR, box=(0, 0, right, bottom))` for RGBA pixels; the alpha channel is ignored.
 export function resize({ pixels, width, height }, size, right = width, bottom = height) {
   if (width !== size || right !== width) {
     const narrow = new Uint8ClampedArray(size * height * 4);
@@ -91,8 +92,9 @@ export function resize({ pixels, width, height }, size, right = width, bottom = 
   return pixels;
 }
 
-// A whole photo, read row by row, squashed to `size` × `size` RGB pixels: `open_photo` and `to_pixels`.
-//   read(top, rows): RGBA pixels of those rows.
+// Resizes a whole photo to `size` × `size` RGB pixels, as `open_photo` and `to_pixels` of utils/data/images.py.
+//   read(top, rows): returns the RGBA pixels of `rows` rows from row `top` on.
+//   width, height: size of the photo in pixels.
 export function toPixels(read, width, height, size, isJpeg) {
   const draft = isJpeg ? draftFactor(width, height, size) : 1;
   const drafted = [Math.ceil(width / draft), Math.ceil(height / draft)];
@@ -116,14 +118,14 @@ export function toPixels(read, width, height, size, isJpeg) {
   return Uint8Array.from({ length: size * size * 3 }, (_, at) => small[Math.floor(at / 3) * 4 + (at % 3)]);
 }
 
-// A photo as a person sees it: upright, the first frame of an animation. Raises what the browser raises.
+// Decodes a photo, upright; of an animation the first frame. Throws the browser's error for unreadable files.
 export async function decode(file) {
   const start = new Uint8Array(await file.slice(0, 2).arrayBuffer());
   const bitmap = await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
   return { bitmap, isJpeg: start[0] === 0xff && start[1] === 0xd8 };
 }
 
-// The pixels of a decoded photo as the model takes them: RGB, `size` × `size`, transparency over white.
+// The model's input from a decoded photo: RGB, `size` × `size`, transparent pixels over white.
 export function photoPixels({ bitmap, isJpeg }, size) {
   const { width, height } = bitmap;
   const canvas = new OffscreenCanvas(width, Math.min(height, Math.max(Math.ceil(STRIP_PIXELS / width), 256)));

@@ -1,9 +1,12 @@
-// Beam search as `beam_search` of utils/model/search.py, for one photo.
+// Beam search for one photo, with the rules of `beam_search` in utils/model/search.py.
 
+// Log-probability of a forbidden word.
 const IMPOSSIBLE = -1e9;
+
+// Penalty that ranks unfinished captions after all finished ones.
 const UNENDED = 1e3;
 
-// The next words that would make a hypothesis repeat a sequence of `length` words.
+// The words that would repeat a sequence of `length` words of the hypothesis, if one of them came next.
 export function repeatingWords(words, length) {
   const before = length - 1;
   const last = words.slice(-before).join();
@@ -14,7 +17,7 @@ export function repeatingWords(words, length) {
   return repeating;
 }
 
-// The best `count` of extensions, best first; of equal ones the earlier one.
+// The `count` extensions with the highest scores, best first. Of two equal scores the earlier one wins.
 function best(extensions, count) {
   const kept = [];
   for (const extension of extensions) {
@@ -28,7 +31,7 @@ function best(extensions, count) {
   return kept;
 }
 
-// All one-word extensions of all hypotheses.
+// All extensions of all hypotheses by one word.
 function* extend(hypotheses, logProbabilities, { vocabulary, special, unrepeated }) {
   const size = vocabulary.length;
   const never = new Set([special.pad, special.start, special.unknown]);
@@ -45,8 +48,8 @@ function* extend(hypotheses, logProbabilities, { vocabulary, special, unrepeated
   }
 }
 
-// How well a caption meets what people would say of the photo: `Consensus.likeness`.
-function likeness(words, worth, rarity) {
+// Similarity of a caption to the captions that people are expected to write, as `Consensus.likeness`.
+function likenessOf(words, worth, rarity) {
   let sum = 0;
   let squares = 0;
   for (const word of words) {
@@ -56,15 +59,33 @@ function likeness(words, worth, rarity) {
   return sum / Math.max(Math.sqrt(squares), 1e-12);
 }
 
-// The best caption of a photo.
-//   model: what model.json holds.
-//   start: `hidden` and `cell` before the first word, of one hypothesis, and `worth` where there is a consensus.
-//   step(words, hidden, cell): one word on; arrays of hypothesis after hypothesis.
-// Returns the words' numbers and a map (rows × columns) for each.
+// Probability that a caption is right, as utils/model/confidence.py.
+//   logProbability: mean log-probability per word, the end included.
+//   regression: `confidence` of model.json.
+export function confidenceOf(logProbability, likeness, regression) {
+  const values = { log_probability: logProbability, likeness: Math.log(Math.max(likeness, regression.least_likeness)) };
+  let sum = regression.bias;
+  for (const [name, { mean, scale, weight }] of Object.entries(regression.features)) {
+    sum += weight * (values[name] - mean) / scale;
+  }
+  return 1 / (1 + Math.exp(-sum));
+}
+
+// The best caption of a photo by beam search.
+//   model: the content of model.json.
+//   start: the decoder state `hidden` and `cell` before the first word, for one hypothesis; with a consensus also
+//     `worth`, the summand of each word in the likeness.
+//   step(words, hidden, cell): log-probabilities of the next word and the new state. Each array holds the values of
+//     all hypotheses, one hypothesis after another.
+// Returns
+//   words, maps: word numbers, and the attention map (rows × columns) of each word.
+//   logProbability: natural logarithm of the caption's probability.
+//   score: the number that ranks captions.
+//   confidence: probability that the caption is right; undefined for models without confidence.
 export async function beamSearch(model, start, step) {
   const { special, beam_size: beam } = model;
   const units = start.hidden.length;
-  // At first all hypotheses are the same: only one of them may branch out.
+  // All hypotheses start equal, so only the first one may be extended in the first step.
   let hypotheses = Array.from({ length: beam }, (_, number) => (
     { words: [], maps: [], last: special.start, score: number ? IMPOSSIBLE : 0, ended: false }
   ));
@@ -87,10 +108,13 @@ export async function beamSearch(model, start, step) {
       return { words: [...words, word], maps: [...maps, map], last: word, score, ended: false };
     });
   }
-  const rank = ({ words, score, ended }) => (
-    score / (words.length + 1) ** model.length_penalty
-    + (start.worth ? model.consensus_weight * likeness(words, start.worth, model.rarity) : 0)
-    - (ended ? 0 : UNENDED)
-  );
-  return best(hypotheses.map((hypothesis) => ({ hypothesis, score: rank(hypothesis) })), 1)[0].hypothesis;
+  const captions = hypotheses.map(({ words, maps, score: logProbability, ended }) => {
+    const likeness = start.worth ? likenessOf(words, start.worth, model.rarity) : 0;
+    const score = logProbability / (words.length + 1) ** model.length_penalty
+      + model.consensus_weight * likeness - (ended ? 0 : UNENDED);
+    const confidence = model.confidence
+      ? confidenceOf(logProbability / (words.length + 1), likeness, model.confidence) : undefined;
+    return { words, maps, logProbability, score, confidence };
+  });
+  return best(captions, 1)[0];
 }

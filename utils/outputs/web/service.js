@@ -1,8 +1,8 @@
-// A service worker: keeps the page's files for work offline, and adds the headers that several threads need.
+// A service worker. It stores the page's files for offline use, and adds the headers that several threads need.
 
 const CACHE = "captioner";
 
-// https://web.dev/articles/coop-coep: without both, browsers keep memory from being shared between threads.
+// Browsers allow threads to share memory only with both headers: https://web.dev/articles/coop-coep.
 const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 function isolated(response) {
@@ -13,7 +13,8 @@ function isolated(response) {
   return new Response(response.body, { status, statusText, headers });
 }
 
-// Files whose address names their version never change; others are asked for again, and kept for when that fails.
+// Answers a request. Addresses with a version (?v=…) never change, so their stored files are used. All other files are
+// fetched again; their stored copies are used only if that fails.
 async function answer(request) {
   const cache = await caches.open(CACHE);
   const version = new URL(request.url).searchParams.get("v");
@@ -28,13 +29,13 @@ async function answer(request) {
   }
   if (response.ok) {
     const copy = response.clone();
-    // A full disk is no reason to stop.
+    // If storing fails, for example on a full disk, the page still works.
     keep(cache, request, copy, version).catch(() => {});
   }
   return isolated(response);
 }
 
-// Keep a file, and drop those of earlier versions.
+// Stores a file and deletes files of other versions.
 async function keep(cache, request, response, version) {
   if (version) {
     for (const { url } of await cache.keys()) {

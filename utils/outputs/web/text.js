@@ -1,12 +1,13 @@
-// Words as a sentence, and captions as files.
+// Captions as sentences and as tables.
 
-// Words as a sentence, as `join_words` of utils/data/tokenizer.py: clitics rejoined, a capital letter, a full stop.
+// Joins words to a sentence, as `join_words` of utils/data/tokenizer.py: 's and n't follow without a space, the first
+// letter is a capital, and a full stop ends the sentence.
 export function joinWords(words) {
   const text = words.join(" ").replace(/ ('(?:s|m|d|ll|re|ve)|n't)(?![\p{L}\p{N}_])/gu, "$1");
   return text && `${text[0].toUpperCase()}${text.slice(1)}.`;
 }
 
-// An HTML attribute with the caption.
+// The HTML attribute `alt` with the caption.
 export function altAttribute(text) {
   return `alt="${text.replaceAll("&", "&amp;").replaceAll('"', "&quot;")}"`;
 }
@@ -16,18 +17,25 @@ function cell(value) {
 }
 
 // Captions as CSV, with the columns of `inference.py --csv`.
-//   captions: of each photo its `name`, and `text` and `score` of the caption.
+//   captions: a list of { name, text, logProbability, score, confidence }, one for each photo. `name` is the name of
+//     the photo's file. `confidence` is undefined for models without confidence.
 export function toCsv(captions) {
-  const rows = captions.map(({ name, text, score }) => [name, "1", text, score.toFixed(4)].map(cell).join(","));
-  return ["photo,number,caption,log_probability", ...rows, ""].join("\n");
+  const rows = captions.map(({ name, text, logProbability, score, confidence }) => {
+    const numbers = [logProbability, score, confidence].map((number) => number?.toFixed(4) ?? "");
+    return [name, "1", text, ...numbers].map(cell).join(",");
+  });
+  return ["photo,number,caption,log_probability,score,confidence", ...rows, ""].join("\n");
 }
 
-// The same as JSON: the objects that `inference.py --json` writes line by line, as one list.
+const round = (number) => (number === undefined ? undefined : Number(number.toFixed(4)));
+
+// Captions as JSON: a list of the objects that `inference.py --json` writes line by line.
 export function toJson(captions) {
-  const rows = captions.map(({ name, text, score }) => (
-    { photo: name, captions: [{ text, log_probability: Number(score.toFixed(4)) }] }
-  ));
-  return `${JSON.stringify(rows, null, 2)}\n`;
+  const rows = captions.map(({ name, text, logProbability, score, confidence }) => ({
+    photo: name,
+    captions: [{ text, log_probability: round(logProbability), score: round(score), confidence: round(confidence) }],
+  }));
+  return `${JSON.stringify(rows, null, 2)}\n`; // leaves out a confidence that is undefined
 }
 
 export function megabytes(bytes) {

@@ -1,14 +1,14 @@
-// Loads the model and captions photos, away from the page's own thread.
+// A web worker that loads the model and captions photos, so that the page stays responsive.
 import { decode, photoPixels } from "./pixels.js";
 import { beamSearch } from "./search.js";
 import { joinWords } from "./text.js";
 
-const PREVIEW = 900; // longer side, in pixels
-const THREADS = 8; // at most
+const PREVIEW = 900; // maximum length of the preview's longer side, in pixels
+const THREADS = 8; // maximum number of threads
 
 let model, runtime, sessions, encoderBytes;
 
-// A file of the folder, unpacked; `count` is called with the bytes that arrive.
+// Fetches and decompresses a file of the page's folder. `count` is called with the size of each chunk that arrives.
 async function load(name, version, count) {
   const response = await fetch(`${name}?v=${version}`);
   if (!response.ok) throw new Error(`${name} cannot be loaded (status ${response.status})`);
@@ -22,7 +22,8 @@ async function load(name, version, count) {
   return new Uint8Array(await new Response(unpacked).arrayBuffer());
 }
 
-// WebGPU needs a browser that can wait for it from WebAssembly, too. One without a processor of its own is slower.
+// Whether to use WebGPU. The browser must support suspending WebAssembly (JSPI). A fallback adapter computes on the CPU
+// and is slower than WebAssembly.
 async function hasWebGpu() {
   try {
     const adapter = "Suspending" in WebAssembly && await navigator.gpu?.requestAdapter();
@@ -56,7 +57,7 @@ async function start() {
   runtime.env.wasm.wasmBinary = wasmBinary;
   runtime.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, THREADS) : 1;
   sessions = { device: gpu ? "WebGPU" : "WebAssembly" };
-  // The network of the photo is large and gains by WebGPU; that of a word is small and does not.
+  // WebGPU is faster for the encoder, but not for the small network of one step.
   sessions.encoder = await makeEncoder(sessions.device).catch(withoutGpu);
   sessions.step = await runtime.InferenceSession.create(step, { executionProviders: ["wasm"] });
   postMessage({
@@ -80,7 +81,7 @@ async function encode(pixels) {
   return sessions.encoder.run(feeds()).catch(async (error) => (await withoutGpu(error)).run(feeds()));
 }
 
-// A sentence, its words and a map for each, of a decoded photo.
+// Captions a decoded photo. Returns the sentence and the results of `beamSearch`, with words instead of numbers.
 async function caption(photo) {
   const { keys, values, hidden, cell, worth } = await encode(photoPixels(photo, model.image_size));
   const step = async (words, hiddenNow, cellNow) => {
@@ -100,9 +101,9 @@ async function caption(photo) {
     };
   };
   const first = { hidden: hidden.data, cell: cell.data, worth: worth?.data };
-  const { words: numbers, maps, score } = await beamSearch(model, first, step);
-  const words = numbers.map((number) => model.vocabulary[number]);
-  return { text: joinWords(words), words, maps, score, rows: model.rows, columns: model.columns };
+  const found = await beamSearch(model, first, step);
+  const words = found.words.map((number) => model.vocabulary[number]);
+  return { ...found, text: joinWords(words), words, rows: model.rows, columns: model.columns };
 }
 
 async function answer(id, file) {
@@ -111,13 +112,13 @@ async function answer(id, file) {
   try {
     photo = await decode(file);
   } catch {
-    const why = file.size ? "damaged, too large, or not a format that this browser reads" : "the file is empty";
+    const why = file.size ? "damaged, too large, or in a format that this browser does not read" : "the file is empty";
     return postMessage({ type: "failed", id, message: `This photo cannot be read: ${why}.` });
   }
   const { bitmap } = photo;
   try {
     if (bitmap.width * bitmap.height > model.max_pixels) {
-      const message = `${bitmap.width} × ${bitmap.height} pixels are too many. Make the photo smaller.`;
+      const message = `The photo has too many pixels (${bitmap.width} × ${bitmap.height}). Make it smaller.`;
       return postMessage({ type: "failed", id, message });
     }
     const result = await caption(photo);
@@ -132,7 +133,7 @@ async function answer(id, file) {
   }
 }
 
-// Photos wait for the model and for each other.
+// Photos are captioned one after another, after the model is loaded.
 let queue = start();
 queue.catch((error) => postMessage({ type: "dead", message: String(error.message ?? error) }));
 onmessage = ({ data: { id, file } }) => {
