@@ -99,7 +99,7 @@ def test_several_captions_of_each_photo(tiny_captioner, paths, temperature):
 @pytest.mark.parametrize(
     ("photo", "message"),
     [
-        (np.zeros((4, 4), "uint8"), r"array of uint8 \(4, 4\): give uint8 \(height, width, 3\)"),
+        (np.zeros((4, 4), "uint8"), r"array of uint8 \(4, 4\): expected uint8 \(height, width, 3\)"),
         (np.zeros((4, 4, 3), "float32"), "array of float32"),
         (np.zeros((0, 4, 3), "uint8"), "array of uint8"),
         (7, "int: no photo; give a path, a PIL image or a uint8 array"),
