@@ -4,7 +4,7 @@ from pathlib import Path
 
 from utils import console
 from utils.data.datasets import PHOTO_DATASETS, load_dataset
-from utils.data.fetch.dataset import prepare
+from utils.data.fetch.dataset import fetch_dataset
 from utils.data.fetch.verify import findings, is_whole, split_rows, verify
 from utils.outputs import text_tables
 
@@ -16,7 +16,14 @@ splits."""
 
 
 def parse_arguments(arguments=None):
-    """Parse the command line to a namespace."""
+    """Parse the arguments of the command line.
+
+    Args:
+        arguments: a list of str; None for those of this process.
+
+    Returns:
+        An argparse.Namespace.
+    """
     parser = console.Parser(DESCRIPTION)
     parser.add_argument("dataset", choices=PHOTO_DATASETS, help="custom (your own photos) is verified, not fetched")
     parser.add_argument("--data_dir", type=Path, help="folder of the dataset (default: data/DATASET)")
@@ -34,11 +41,18 @@ def parse_arguments(arguments=None):
 
 
 def main(arguments=None):
-    """Fetch and verify a dataset, and print the report. Returns the exit status."""
+    """Fetch a dataset, verify it and print a report.
+
+    Args:
+        arguments: as for `parse_arguments`.
+
+    Returns:
+        The exit status: 0, or 1 if photos are missing, damaged, or in several splits.
+    """
     arguments = parse_arguments(arguments)
     console.check_outputs([arguments.json])
     if not arguments.verify:
-        prepare(arguments.dataset, arguments.data_dir, console.say, console.progress)
+        fetch_dataset(arguments.dataset, arguments.data_dir, console.say, console.progress)
     table = load_dataset(arguments.dataset, arguments.data_dir)
     report = verify(table, arguments.min_word_count, console.progress)
     header, rows = split_rows(report)

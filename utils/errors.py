@@ -1,4 +1,4 @@
-"""Errors that a user can cause and fix, and functions to report any error in one line."""
+"""Define the errors that a user can cause and fix, and make one-line messages of any error."""
 
 import os
 import re
@@ -13,33 +13,40 @@ class InputError(ValueError):
 
 
 class ImageError(InputError):
-    """A file that cannot be read as a photo."""
+    """The error that a file or an array cannot be read as a photo."""
 
 
 class ImageWarning(UserWarning):
-    """A warning that only a part of a photo could be read. It is issued once per file."""
+    """The warning that only a part of a photo could be read. It is issued once per file."""
 
 
 def reason(error):
-    """An exception's message in one line of at most 150 characters. For an OSError, the path is left out."""
+    """Return an exception's message in one line of at most 150 characters.
+
+    The path in the message of an OSError is left out. If the message is empty,
+    the name of the exception's class is returned.
+    """
     said = error.strerror if isinstance(error, OSError) else None
     return one_line(" ".join(str(said or error).split()))[:150] or type(error).__name__
 
 
 def one_line(text):
-    r"""Text with control characters and line ends replaced by escapes such as \n. Names of files may contain them."""
+    r"""Replace line ends and other control characters in a text by escapes such as \n.
+
+    Names of files may contain such characters, but an error must be one line.
+    """
     return re.sub("[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda match: ascii(match[0])[1:-1], str(text))
 
 
 def first_lines(lines, count=10):
-    """The first `count` of many lines. If there are more, one line with their number follows.
+    """Return the first lines of many, and one more line with the number of the others if there are any.
 
     Args:
-        lines: objects, converted by `str`.
-        count: the maximum number of lines.
+        lines: objects that `str` converts to lines.
+        count: the maximum number of lines before the last one.
 
     Returns:
-        A list of texts.
+        A list of str.
 
     Example:
         >>> first_lines(["a", "b", "c"], 2)
@@ -50,11 +57,14 @@ def first_lines(lines, count=10):
 
 
 def shorten(name, length=200):
-    """A name for an error's line. A name that is too long is cut, because `data:` addresses can have megabytes.
+    """Cut a name that is too long for an error message. An address with `data:` can have megabytes.
 
     Args:
         name: a path or an address.
-        length: the maximum length, in characters, of names that are not cut.
+        length: names with at most this number of characters are not cut.
+
+    Returns:
+        The name as text. If it was cut, the first half of `length` and the number of characters.
 
     Example:
         >>> shorten("data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAA", 20)

@@ -1,4 +1,4 @@
-"""File operations for all parts of the program: existence, atomic replacement, temporary folders."""
+"""Check whether files exist, replace files atomically, and make folders and temporary folders."""
 
 import os
 import stat
@@ -10,27 +10,28 @@ from utils.errors import InputError, reason, shorten
 
 
 def exists(path):
-    """Whether a file, folder or device exists at `path`.
+    """Return True if a file, folder or device exists at `path`.
 
     Raises:
-        InputError: the path cannot be accessed. A folder forbids it, or the path is too long for the system.
+        InputError: it cannot be found out, because the permissions of a folder in the path deny access, or the
+            path is invalid or too long for the system.
     """
     return _mode(path) is not None
 
 
 def is_dir(path):
-    """Whether `path` is an existing folder. Raises as `exists`."""
+    """Return True if `path` is an existing folder. Raises InputError if it cannot be found out, as `exists` does."""
     return stat.S_ISDIR(_mode(path) or 0)
 
 
 def is_file(path):
-    """Whether `path` is an existing file. Raises as `exists`."""
+    """Return True if `path` is an existing file. Raises InputError if it cannot be found out, as `exists` does."""
     return stat.S_ISREG(_mode(path) or 0)
 
 
 def _mode(path):
-    """The type and permission bits of `path` as in `os.stat`, or None if nothing exists there."""
-    # For a forbidden folder or a long name, methods of Path raise other errors, and os.path's functions return False.
+    """Return `os.stat(path).st_mode`, or None if nothing exists at `path`. Raises InputError as `exists` does."""
+    # os.path's functions would return False if access is denied or the path is too long.
     try:
         return os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -40,7 +41,7 @@ def _mode(path):
 
 
 def make_folder(path):
-    """Create a folder and its parents, unless they exist.
+    """Create a folder and its parents if they do not exist.
 
     Raises:
         InputError: the folder cannot be created.
@@ -57,18 +58,18 @@ def make_folder(path):
 def replacing(path, hint=None):
     """Write a file completely or not at all.
 
-    The file is written under a temporary name, flushed to the disk and renamed.
-    Until then, readers see the former file. If the `with` ends by an exception,
-    the temporary file is deleted. Two processes must not replace the same file
-    at once.
+    The code in the `with` block writes to a temporary path. When the block
+    ends, the temporary file is flushed to the disk and renamed. Until then, the
+    former file remains. If the block raises an exception, the temporary file is
+    deleted. Two processes must not replace the same file at once.
 
     Args:
         path: the file to write; an existing file is replaced. A device, such as
             /dev/stdout, is written directly.
-        hint: advice that is appended to the error.
+        hint: advice to the user that is appended to the error, or None.
 
     Yields:
-        The temporary path. It has the same suffix, because some libraries choose the format by it.
+        The temporary path. It has the suffix of `path`, because some libraries choose the file format by the suffix.
 
     Raises:
         InputError: the file cannot be written, for example because the disk is full.
@@ -108,7 +109,7 @@ def check_temporary():
 
 @contextmanager
 def temporary_folder(prefix):
-    """Create a temporary folder. It is deleted after the `with`.
+    """Create a temporary folder, which is deleted at the end of the `with` block.
 
     Args:
         prefix: the beginning of the folder's name.

@@ -1,4 +1,4 @@
-"""The former way to call `prepare.py`: `python -m utils.prepare`. It goes with the next release."""
+"""Run `prepare.py` by its former name, `python -m utils.prepare`. The next release will not have this file."""
 
 import runpy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The lines and progress bars of long work; the caller decides where they appear."""
+"""Show lines of text and progress bars during long work. The caller decides where they appear."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-# A progress bar that shows nothing.
+# Takes the arguments of tqdm and returns a progress bar that shows nothing.
 silent = partial(tqdm, disable=True)
 
 
@@ -17,11 +17,11 @@ def _say_nothing(*lines):
 
 @dataclass(frozen=True)
 class Reporter:
-    """The lines and progress bars that long work shows to a person.
+    """Show lines of text and progress bars to the user. By default, nothing is shown.
 
     Args:
-        say: function that takes lines of text, each a positional argument.
-        progress: function with the arguments of tqdm that returns a progress bar.
+        say: a function that shows lines of text. Each argument is a line.
+        progress: a function that takes the arguments of `tqdm` and returns a progress bar.
 
     Example:
         Reporter(say=print).say("12 photos left")
@@ -31,5 +31,5 @@ class Reporter:
     progress: Callable[..., Any] = silent
 
 
-# Shows nothing.
+# A Reporter that shows nothing.
 QUIET = Reporter()

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from utils.data.datasets import load_dataset
-from utils.data.layouts import LAYOUTS, coco, flickr, karpathy, own, tables
+from utils.data.layouts import LAYOUTS, coco, flickr, karpathy, own_json, tables
 from utils.data.layouts.text import Document
 from utils.errors import InputError
 
@@ -112,7 +112,7 @@ def test_own_table_with_splits(write):
     ],
 )
 def test_own_json(write, records):
-    captions = own.read(write("captions.json", records))
+    captions = own_json.read(write("captions.json", records))
     assert content(captions) == {"a.jpg": (None, ["A dog", "A cat"]), "b.jpg": (None, ["A bird"])}
 
 
@@ -322,15 +322,15 @@ def test_a_file_of_another_dataset_is_an_error(tmp_path, write, save_photo):
         (tables.read, "image_name| comment_number| comment\na.jpg| A dog\n", "line 2: expected an image, a number"),
         (flickr.read_annotations_30k, "raw,split\n", "line 1: expected the header raw,sentids"),
         (flickr.read_annotations_30k, 'raw,sentids,split,filename,img_id\nA dog,[0],train,a.jpg,0\n', "line 2: exp"),
-        (own.read, "[\n", "line 2: not JSON"),
-        (own.read, '[\n{"image": "a.jpg"}]', r"line 2: \[0\]: expected one of caption and captions"),
-        (own.read, '[\n{"image": "a.jpg",\n "captions": 3}]', r"line 2: \[0\]: captions must be a text"),
-        (own.read, '[\n7]', r"line 2: \[0\]: must be an object"),
-        (own.read, '3', "line 1: expected a list of records"),
-        (own.read, '{"a.jpg": "A",\n"a.jpg": "B"}', "line 2: 'a.jpg' appears twice"),
-        (own.read, '{"a.jpg": "\\ud800"}', "line 1: a.jpg: the caption contains half a character"),
-        (own.read, "[" * 100_000, "line 1: too many nested lists"),
-        (own.read, "[" + "1" * 5000 + "]", "line 1: not JSON"),
+        (own_json.read, "[\n", "line 2: not JSON"),
+        (own_json.read, '[\n{"image": "a.jpg"}]', r"line 2: \[0\]: expected one of caption and captions"),
+        (own_json.read, '[\n{"image": "a.jpg",\n "captions": 3}]', r"line 2: \[0\]: captions must be a text"),
+        (own_json.read, '[\n7]', r"line 2: \[0\]: must be an object"),
+        (own_json.read, '3', "line 1: expected a list of records"),
+        (own_json.read, '{"a.jpg": "A",\n"a.jpg": "B"}', "line 2: 'a.jpg' appears twice"),
+        (own_json.read, '{"a.jpg": "\\ud800"}', "line 1: a.jpg: the caption contains half a character"),
+        (own_json.read, "[" * 100_000, "line 1: too many nested lists"),
+        (own_json.read, "[" + "1" * 5000 + "]", "line 1: not JSON"),
         (karpathy.read, '{"images":\n 3}', "line 2: images: must not be a number"),
         (karpathy.read, '{"images": [\n{"split": "train"}]}', r"line 2: images\[0\]: filename is missing"),
         (karpathy.read, '{"dataset": "coco"}', "line 1: images is missing"),
@@ -360,10 +360,10 @@ def test_tables_with_a_byte_order_mark_as_windows_writes_them(write, encoding):
 def test_the_line_of_a_value_in_json_lines(write):
     path = write("metadata.jsonl", '{"file_name": "a.jpg", "text": "A"}\n\n{"file_name": "b.jpg", "text": 7}\n')
     with pytest.raises(InputError, match=r"metadata.jsonl, line 3: \[1\]: captions must be a text"):
-        own.read(path)
+        own_json.read(path)
     path.write_text('{"file_name": "a.jpg", "text": "A"}\n{"file_name": \n')
     with pytest.raises(InputError, match=r"metadata.jsonl, line 2: not JSON"):
-        own.read(path)
+        own_json.read(path)
 
 
 def test_the_line_of_a_value_deep_in_json(write):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from utils.data.layouts import coco, flickr, karpathy, own, tables
+from utils.data.layouts import coco, flickr, karpathy, own_json, tables
 from utils.errors import InputError
 
 # All examples of a test use the same `tmp_path`; each overwrites the file.
@@ -84,7 +84,7 @@ def json_lines(pairs):
     return "".join(json.dumps({"file_name": name, "text": text}) + "\n" for name, text in pairs)
 
 
-def own_json(pairs):
+def json_object(pairs):
     return json.dumps([{"image": name, "caption": text} for name, text in pairs], indent=1)
 
 
@@ -95,10 +95,10 @@ READERS = {
     "annotations": (flickr.read_annotations_30k, annotations_30k),
     "karpathy": (karpathy.read, karpathy_json),
     "coco": (coco.read, coco_json),
-    "own json": (own.read, own_json),
-    "own karpathy": (own.read, karpathy_json),
-    "own coco": (own.read, own_coco),
-    "json lines": (own.read, json_lines),
+    "own json": (own_json.read, json_object),
+    "own karpathy": (own_json.read, karpathy_json),
+    "own coco": (own_json.read, own_coco),
+    "json lines": (own_json.read, json_lines),
     "wide table": (tables.read, wide_table),
 }
 
@@ -189,7 +189,7 @@ def test_noise_never_ends_in_a_traceback(tmp_path, reader, write, data):
     read(reader, tmp_path, data, write)
 
 
-@pytest.mark.parametrize("reader", [karpathy.read, coco.read, own.read])
+@pytest.mark.parametrize("reader", [karpathy.read, coco.read, own_json.read])
 @given(value=json_values)
 @sampled
 def test_json_of_another_structure_never_ends_in_a_traceback(tmp_path, reader, value):

@@ -114,9 +114,9 @@ def test_photos_changed_in_place_with_size_and_time_kept_are_extracted_again(tmp
 
 
 def test_a_cache_of_earlier_versions_is_used_where_the_photo_is_the_same(tmp_path, tiny_encoder, photos, monkeypatch):
-    """Stamps of earlier versions have only size, time and checksum."""
-    stamp = cache_module.cache_files.file_stamp
-    monkeypatch.setattr(cache_module.cache_files, "file_stamp", lambda path: b" ".join(stamp(path).split()[:3]))
+    """Earlier versions of the program stored only the size, the modification time and the checksum of a photo."""
+    today = cache_module.cache_files.file_version
+    monkeypatch.setattr(cache_module.cache_files, "file_version", lambda path: b" ".join(today(path).split()[:3]))
     RegionCache(tmp_path / "cache", "test", tiny_encoder).fill(photos)
     monkeypatch.undo()
     edit_in_place(photos[2].path)

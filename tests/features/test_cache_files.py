@@ -1,4 +1,4 @@
-"""Eight processes that share the work at the same time, and merging of their results."""
+"""Let eight processes share the work at the same time, and merge their results."""
 
 import os
 import shutil
@@ -10,13 +10,19 @@ import pytest
 
 from tests.features.shard_worker import BlockEncoder, photos_in
 from utils.features.cache import RegionCache
-from utils.features.cache_files import file_stamp
+from utils.features.cache_files import file_version
 
 COUNT = 8
 
 
 def run_parts(count, task, *arguments):
-    """Run `count` workers at once. {k} in `arguments` is the worker's number. Returns their standard errors."""
+    """Run `count` workers at once and return a list of what each wrote to standard error.
+
+    Args:
+        count: the number of workers.
+        task: "cache" or "caption", as for `main` in shard_worker.py.
+        arguments: further arguments. `{k}` in an argument becomes the worker's number.
+    """
     workers = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.features.shard_worker", task, f"{k}/{count}"]
@@ -36,7 +42,7 @@ def run_parts(count, task, *arguments):
 
 @pytest.fixture
 def folder(tmp_path, save_photo):
-    """A folder of twenty photos, a number that eight does not divide."""
+    """Make a folder of twenty photos. Twenty is not a multiple of eight."""
     for number in range(20):
         save_photo(f"photos/{number:02d}.png", seed=number)
     return tmp_path / "photos"
@@ -44,7 +50,7 @@ def folder(tmp_path, save_photo):
 
 @pytest.mark.slow
 def test_regions_of_eight_processes_equal_those_of_one(folder, tmp_path, monkeypatch):
-    """With one shared folder, and with eight folders whose files are then copied to one."""
+    """The workers use one shared folder, and then eight folders whose files are copied to one."""
     run_parts(COUNT, "cache", folder, tmp_path / "shared", tmp_path / "own{k}")
     photos, encoder = photos_in(folder), BlockEncoder()
     alone = RegionCache(tmp_path / "alone", "test", encoder)
@@ -56,7 +62,8 @@ def test_regions_of_eight_processes_equal_those_of_one(folder, tmp_path, monkeyp
     for photo in photos:
         os.utime(photo.path, (1, 1))  # copies on another machine have another time
     reads = []
-    monkeypatch.setattr("utils.features.cache_files.file_stamp", lambda path: reads.append(path) or file_stamp(path))
+    counted = lambda path: reads.append(path) or file_version(path)  # noqa: E731
+    monkeypatch.setattr("utils.features.cache_files.file_version", counted)
     for name in ("shared", "merged"):
         cache = RegionCache(tmp_path / name, "test", encoder)
         assert len(cache) == len(photos)

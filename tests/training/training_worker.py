@@ -14,7 +14,7 @@ from PIL import Image
 from utils.data.tokenizer import Tokenizer
 from utils.features.encoders import Encoder
 from utils.model import decoder
-from utils.runtime.one_device import OneDevice
+from utils.runtime.devices import Devices
 from utils.training import trainer
 from utils.training.batches import PhotoSource, RegionSource
 from utils.training.recipes import Recipe
@@ -70,7 +70,7 @@ def make_trainer(folder, stage="regions", distribution=None, **changes):
     if stage.on_photos:
         source = PhotoSource(Encoder("vgg16", "random", 32, "block2_pool", precision="float32"))
     with patch.object(decoder, "_LAST_WORD_DROPOUT", last_word_dropout):
-        setup = Setup(recipe, tokenizer, photos[:10], photos[10:], folder, 1, distribution or OneDevice())
+        setup = Setup(recipe, tokenizer, photos[:10], photos[10:], folder, 1, distribution or Devices())
         return Trainer(setup, stage, source, checkpoint_steps=2)
 
 

@@ -129,7 +129,7 @@ class RegionCache:
     def __contains__(self, photo: Any) -> bool:
         """Whether the cache has the regions of the current version of a photo's file."""
         member = self._members.get(photo.id)
-        current = member and cache_files.if_of(member, photo.path)
+        current = member and cache_files.member_if_current(member, photo.path)
         if current:
             self._members[photo.id] = current
         return bool(current)
@@ -287,7 +287,7 @@ class RegionCache:
     @staticmethod
     def _shard_name(photos, prefix):
         """The name of the shard of these photos, the same in every process."""
-        lines = [f"{photo.id.removeprefix(prefix)} {cache_files.file_mark(photo.path)}" for photo in photos]
+        lines = [f"{photo.id.removeprefix(prefix)} {cache_files.file_times(photo.path)}" for photo in photos]
         return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]
 
     def _in_work(self, photos, prefix):
@@ -308,7 +308,7 @@ class RegionCache:
                         if isinstance(regions, ImageError):
                             bad[photo.id] = regions
                         else:
-                            stamp = cache_files.file_stamp(photo.path)
+                            stamp = cache_files.file_version(photo.path)
                             cache_files.write(shard, photo.id.removeprefix(prefix), regions, stamp)
                             file.flush()  # other processes see by the growing file that this one is alive
                         bar.update()

@@ -15,7 +15,7 @@ import numpy as np
 from utils.errors import InputError
 
 # The place of a photo's regions in a shard: the path, the position and size in bytes, a checksum, and the
-# `file_stamp` of the photo's file.
+# `file_version` of the photo's file.
 Member = namedtuple("Member", "shard offset size checksum stamp")
 
 # The header of a member in a zip archive: 30 bytes. The last four are the
@@ -62,7 +62,7 @@ def write(shard, name, regions, stamp):
         shard: a ZipFile that is open for writing.
         name: the name of the photo.
         regions: a float array (regions, channels).
-        stamp: the `file_stamp` of the photo's file.
+        stamp: the `file_version` of the photo's file.
     """
     member = zipfile.ZipInfo(name)
     member.comment = stamp
@@ -102,7 +102,7 @@ def read(member):
     return unpack(data)
 
 
-def file_mark(path):
+def file_times(path):
     """Two numbers of which at least one changes whenever a file changes.
 
     The first is the modification time. Programs such as ExifTool and backups
@@ -129,20 +129,20 @@ def _ends(path, size):
         return zlib.crc32(file.read(4096), checksum)
 
 
-def file_stamp(path):
-    """Identify the version of a photo's file: its size, a checksum of all bytes, and its `file_mark`, as bytes.
+def file_version(path):
+    """Identify the version of a photo's file: its size, a checksum of all bytes, and its `file_times`, as bytes.
 
     Raises:
         OSError: the file cannot be read or does not exist.
     """
-    mark = file_mark(path)  # read before the content, so that a change in between is noticed later
+    mark = file_times(path)  # read before the content, so that a change in between is noticed later
     data = path.read_bytes()
     if mark is None:
         raise FileNotFoundError(path)
     return f"{len(data)} {mark[0]} {zlib.crc32(data):08x} {mark[1]}".encode()
 
 
-def if_of(member, path):
+def member_if_current(member, path):
     """Check that a Member was made from the current version of a photo's file.
 
     A file with the same size and mark is the same version. A file with the same
@@ -162,9 +162,9 @@ def if_of(member, path):
         size, time, checksum, *change = member.stamp.split()
         if int(size) != path.stat().st_size:
             return None
-        if (int(time), *map(int, change)) == file_mark(path):
+        if (int(time), *map(int, change)) == file_times(path):
             return member
-        stamp = file_stamp(path)
+        stamp = file_version(path)
         return member._replace(stamp=stamp) if stamp.split()[2] == checksum else None
     except (OSError, ValueError):
         return None

@@ -1,4 +1,4 @@
-"""Operations that differ between Keras's backends, TensorFlow and JAX: compiling, feeding batches, naming devices."""
+"""Do what differs between TensorFlow and JAX, Keras's backends: compile functions, feed batches, name devices."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,12 +15,12 @@ Tensor = Any
 
 
 def name():
-    """The name of Keras's backend, "tensorflow" or "jax"."""
+    """Return the name of Keras's backend, "tensorflow" or "jax"."""
     return keras.config.backend()
 
 
 def describe():
-    """The backend's name with its version, as text, and the names of the GPUs that it finds, as a list."""
+    """Return (backend, gpus): the backend's name and version as text, and the names of the GPUs as a list."""
     if name() == "tensorflow":
         import tensorflow as tf
 
@@ -36,26 +36,25 @@ def require_tensorflow(what):
     """Raise InputError unless the backend is TensorFlow.
 
     Args:
-        what: the flag or feature that needs TensorFlow, for the message.
+        what: the name of the flag or feature that needs TensorFlow. It appears in the error.
     """
     if name() != "tensorflow":
         raise InputError(f"{what} needs Keras's TensorFlow backend: unset KERAS_BACKEND")
 
 
 def compiles():
-    """Whether `Model.compile` should compile a model's steps with XLA.
+    """Return the value for the argument `jit_compile` of `Model.compile`: True if XLA should compile training steps.
 
-    TensorFlow compiles them to a graph in any case, and XLA makes that graph
-    slower on CPUs. JAX always needs XLA.
+    JAX needs XLA. TensorFlow runs the steps as a graph, which XLA would make slower on CPUs.
     """
     return name() != "tensorflow"
 
 
 def separate(variables):
-    """Give each variable its own memory; call it before `Model.fit`.
+    """Give each Keras variable its own memory. Call this before `Model.fit`.
 
-    After `a.assign(b)` on JAX, the two variables share memory. JAX reuses the
-    variables' memory from step to step, and raises an error if two share it.
+    On JAX, two variables share memory after `a.assign(b)`. During `Model.fit`,
+    JAX reuses the memory of variables and raises an error if two share it.
     """
     if name() == "jax":
         for variable in variables:
@@ -63,25 +62,26 @@ def separate(variables):
 
 
 def write_back(model):
-    """Update a model's variables to their current values during `Model.fit`.
+    """During `Model.fit`, set a model's variables to their current values.
 
-    On JAX, `fit` keeps the current values elsewhere until it ends.
+    On JAX, `Model.fit` keeps the current values elsewhere until it ends. On
+    TensorFlow, nothing needs to be done.
     """
     if name() == "jax":
         keras_internals.write_back_from_jax(model)
 
 
 def compiled(function, variables, changing=()):
-    """Compile a function of arrays with the backend's compiler.
+    """Compile a function of tensors with the backend's compiler.
 
     Args:
-        function: takes tensors and returns a tensor or a structure of tensors.
-        variables: the Keras variables that the function reads. Their values
-            may change between calls.
-        changing: the Keras variables that the function changes, such as random states.
+        function: a function that takes tensors and returns a tensor, or a list or dict of tensors.
+        variables: a list of the Keras variables that the function reads.
+            Their values may change between calls.
+        changing: a list of the Keras variables that the function changes, such as random states.
 
     Returns:
-        A function that takes arrays and returns NumPy arrays.
+        A function that takes NumPy arrays and returns NumPy arrays.
     """
     if name() == "tensorflow":
         import tensorflow as tf
@@ -110,10 +110,10 @@ def on_host(function, arrays, shape, dtype):
     """Call a NumPy function from inside a compiled step. No gradient flows through it.
 
     Args:
-        function: takes NumPy arrays and returns one.
-        arrays: the function's arguments, as tensors.
-        shape: the shape of the result.
-        dtype: the type of the result.
+        function: a function that takes NumPy arrays and returns a NumPy array.
+        arrays: the function's arguments, as a list of tensors.
+        shape: the shape of the result, as a tuple.
+        dtype: the type of the result, such as "float32".
 
     Returns:
         The result, as a tensor.
@@ -130,14 +130,15 @@ def on_host(function, arrays, shape, dtype):
 
 
 def stream(generate):
-    """Batches for `Model.fit`, prepared in the background while the model computes.
+    """Prepare batches for `Model.fit` in the background while the model computes.
 
     Args:
-        generate: a function without arguments. It returns an endless iterator
-            over batches: structures of arrays, all with the same shapes and types.
+        generate: a function without arguments that returns an endless iterator
+            over batches. Each batch is a tuple of arrays, perhaps nested. All
+            batches have the same shapes and types.
 
     Returns:
-        An object that `Model.fit` accepts: a `tf.data.Dataset`, or a generator on JAX.
+        An object that `Model.fit` accepts: a `tf.data.Dataset` on TensorFlow, a generator on JAX.
     """
     if name() != "tensorflow":
         return _ahead(generate())
@@ -148,7 +149,7 @@ def stream(generate):
 
 
 def _ahead(iterator, count=2):
-    """The items of an endless iterator. A thread computes the next `count` of them in advance."""
+    """Yield the items of an endless iterator. A thread computes the next `count` items in advance."""
     with ThreadPoolExecutor(1) as pool:
         waiting = [pool.submit(next, iterator) for _ in range(count)]
         while True:

@@ -1,4 +1,4 @@
-"""The speed of this machine's arithmetic, and the precision that suits it."""
+"""Measure how fast this machine multiplies matrices, and choose bfloat16 or float32 for matrix products."""
 
 import statistics
 import time
@@ -8,7 +8,8 @@ from pathlib import Path
 import keras
 from keras import ops
 
-# A product that takes less time than this is too short to measure, so a larger matrix is used, up to this size.
+# A product that takes less time than this, in seconds, is too short to measure, so a larger matrix is used. The second
+# value is the largest number of rows and columns.
 _LEAST_SECONDS, _LARGEST_SIZE = 0.002, 8192
 
 # Linux's names of the processor instructions that multiply bfloat16 matrices.
@@ -23,9 +24,9 @@ def measure_matmul_rate(dtype, size=1024, repetitions=5):
 
     Args:
         dtype: the type of the matrices, such as "float32".
-        size: rows and columns of the square matrices. It is doubled until a
-            product takes long enough to be measured.
-        repetitions: measurements, of which the median counts.
+        size: the number of rows and columns of the matrices. It is doubled
+            until a product takes long enough to be measured.
+        repetitions: the number of measurements. Their median is used.
 
     Returns:
         Floating-point operations per second.
@@ -47,11 +48,12 @@ def measure_matmul_rate(dtype, size=1024, repetitions=5):
 
 @cache
 def bfloat16_is_faster():
-    """Whether this machine multiplies bfloat16 matrices faster than float32 ones.
+    """Return True if this machine multiplies bfloat16 matrices faster than float32 matrices.
 
-    True for NVIDIA GPUs since Ampere and, without a GPU, for CPUs with
-    AVX512-BF16 or AMX. Others emulate bfloat16, which is slower. Nothing is
-    measured, so the answer is always the same on one machine.
+    This is true for NVIDIA GPUs since Ampere. On machines without a GPU, it is
+    true for CPUs with the instructions AVX512-BF16 or AMX. Other processors
+    emulate bfloat16, which is slower. Nothing is measured, so the answer is
+    always the same on one machine.
     """
     capabilities = _gpu_capabilities()
     if capabilities:
@@ -60,7 +62,7 @@ def bfloat16_is_faster():
 
 
 def _gpu_capabilities():
-    """The major compute capability of every GPU, 0 if it is unknown."""
+    """Return a list with the major compute capability of each GPU as an int, 0 if it is unknown."""
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -73,7 +75,7 @@ def _gpu_capabilities():
 
 
 def _cpu_flags():
-    """The processor's instruction sets, as a set of names. It is empty if the system does not list them."""
+    """Return the names of the processor's features as a set. It is empty if the system does not list them."""
     try:
         lines = _CPU_INFO.read_text().splitlines()
     except OSError:
@@ -82,10 +84,10 @@ def _cpu_flags():
 
 
 def choose_precision(asked="auto"):
-    """The precision to compute in: `asked`, or for "auto" the faster one on this machine.
+    """Choose the precision of matrix products.
 
     Args:
-        asked: "auto", "float32" or "bfloat16".
+        asked: "float32", "bfloat16", or "auto" for the one that is faster on this machine.
 
     Returns:
         "float32" or "bfloat16".
@@ -96,12 +98,13 @@ def choose_precision(asked="auto"):
 
 
 def dtype_policy(precision="auto"):
-    """Keras's dtype policy for training: "float32" or "mixed_bfloat16".
-
-    "mixed_bfloat16" computes in bfloat16 and keeps variables in float32.
+    """Return the name of Keras's dtype policy for training.
 
     Args:
-        precision: as for `choose_precision`.
+        precision: "float32", "bfloat16", or "auto" for the one that is faster on this machine.
+
+    Returns:
+        "float32" or "mixed_bfloat16". The latter computes in bfloat16 and keeps variables in float32.
     """
     precision = choose_precision(precision)
     return precision if precision == "float32" else f"mixed_{precision}"

@@ -1,33 +1,42 @@
-"""All uses of Keras's private names. `tests/runtime/test_keras_internals.py` fails if Keras removes one."""
+"""Use private names of Keras; no other module does.
+
+tests/runtime/test_keras_internals.py fails if Keras removes one of these names.
+"""
 
 
 def averaged_weights(optimizer):
-    """The moving averages of the trained variables, in the same order, from an optimizer with `use_ema`.
+    """Return the moving averages of the trained variables, which an optimizer with `use_ema=True` computes.
 
     `keras.callbacks.SwapEMAWeights` reads the same private attribute.
 
     Returns:
-        A list of Keras variables.
+        A list of Keras variables, in the order of the trained variables.
     """
     return optimizer._model_variables_moving_average
 
 
 def variable_key(optimizer, variable):
-    """The key by which an optimizer identifies a Keras variable."""
+    """Return the key by which an optimizer identifies a Keras variable."""
     return optimizer._var_key(variable)
 
 
 def indices_of(optimizer, keys):
-    """The set of indices of variables in a built optimizer, given their keys."""
+    """Return the indices of variables in an optimizer, as a set.
+
+    Args:
+        optimizer: a built optimizer.
+        keys: the keys of the variables, as `variable_key` returns them.
+    """
     return {optimizer._trainable_variables_indices[key] for key in keys}
 
 
 def index_of(optimizer, variable):
-    """The index of a variable in a built optimizer.
+    """Return the index of a variable in an optimizer.
 
     Args:
-        optimizer: the optimizer.
-        variable: an argument of the optimizer's `update_step`: a Keras variable or one of the backend.
+        optimizer: a built optimizer.
+        variable: the variable that Keras passed to the optimizer's method `update_step`. This is a Keras
+            variable or a variable of the backend.
     """
     return optimizer._get_variable_index(variable)
 
@@ -35,11 +44,11 @@ def index_of(optimizer, variable):
 def forget_strategy(model):
     """Make `Model.fit` accept a distributed dataset without preparing it.
 
-    Otherwise `fit` first traces the model with a batch, which fails with several workers.
+    Without this, `fit` first traces the model with a batch, which fails with several workers.
     """
     model._distribute_strategy = None
 
 
 def write_back_from_jax(model):
-    """Update a model's variables to their current values during `Model.fit` on JAX."""
+    """During `Model.fit` on JAX, set a model's variables to their current values."""
     model.jax_state_sync()

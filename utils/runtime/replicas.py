@@ -1,4 +1,4 @@
-"""Training on several devices, of one machine or several, with tf.distribute."""
+"""Train on several devices of one or several machines, with tf.distribute."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from utils.errors import InputError
 from utils.runtime import keras_internals
-from utils.runtime.one_device import OneDevice
+from utils.runtime.devices import Devices
 
 # TensorFlow's errors when another worker has ended.
 _LOST = (
@@ -21,19 +21,24 @@ _LOST = (
 )
 
 
-class Replicated(OneDevice):
-    """Data-parallel training: each replica computes the gradient of its part of every batch.
+class Replicated(Devices):
+    """Train data-parallel: each device has a replica of the model, which computes the gradient of a part of the batch.
 
-    A step equals the step of one device on the whole batch, within rounding.
-    The train step of Keras 3 under a strategy does not have this property, so
-    `attach` replaces it. Keras's step differs in three ways: it averages the
-    replicas' mean losses, although replicas hold different numbers of words; it
-    clips the gradient of each replica before summing; and it fails with several
-    workers, because it reduces the scalar loss along axis 0 (keras issue 20585).
+    A step gives the same weights, within rounding, as a step of one device on
+    the whole batch. The train step of Keras 3 does not, so `attach` replaces
+    it. Keras's step differs in three ways. It averages the mean losses of the
+    replicas, although the replicas have different numbers of words. It clips
+    the gradient of each replica before it adds the gradients. And it fails with
+    several workers, because it reduces the scalar loss along axis 0 (keras
+    issue 20585).
 
     Args:
         strategy: a MirroredStrategy or MultiWorkerMirroredStrategy.
-        workers: the workers' addresses, the chief's first; empty on one machine.
+        workers: a list of the workers' addresses, the chief's first; empty on one machine.
+
+    Attributes:
+        replicas: the number of replicas on all machines together.
+        chief: True if this process is the chief, which validates and writes the files.
     """
 
     def __init__(self, strategy, workers=()):
@@ -53,15 +58,15 @@ class Replicated(OneDevice):
             ) from None
 
     def scope(self):
-        """A context manager in which variables are created on all devices."""
+        """Return a context manager in which variables are created on all devices."""
         return self.strategy.scope()
 
     def attach(self, model, loss):
-        """Make the compiled `model` train on all devices.
+        """Make `model.fit` use all devices.
 
         Args:
-            model: a model whose trainable variables and optimizer were created in `scope`.
-            loss: a loss with a method `sums`, as MeanLoss has.
+            model: a compiled Keras model. Its trainable variables and its optimizer were created in `scope`.
+            loss: a MeanLoss (see utils/training/losses.py). Its method `sums` is used.
         """
         strategy, variables, (tracker,) = self.strategy, model.trainable_variables, model.metrics
 
@@ -90,7 +95,13 @@ class Replicated(OneDevice):
         keras_internals.forget_strategy(model)
 
     def dataset(self, batches, epoch, step):
-        """The parts of every batch for this worker's replicas, as a DistributedDataset."""
+        """Return the parts of every batch for the replicas of this worker, as a tf.distribute.DistributedDataset.
+
+        Args:
+            batches: a Batches.
+            epoch: the number of the epoch, from 0.
+            step: the number of the first step in this epoch, from 0.
+        """
 
         def parts(context):
             here = self.replicas // context.num_input_pipelines
@@ -102,12 +113,16 @@ class Replicated(OneDevice):
         return self.strategy.distribute_datasets_from_function(parts)
 
     def begin(self, variables):
-        """Give every replica the chief's values of the variables, and its own random states for dropout.
+        """Copy the chief's values of the variables to all replicas, and give each replica other random states.
 
-        Copying is needed because values that each worker computes, such as the
-        channels' means, may differ by rounding. The random states of a replica
-        are those of the first plus the replica's number. A checkpoint holds the
-        states of the first replica, so it determines all others.
+        The values are copied because each worker computes some of them itself,
+        and the results may differ by rounding. The random states are those of
+        Keras's SeedGenerators, which dropout uses. The number of the replica is
+        added to them. So a checkpoint needs only the states of the first
+        replica, whose number is 0.
+
+        Args:
+            variables: a list of all Keras variables of the training.
         """
         if self.workers:
             for variable, value in zip(variables, self._chiefs([np.asarray(v.numpy()) for v in variables])):
@@ -122,7 +137,11 @@ class Replicated(OneDevice):
         self.strategy.run(tf.function(set_apart))
 
     def from_chief(self, value):
-        """The chief's `value`, on every worker. The value must be representable as JSON."""
+        """Return the `value` that the chief passes. All workers must call this.
+
+        Args:
+            value: any value that can be written as JSON. Only the chief's value is used.
+        """
         if not self.workers:
             return value
         text = np.frombuffer(json.dumps(value).encode(), "uint8")
@@ -131,14 +150,14 @@ class Replicated(OneDevice):
         return value if self.chief else json.loads(text.tobytes())
 
     def _chiefs(self, arrays):
-        """The chief's arrays, on every worker. The others pass arrays of the same shapes and types."""
+        """Return the arrays that the chief passes, as a list. Others pass arrays of the same shapes and types."""
         # Not every device can add integers. The integers here fit into float64.
         numbers = [a if a.dtype.kind == "f" else a.astype("float64") for a in arrays]
         sums = self._sum_of_chief([tf.constant(number) for number in numbers])
         return [value.numpy().astype(array.dtype) for value, array in zip(sums, arrays)]
 
     def _add_up(self, arrays):
-        """The arrays of the first replica: the sum over all replicas, in which the others count as zero."""
+        """Return the tensors of the first replica. Computed as a sum in which the other replicas count as zero."""
 
         def mine(arrays):
             first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
@@ -148,7 +167,14 @@ class Replicated(OneDevice):
         return [self.strategy.reduce("SUM", value, axis=None) for value in values]
 
     def check_same(self, **facts):
-        """Raise InputError unless all workers have the same `facts`, values by name, representable as JSON."""
+        """Check that all workers pass the same values. All workers must call this.
+
+        Args:
+            facts: values that can be written as JSON. Their names appear in the error.
+
+        Raises:
+            InputError: a value differs from the chief's.
+        """
         theirs, mine = self.from_chief(facts), json.loads(json.dumps(facts))
         different = ", ".join(name.replace("_", " ") for name in facts if theirs[name] != mine[name])
         if different:
@@ -159,12 +185,12 @@ class Replicated(OneDevice):
 
 
 def open_replicated(kind, say):
-    """Connect several devices for training. Call it before anything is computed.
+    """Connect several devices for training. Call this before anything is computed.
 
     Args:
         kind: "mirrored" for all GPUs of this machine, or all its logical CPU
             devices if it has no GPU; "multiworker" for the machines in TF_CONFIG.
-        say: a function that shows lines to the user.
+        say: a function that shows lines of text to the user.
 
     Returns:
         A Replicated.
@@ -192,10 +218,11 @@ def open_replicated(kind, say):
 
 
 def _read_cluster():
-    """Read TF_CONFIG.
+    """Read the workers' addresses from the environment variable TF_CONFIG.
 
     Returns:
-        The workers' addresses, the chief's first, and the index of this process among them.
+        (addresses, number): a list of the workers' addresses, the chief's
+        first, and the index of this process in the list.
 
     Raises:
         InputError: TF_CONFIG is not set, or names no workers.

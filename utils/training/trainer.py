@@ -19,8 +19,8 @@ from utils.model.search import Search
 from utils.model.sentences import best_first, fault
 from utils.progress import silent
 from utils.runtime import backend, keras_internals
+from utils.runtime.devices import Devices
 from utils.runtime.hardware import dtype_policy
-from utils.runtime.one_device import OneDevice
 from utils.training.batches import Batches, caption_arrays
 from utils.training.checkpoint import Checkpoint
 from utils.training.encoder_decoder import EndToEnd
@@ -65,7 +65,7 @@ class Setup:
     val: list
     folder: Path
     seed: int = 0
-    distribution: Any = field(default_factory=OneDevice)
+    distribution: Any = field(default_factory=Devices)
 
 
 class Run(keras.callbacks.Callback):

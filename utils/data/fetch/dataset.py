@@ -19,7 +19,7 @@ from utils.progress import silent
 _RECORD = "downloads.json"
 
 
-def prepare(name, folder, say=lambda line: None, progress=silent):
+def fetch_dataset(name, folder, say=lambda line: None, progress=silent):
     """Fetch and unpack all of a dataset that is missing in a folder.
 
     Args:
@@ -116,7 +116,7 @@ def _read_record(folder):
 
 
 def _unpack_given(name, folder, say, progress):
-    """Unpack archives that the user put into the folder, except those that `prepare` would fetch."""
+    """Unpack archives that the user put into the folder, except those that `fetch_dataset` would fetch."""
     ours = {release.remote.name for release in RELEASES.get(name, ())}
     captions = [file for layout in LAYOUTS if name in layout.datasets for file in layout.files]
     keep = [f"*{suffix}" for suffix in SUFFIXES] + [f"*{file}" for file in captions]

@@ -7,7 +7,7 @@ first, then files with splits, then the authors' files, then copies without spli
 import re
 from collections import namedtuple
 
-from utils.data.layouts import beside, coco, flickr, karpathy, own, tables
+from utils.data.layouts import coco, flickr, karpathy, own_json, tables, text_beside_photos
 from utils.data.layouts.captions import Captions, split_of_word
 from utils.data.layouts.folder import Folder
 from utils.errors import InputError
@@ -20,7 +20,7 @@ _ALL = frozenset({"flickr8k", "flickr30k", "coco", "custom"})
 
 LAYOUTS = (
     Layout("your own table", _ALL, ("captions.csv",), tables.read),
-    Layout("your own JSON", _ALL, ("captions.json",), own.read),
+    Layout("your own JSON", _ALL, ("captions.json",), own_json.read),
     Layout("Karpathy's JSON", {"flickr8k"}, ("dataset_flickr8k.json", "dataset.json"), karpathy.read),
     Layout("Karpathy's JSON", {"flickr30k"}, ("dataset_flickr30k.json", "dataset.json"), karpathy.read),
     Layout("Karpathy's JSON", {"coco"}, ("dataset_coco.json", "dataset.json"), karpathy.read),
@@ -29,14 +29,14 @@ LAYOUTS = (
     Layout("the authors' captions", {"flickr30k"}, ("results_20130124.token",), flickr.read_token_file),
     Layout("COCO's captions", {"coco"}, ("captions_train2017.json", "captions_val2017.json"), coco.read),
     Layout("COCO's captions", {"coco"}, ("captions_train2014.json", "captions_val2014.json"), coco.read),
-    Layout("Hugging Face's metadata", {"custom"}, ("metadata.jsonl",), own.read),
+    Layout("Hugging Face's metadata", {"custom"}, ("metadata.jsonl",), own_json.read),
     Layout("Hugging Face's metadata", {"custom"}, ("metadata.csv",), tables.read),
-    Layout("your own JSON", {"custom"}, ("dataset.json", "dataset_*.json", "captions.jsonl"), own.read),
+    Layout("your own JSON", {"custom"}, ("dataset.json", "dataset_*.json", "captions.jsonl"), own_json.read),
     Layout(
         "your own JSON, one file per split",
         {"custom"},
         ("captions_train*.json", "captions_train*.jsonl", "train.json", "train.jsonl"),
-        own.read,
+        own_json.read,
     ),
     Layout("your own tables, one file per split", {"custom"}, ("captions_train*.csv", "train.csv"), tables.read),
     Layout("your own table", {"custom"}, ("captions.tsv",), tables.read),
@@ -45,7 +45,7 @@ LAYOUTS = (
 )
 
 # For "custom", several files can be read into one Captions: the function that adds a file, by the one that reads it.
-_PARTS = {tables.read: tables.read_into, own.read: own.read_into}
+_PARTS = {tables.read: tables.read_into, own_json.read: own_json.read_into}
 
 # The result of reading: the layout's name, the Captions, and the paths of caption files that were not read.
 Source = namedtuple("Source", "layout captions others")
@@ -67,7 +67,7 @@ def read_captions(folder, dataset):
     layouts = [layout for layout in LAYOUTS if dataset in layout.datasets]
     found = [(path, layout) for layout in layouts for name in layout.files for path in folder.find(name)]
     if not found:
-        captions = beside.read(folder) if dataset == "custom" else None
+        captions = text_beside_photos.read(folder) if dataset == "custom" else None
         if captions and captions.images:
             return Source("text files beside the photos", captions, [])
         names = dict.fromkeys(name for layout in layouts for name in layout.files)
