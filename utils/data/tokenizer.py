@@ -1,4 +1,4 @@
-"""Conversion between sentences, words and word numbers. Sentences are split by the rules of the Penn Treebank."""
+"""Split sentences into words by the rules of the Penn Treebank, and convert words to numbers and back."""
 
 import re
 from collections import Counter
@@ -13,7 +13,9 @@ SPECIAL_WORDS = ("<pad>", "<start>", "<end>", "<unk>")
 
 
 def split_words(text: str) -> list[str]:
-    """Split a sentence into lower-case words: its Penn Treebank tokens without brackets, smileys and punctuation.
+    """Split a sentence into lower-case words. Punctuation, brackets and smileys are left out.
+
+    The words are the tokens of the Penn Treebank, so "dog's" becomes two words.
 
     Example:
         >>> split_words("The dog's ball (red).")
@@ -27,9 +29,9 @@ def _is_word(token):
 
 
 def join_words(words: Iterable[str]) -> str:
-    """Join words to a sentence with a capital letter and a full stop.
+    """Join words to a sentence that begins with a capital letter and ends with a full stop.
 
-    Parts of words such as "n't" and "'s" are joined with the word before.
+    Short forms such as "n't" and "'s" are joined to the word before them.
 
     Example:
         >>> join_words(["the", "dog", "'s", "ball"])
@@ -40,14 +42,14 @@ def join_words(words: Iterable[str]) -> str:
 
 
 class Tokenizer:
-    """A vocabulary, which converts between captions and word numbers.
+    """Convert captions to word numbers and back. A word's number is its place in the vocabulary, from 0.
 
     Args:
-        words: all words in the order of their numbers: `SPECIAL_WORDS`, then the others.
+        words: all words of the vocabulary in the order of their numbers. The first are `SPECIAL_WORDS`.
 
     Attributes:
-        words: the same, as a list.
-        number: the number of each word, as a dict.
+        words: the words as a list.
+        number: a dict from each word to its number.
 
     Raises:
         InputError: the words do not begin with `SPECIAL_WORDS`, or a word occurs twice.
@@ -71,17 +73,17 @@ class Tokenizer:
 
     @classmethod
     def fit(cls, captions: Iterable[str], min_word_count: int = 5) -> "Tokenizer":
-        """Make the vocabulary of training captions.
+        """Make a Tokenizer with the words of training captions.
 
         Args:
             captions: the captions.
-            min_word_count: the minimum number of occurrences of a word in the vocabulary.
+            min_word_count: words that occur fewer times are left out.
 
         Returns:
-            A Tokenizer, the most frequent words first.
+            A Tokenizer. After `SPECIAL_WORDS`, the most frequent words come first.
 
         Raises:
-            InputError: no word occurs so often.
+            InputError: no word occurs `min_word_count` times.
         """
         counts = Counter(word for caption in captions for word in split_words(caption))
         kept = sorted(
@@ -92,11 +94,11 @@ class Tokenizer:
         return cls([*SPECIAL_WORDS, *kept])
 
     def encode(self, caption: str) -> list[int]:
-        """The numbers of a caption's words, without <start> and <end>. Unknown words become <unk>."""
+        """Return the numbers of a caption's words, without <start> and <end>. Unknown words get the number of <unk>."""
         return [self.number.get(word, UNKNOWN) for word in split_words(caption)]
 
     def decode(self, numbers: Iterable[int]) -> list[str]:
-        """The words of a list of numbers, up to the first <end> or <pad>."""
+        """Return the words with these numbers, up to the first <end> or <pad>, which is left out."""
         words = []
         for number in numbers:
             if number in (END, PAD):
@@ -110,5 +112,9 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: str | Path) -> "Tokenizer":
-        """Read a file that `save` wrote."""
+        """Make a Tokenizer from a file that `save` has written.
+
+        Raises:
+            InputError: the words do not begin with `SPECIAL_WORDS`, or a word occurs twice.
+        """
         return cls(Path(path).read_text(encoding="utf-8").split("\n")[:-1])

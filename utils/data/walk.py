@@ -1,4 +1,4 @@
-"""Listing the files of a folder and its subfolders, for photos to caption and for datasets."""
+"""List the files of a folder and its subfolders, and count the files that are skipped."""
 
 import os
 from collections import defaultdict
@@ -17,20 +17,20 @@ _SYSTEM = frozenset(
 
 
 class LeftOut:
-    """A count of the files and folders that `walk` skipped.
+    """Collect the files and folders that `walk` skips.
 
-    `str` gives one line for the user. `bool` is False if nothing was skipped.
+    `str(left_out)` is one line for the user. `bool(left_out)` is False if nothing was skipped.
     """
 
     def __init__(self):
         self._paths = defaultdict(list)
 
     def add(self, what, path):
-        """Count a path.
+        """Add a path that is skipped.
 
         Args:
-            what: the reason, as a plural noun such as "hidden files".
-            path: the path that is skipped.
+            what: the kind of file or folder in the plural, such as "hidden files".
+            path: the path.
         """
         self._paths[what].append(path)
 
@@ -46,26 +46,29 @@ class LeftOut:
 
 
 def is_system(name):
-    """Whether a file or folder of this name is hidden or belongs to the operating system."""
+    """Return True if a file or folder with this name is hidden or belongs to the operating system."""
     return name.startswith(".") or name.lower() in _SYSTEM
 
 
 def walk(root, is_photo, left_out):
-    """The files of a folder and its subfolders. Each folder is read once.
+    """List the files of a folder and its subfolders. Each folder is read once.
 
-    Hidden files and folders are skipped, and folders in which systems keep
-    thumbnails and deleted files. Links to folders are followed last, and only
-    if the folder was not read before. So there are no endless loops, and a
-    photo has its real path rather than the path of a link.
+    Hidden files and folders are skipped, and also folders in which operating
+    systems keep thumbnails and deleted files. A link to a folder is followed
+    after all other folders, and only if the folder was not read before. So
+    there are no endless loops, and a photo gets its real path and not the path
+    of a link.
 
     Args:
-        root: the folder. It is read even if its own name is hidden.
-        is_photo: a function from a file's name to True if it is a photo. Other
-            skipped files are not counted.
-        left_out: a LeftOut, which counts what is skipped.
+        root: the folder. It is read even if it is hidden itself.
+        is_photo: a function that takes a file's name and returns True if the
+            file is a photo. Skipped files that are not photos are not counted.
+        left_out: a LeftOut. Skipped photos and folders are added to it.
 
     Yields:
-        (path with slashes, name): files nearest to the top first, then by name.
+        (path, name): a path with slashes and the file's name, both as text. The
+        files of `root` come first, then those of its subfolders, and so on;
+        within a folder, files are sorted by name.
     """
     seen, links = set(), []
     level = [os.fspath(root)]
@@ -103,7 +106,7 @@ def walk(root, is_photo, left_out):
 
 
 def _kind(entry):
-    """ "folder", "file", or None for anything else, such as a broken link."""
+    """Return "folder", "file", or None for anything else, such as a broken link."""
     try:
         return "folder" if entry.is_dir() else "file" if entry.is_file() else None
     except OSError:  # a link to itself, or into a folder without permission

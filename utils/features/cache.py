@@ -1,9 +1,10 @@
-"""The cache of regions on disk. The encoder processes each photo once.
+"""Keep the regions of photos in a cache on disk, so that the encoder processes each photo once.
 
-A cache is a folder of zip archives, called shards. A shard has one member per
-photo: its regions in 8 bits, compressed. A shard is created by an atomic rename
-and never changes. So a killed process, or a second one that fills the same
-cache, cannot damage it. Missing photos are extracted at the next run.
+A cache is a folder of zip archives, called shards. A shard has one compressed
+file per photo, with the photo's regions in 8 bits per value. A shard is created
+by an atomic rename and never changes. So neither a killed process nor a second
+process that fills the same cache can damage it. Photos that are not in the
+cache are extracted at the next run.
 """
 
 import errno
@@ -27,7 +28,7 @@ from utils.features import cache_files
 from utils.files import exists
 from utils.progress import silent
 
-# Photos in one shard. A large dataset has few files, and a killed process loses little work.
+# Photos in one shard: so many that a large dataset has few shards, so few that a killed process loses little work.
 SHARD_PHOTOS = 256
 
 # Photos in one batch of the encoder.
@@ -37,30 +38,43 @@ BATCH_PHOTOS = 16
 # all photos of `shapes`, or of Flickr8k at 7 × 7 regions.
 _HELD_BYTES = 256_000_000
 
-# A partial shard that has not grown for so many seconds belongs to a killed process.
+# An unfinished shard that has not grown for so many seconds belongs to a killed process.
 _STALE_SECONDS = 120
 
-# The work that `fill` would do: the number of photos without regions, and an estimate of the bytes and seconds.
+# The work that `RegionCache.fill` would do: the number of photos that are not in the cache, and estimates of the
+# bytes that their regions need and of the seconds.
 Work = namedtuple("Work", "photos bytes seconds")
 
 
 def load_photo(photo, size):
-    """Read a photo, given as an object with a `path`, as a uint8 array (size, size, 3)."""
+    """Read the pixels of a photo.
+
+    Args:
+        photo: an object with the attribute `path`.
+        size: width and height of the result in pixels.
+
+    Returns:
+        A uint8 array (size, size, 3), RGB.
+
+    Raises:
+        ImageError: the photo cannot be read.
+    """
     return load_pixels(photo.path, size)
 
 
 def encode_files(encoder, photos, batch_size=BATCH_PHOTOS, load=load_photo):
-    """Encode photos in batches. The next batch is decoded while the encoder computes.
+    """Compute the regions of photos in batches. The next batch is read while the encoder computes.
 
     Args:
         encoder: an Encoder.
-        photos: a list of objects with a `path`.
+        photos: a list of objects with the attribute `path`.
         batch_size: the number of photos in a batch.
-        load: a function that reads the pixels of a photo, as `load_photo`.
+        load: a function that reads the pixels of a photo. It has the arguments and the result of `load_photo`.
 
     Yields:
-        (photo, regions) for each photo in order, with regions a float32 array
-        (regions, channels); (photo, ImageError) if the photo cannot be read.
+        (photo, regions) for each photo in the order of the list, where `regions`
+        is a float32 array (regions, channels); (photo, ImageError) if the photo
+        cannot be read.
     """
 
     def read(photo):
@@ -84,30 +98,39 @@ def encode_files(encoder, photos, batch_size=BATCH_PHOTOS, load=load_photo):
 
 
 def shard_of(photos, number, count):
-    """The photos that one of several machines extracts: every `count`th, so that all machines take equally long.
+    """Select the photos that one of several machines extracts.
+
+    Every `count`th photo is selected, so that all machines take equally long.
 
     Args:
         photos: all photos, as a list.
         number: the number of the machine, from 1.
         count: the number of machines.
+
+    Returns:
+        A list of photos.
     """
     return photos[number - 1 :: count]
 
 
 class RegionCache:
-    """The regions of photos on disk, for one encoder.
+    """Store and read the regions that one encoder computes for the photos of a dataset.
 
-    Each dataset has its own folder. So regions that were extracted for a single
-    dataset are also used if it is combined with others. Caches of several
-    machines are merged by copying their files to one folder.
+    Each dataset has its own subfolder. So regions that were extracted for a
+    single dataset are used again if the dataset is combined with others. To
+    merge the caches of several machines, copy their files to one folder.
 
     Args:
         folder: the folder of all caches. Each cache is a subfolder.
-        name: the name of the dataset. The names of several are joined by "+";
-            the ids of their photos begin with the dataset's name and a slash.
+        name: the name of the dataset; for several datasets, their names joined by "+". The id of a
+            photo of several datasets begins with the dataset's name and a slash.
         encoder: an Encoder. Its fingerprint is part of the subfolder's name, so
             regions of another encoder are never used.
-        load: a function that reads the pixels of a photo, as `load_photo`.
+        load: a function that reads the pixels of a photo. It has the arguments and the result of `load_photo`.
+
+    Attributes:
+        encoder: the Encoder.
+        folder: the subfolder of the dataset; for several datasets, the folder of all caches.
 
     Example:
         cache = RegionCache("data/cache", "flickr8k", encoder)
@@ -123,11 +146,15 @@ class RegionCache:
         self.folder = Path(folder) if len(names) > 1 else self._folders[""]
         self._known = set()
         self._members = {}
-        self._held, self._held_bytes = {}, 0  # by Member
+        self._held, self._held_bytes = {}, 0  # a dict from a Member to decompressed regions, and their total size
         self._refresh()
 
     def __contains__(self, photo: Any) -> bool:
-        """Whether the cache has the regions of the current version of a photo's file."""
+        """Return True if the cache has the regions of the current version of a photo's file.
+
+        Args:
+            photo: an object with the attributes `id` and `path`.
+        """
         member = self._members.get(photo.id)
         current = member and cache_files.member_if_current(member, photo.path)
         if current:
@@ -135,7 +162,7 @@ class RegionCache:
         return bool(current)
 
     def __getitem__(self, image_id: str) -> np.ndarray:
-        """The regions of a photo in the cache, as a float32 array (regions, channels)."""
+        """Read the regions of a photo in the cache, as a float32 array (regions, channels)."""
         member = self._members[image_id]
         data = self._held.get(member)
         if data is None:
@@ -147,15 +174,15 @@ class RegionCache:
         return cache_files.restore(data, self.encoder.channels)
 
     def stack(self, image_ids: Iterable[str]) -> np.ndarray:
-        """The regions of photos in the cache, as a float32 array (photos, regions, channels)."""
+        """Read the regions of several photos in the cache, as a float32 array (photos, regions, channels)."""
         return np.stack([self[image_id] for image_id in image_ids])
 
     def means(self, image_ids: list[str], progress: Any = silent) -> np.ndarray:
-        """The mean region of each photo, over its regions.
+        """Compute the mean of each photo's region vectors.
 
         Args:
             image_ids: ids of photos in the cache.
-            progress: a progress bar, called as tqdm.
+            progress: a function that takes the arguments of `tqdm` and returns a progress bar.
 
         Returns:
             A float32 array (photos, channels).
@@ -168,20 +195,29 @@ class RegionCache:
         return means
 
     def __len__(self) -> int:
+        """Return the number of photos in the cache."""
         return len(self._members)
 
     def bytes_per_photo(self) -> float:
-        """The mean size of a photo's regions on disk, in bytes."""
+        """Return the mean size on disk, in bytes, of the regions of one photo."""
         return sum(path.stat().st_size for _, path in self._shards()) / max(1, len(self))
 
     def _shards(self, without=()):
-        """The existing shards, oldest first, as pairs of the prefix of their photos' ids and the path."""
+        """List the shards on disk, the oldest first.
+
+        Args:
+            without: paths of shards to leave out.
+
+        Returns:
+            A list of (prefix, path). The ids of the shard's photos begin with the prefix: "", or for
+            several datasets the dataset's name and a slash.
+        """
         paths = [(prefix, path) for prefix, folder in self._folders.items() for path in folder.glob("*.zip")]
         paths = [item for item in paths if item[1] not in without]
         return sorted(paths, key=lambda item: (item[1].stat().st_mtime_ns, item[1].name))
 
     def _refresh(self):
-        """Read the indices of shards that this or another process has added."""
+        """Read the tables of contents of the shards that this or another process has added."""
         # If a photo is in several shards, because its file was replaced, the newest shard counts.
         for prefix, path in self._shards(without=self._known):
             try:
@@ -196,13 +232,13 @@ class RegionCache:
         """Estimate the work of `fill` by encoding a first batch of photos.
 
         Args:
-            photos: objects with `id` and `path`.
+            photos: objects with the attributes `id` and `path`.
 
         Returns:
-            A Work.
+            A Work: the number of photos to extract, and estimates of the bytes and seconds.
 
         Raises:
-            InputError: the disk has too little room.
+            InputError: the disk has too little free space.
         """
         missing = [photo for photo in photos if photo not in self]
         sample = missing[:BATCH_PHOTOS]
@@ -225,14 +261,14 @@ class RegionCache:
         return work
 
     def fill(self, photos: Iterable, progress: Any = silent) -> dict[str, ImageError]:
-        """Extract the regions of all photos that are not in the cache.
+        """Extract the regions of all photos that are not in the cache, and write them to the cache.
 
         Args:
-            photos: objects with `id` and `path`.
-            progress: a progress bar, called as tqdm.
+            photos: objects with the attributes `id` and `path`.
+            progress: a function that takes the arguments of `tqdm` and returns a progress bar.
 
         Returns:
-            The ImageErrors of photos that cannot be read, as a dict by id.
+            A dict from the id of each photo that cannot be read to its ImageError.
 
         Raises:
             InputError: the cache cannot be written. Finished shards are kept.
@@ -246,8 +282,8 @@ class RegionCache:
         try:
             self._prepare()
             with progress(total=sum(photo not in self for photo in photos), unit="photo", desc="regions") as bar:
-                # Blocks that another process is extracting are deferred to a second pass. Blocks
-                # that are not complete by then are extracted here.
+                # A block has the photos of one shard. Blocks that another process is extracting are deferred to a
+                # second pass. If such a block is not complete by then, it is extracted here.
                 for wait in (True, False):
                     deferred = []
                     for prefix, block in blocks:
@@ -268,7 +304,7 @@ class RegionCache:
         return bad
 
     def _prepare(self):
-        """Create the folders, write a description of the encoder, and delete partial shards of killed processes."""
+        """Create the folders, write a description of the encoder, and delete unfinished shards of killed processes."""
         for folder in self._folders.values():
             folder.mkdir(parents=True, exist_ok=True)
             for path in folder.glob("*.partial"):
@@ -278,7 +314,7 @@ class RegionCache:
 
     @staticmethod
     def _is_stale(path):
-        """Whether a partial shard belongs to a killed process, or no longer exists."""
+        """Return True if an unfinished shard belongs to a killed process, or no longer exists."""
         try:
             return time.time() - path.stat().st_mtime > _STALE_SECONDS
         except FileNotFoundError:
@@ -286,18 +322,33 @@ class RegionCache:
 
     @staticmethod
     def _shard_name(photos, prefix):
-        """The name of the shard of these photos, the same in every process."""
+        """Make the file name, without suffix, of the shard of these photos. It is the same in every process."""
         lines = [f"{photo.id.removeprefix(prefix)} {cache_files.file_times(photo.path)}" for photo in photos]
         return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]
 
     def _in_work(self, photos, prefix):
-        """Whether another process is extracting these photos."""
+        """Return True if another process is extracting the same photos.
+
+        Args:
+            photos: the photos of one shard.
+            prefix: the beginning of their ids, a key of `self._folders`.
+        """
         partials = self._folders[prefix].glob(f"{self._shard_name(photos, prefix)}.*.partial")
         return any(not self._is_stale(path) for path in partials)
 
     def _write_shard(self, photos, prefix, bar):
-        """Extract photos to one new shard. Returns the ImageErrors of photos that cannot be read, by id."""
-        # Not by `files.replacing`: the partial file has the name of the process, and others look for it.
+        """Extract the regions of photos and write them to one new shard.
+
+        Args:
+            photos: the photos of the shard.
+            prefix: the beginning of their ids, a key of `self._folders`.
+            bar: a progress bar, which advances by one per photo.
+
+        Returns:
+            A dict from the id of each photo that cannot be read to its ImageError.
+        """
+        # `files.replacing` is not used, because the name of the unfinished file must have the number of the process:
+        # `_in_work` of other processes looks for it.
         folder, name = self._folders[prefix], self._shard_name(photos, prefix)
         partial_path = folder / f"{name}.{os.getpid()}.partial"
         bad = {}
@@ -308,8 +359,8 @@ class RegionCache:
                         if isinstance(regions, ImageError):
                             bad[photo.id] = regions
                         else:
-                            stamp = cache_files.file_version(photo.path)
-                            cache_files.write(shard, photo.id.removeprefix(prefix), regions, stamp)
+                            version = cache_files.file_version(photo.path)
+                            cache_files.write(shard, photo.id.removeprefix(prefix), regions, version)
                             file.flush()  # other processes see by the growing file that this one is alive
                         bar.update()
                 file.flush()

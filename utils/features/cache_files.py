@@ -1,7 +1,11 @@
-"""Reading and writing shards of the region cache: zip archives of regions with 8 bits per value.
+"""Read and write shards of the region cache: zip archives of regions with 8 bits per value.
 
 A shard is written once and never changes. Shards are not kept open, because a
-large dataset has hundreds, more than some systems allow a process to open.
+large dataset has hundreds of them, more than some systems allow a process to open.
+
+A shard also has the version of each photo's file, because a photo can be
+replaced. Two functions describe the file: `file_times` is fast, because it reads
+only times; `file_version` is reliable, because it reads all bytes.
 """
 
 import os
@@ -14,9 +18,9 @@ import numpy as np
 
 from utils.errors import InputError
 
-# The place of a photo's regions in a shard: the path, the position and size in bytes, a checksum, and the
-# `file_version` of the photo's file.
-Member = namedtuple("Member", "shard offset size checksum stamp")
+# The place of a photo's regions: the path of the shard, the position and the size in the shard in bytes, the checksum
+# of these bytes, and the `file_version` of the photo's file from which the regions were made.
+Member = namedtuple("Member", "shard offset size checksum version")
 
 # The header of a member in a zip archive: 30 bytes. The last four are the
 # lengths of the name and of the extra data, which follow.
@@ -24,10 +28,13 @@ _HEADER = struct.Struct("<26x2H")
 
 
 def pack(regions):
-    """Compress the regions of one photo to bytes, with 8 bits per value.
+    """Compress the regions of one photo, with 8 bits per value.
 
     Args:
         regions: a float array (regions, channels) without negative values.
+
+    Returns:
+        Bytes for `unpack`.
     """
     scale = np.float32(regions.max(initial=0) / 255)
     codes = np.rint(regions / (scale or 1)).astype("uint8")
@@ -36,12 +43,12 @@ def pack(regions):
 
 
 def unpack(data):
-    """Decompress the bytes of `pack` to the bytes for `restore`."""
+    """Decompress the bytes that `pack` returns. The result is for `restore`."""
     return data[:4] + zlib.decompress(data[4:])
 
 
 def restore(data, channels):
-    """Convert unpacked bytes to regions.
+    """Convert decompressed bytes to regions.
 
     Args:
         data: the bytes that `unpack` returns.
@@ -55,22 +62,28 @@ def restore(data, channels):
     return codes.reshape(channels, -1).T.astype("float32") * scale
 
 
-def write(shard, name, regions, stamp):
+def write(shard, name, regions, version):
     """Add a photo's regions to a shard.
 
     Args:
         shard: a ZipFile that is open for writing.
         name: the name of the photo.
-        regions: a float array (regions, channels).
-        stamp: the `file_version` of the photo's file.
+        regions: a float array (regions, channels) without negative values.
+        version: the `file_version` of the photo's file.
     """
     member = zipfile.ZipInfo(name)
-    member.comment = stamp
+    member.comment = version
     shard.writestr(member, pack(regions))
 
 
 def index(path):
-    """The Members of a shard, as a dict by the photo's name.
+    """Read the table of contents of a shard.
+
+    Args:
+        path: the shard.
+
+    Returns:
+        A dict from the name of each photo to its Member.
 
     Raises:
         zipfile.BadZipFile: the shard is incomplete.
@@ -83,7 +96,13 @@ def index(path):
 
 
 def read(member):
-    """Read the regions of a Member, as bytes for `restore`.
+    """Read the regions of a photo from a shard.
+
+    Args:
+        member: a Member.
+
+    Returns:
+        Bytes for `restore`.
 
     Raises:
         InputError: the shard is damaged or no longer exists.
@@ -103,16 +122,19 @@ def read(member):
 
 
 def file_times(path):
-    """Two numbers of which at least one changes whenever a file changes.
+    """Return two times of a file. At least one of them changes whenever the file changes.
 
-    The first is the modification time. Programs such as ExifTool and backups
-    can set it to the old value. The second is the time of the last change of
-    the file's data or attributes (`ctime`), which programs cannot set. Windows
-    has no such time, so there the second is a checksum of the first and last
-    4 KB of the file.
+    The first is the modification time. It is not enough, because programs such
+    as ExifTool and backups can set it to the old value. The second is the
+    `ctime`, the time of the last change of the file's data or attributes.
+    Programs cannot set it. Windows has no such time, so there the second number
+    is a checksum of the first and last 4 KB of the file.
+
+    Args:
+        path: the file, a Path.
 
     Returns:
-        (modification time in ns, `ctime` in ns or checksum), or None if the file does not exist.
+        (modification time in ns, `ctime` in ns or checksum), or None if the file cannot be read.
     """
     try:
         status = path.stat()
@@ -122,7 +144,7 @@ def file_times(path):
 
 
 def _ends(path, size):
-    """A checksum of the first and last 4 KB of a file of `size` bytes."""
+    """Compute a checksum of the first and last 4 KB of a file that has `size` bytes."""
     with open(path, "rb") as file:
         checksum = zlib.crc32(file.read(4096))
         file.seek(max(0, size - 4096))
@@ -130,41 +152,50 @@ def _ends(path, size):
 
 
 def file_version(path):
-    """Identify the version of a photo's file: its size, a checksum of all bytes, and its `file_times`, as bytes.
+    """Describe the version of a photo's file by its size, a checksum of all bytes, and its `file_times`.
+
+    Args:
+        path: the file, a Path.
+
+    Returns:
+        Bytes such as b"48213 1700000000000000000 0f3a99c1 1700000000000000000": the size in bytes, the
+        first of the `file_times`, the checksum, the second of the `file_times`.
 
     Raises:
         OSError: the file cannot be read or does not exist.
     """
-    mark = file_times(path)  # read before the content, so that a change in between is noticed later
+    times = file_times(path)  # read before the content, so that a change in between is noticed later
     data = path.read_bytes()
-    if mark is None:
+    if times is None:
         raise FileNotFoundError(path)
-    return f"{len(data)} {mark[0]} {zlib.crc32(data):08x} {mark[1]}".encode()
+    return f"{len(data)} {times[0]} {zlib.crc32(data):08x} {times[1]}".encode()
 
 
 def member_if_current(member, path):
-    """Check that a Member was made from the current version of a photo's file.
+    """Return a Member if it was made from the current version of a photo's file.
 
-    A file with the same size and mark is the same version. A file with the same
-    size and another mark, such as a copy on another machine, is compared by the
-    checksum of all its bytes. The returned Member has the new mark, so the file
-    is read only once. Stamps of earlier versions of this program have only the
-    modification time as a mark; they are compared by checksum, too.
+    If the size and the `file_times` are the same, the version is the same. If
+    only the times differ, for example because the file was copied to another
+    machine, the checksum of all bytes is compared. The returned Member then has
+    the new times, so that the file is not read again.
+
+    Caches of earlier releases of this program have only the modification time.
+    So the checksum is compared for them, too.
 
     Args:
         member: a Member.
-        path: the photo's file.
+        path: the photo's file, a Path.
 
     Returns:
-        The Member, perhaps with a new stamp, or None if the file is another version.
+        The Member, perhaps with new times; None if the file has changed or cannot be read.
     """
     try:
-        size, time, checksum, *change = member.stamp.split()
+        size, time, checksum, *change = member.version.split()
         if int(size) != path.stat().st_size:
             return None
         if (int(time), *map(int, change)) == file_times(path):
             return member
-        stamp = file_version(path)
-        return member._replace(stamp=stamp) if stamp.split()[2] == checksum else None
+        version = file_version(path)
+        return member._replace(version=version) if version.split()[2] == checksum else None
     except (OSError, ValueError):
         return None

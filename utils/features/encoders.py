@@ -1,4 +1,7 @@
-"""Encoders: convolutional networks that convert a photo to a grid of region features."""
+"""Compute the regions of photos with encoders, convolutional networks without their classification layers.
+
+A region is one cell of the output grid of a convolutional layer: a vector with one value per channel.
+"""
 
 import copy
 import hashlib
@@ -22,24 +25,23 @@ from utils.runtime.hardware import bfloat16_is_faster
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network that can be used as an encoder.
+    """Describe a network of keras.applications that can be used as an encoder.
 
     Args:
-        application: the name of its module in keras.applications.
-        constructor: the name of its model in that module.
-        layer: the default output layer. Its outputs are rectified, so never negative.
-        weights_file: the name of Keras's file of ImageNet weights without the top.
+        application: the name of the network's module in keras.applications.
+        constructor: the name of the network's function in that module.
+        layer: the name of the default output layer. A ReLU makes its outputs, so they are never negative.
+        weights_file: the name of Keras's file of ImageNet weights without the classification layers.
         weights_md5: the MD5 of that file.
-        general: the last layer of the part that is not fine-tuned by default,
-            because its features are useful for any task.
-        dense: whether bfloat16 is faster, if the machine supports it. It is
-            slower for depthwise convolutions on CPUs.
-        pace: the encoder's learning rate as a fraction of the decoder's. It is
-            smaller for networks without batch normalisation, in which the same
-            step has a larger effect.
+        general: the name of a layer. By default, fine-tuning changes only the layers after it, because
+            the features of this layer are useful for any task.
+        dense: False if the network has depthwise convolutions. They are slower in bfloat16 on CPUs, so
+            float32 is then the default precision.
+        pace: the encoder's learning rate as a fraction of the decoder's. It is smaller for networks
+            without batch normalisation, in which the same step has a larger effect.
         options: further arguments of the constructor, as (name, value) pairs.
-        scenes: a file in this repository with weights that `pretrain.py`
-            trained on generated scenes, or None.
+        scenes: the path, in this repository, of weights that `pretrain.py` trained on generated scenes,
+            or None.
     """
 
     application: str
@@ -55,7 +57,7 @@ class Architecture:
 
     @property
     def weights_url(self):
-        """The address of the folder from which Keras downloads the weights."""
+        """Return the address of the folder from which Keras downloads the weights."""
         return f"https://storage.googleapis.com/tensorflow/keras-applications/{self.application}"
 
 
@@ -107,12 +109,16 @@ _DOWNLOAD_TIMEOUT = 20
 
 
 def _imagenet_path(name):
-    """The path where Keras keeps the ImageNet weights of an encoder."""
+    """Return the path where Keras keeps the ImageNet weights of an encoder."""
     return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models" / ARCHITECTURES[name].weights_file
 
 
 def imagenet_is_here(name):
-    """Whether the complete file of an encoder's ImageNet weights is on this machine."""
+    """Return True if the complete file of an encoder's ImageNet weights is on this machine.
+
+    Args:
+        name: a key of `ARCHITECTURES`.
+    """
     path = _imagenet_path(name)
     if not is_file(path):
         return False
@@ -121,7 +127,7 @@ def imagenet_is_here(name):
 
 
 def _imagenet_file(name):
-    """The file of an encoder's ImageNet weights. It is downloaded if it is missing or incomplete.
+    """Return the path of an encoder's ImageNet weights. The file is downloaded if it is missing or incomplete.
 
     An existing file is replaced only by a file with the right hash.
 
@@ -156,9 +162,14 @@ def _imagenet_file(name):
 
 
 def _offline_way(name):
-    """Advice, as the beginning of a clause, to use weights from a model folder of this repository.
+    """Write advice for an error message: to use encoder weights from a model folder of this repository.
 
-    The folder's encoder is the one asked for, else VGG16. The advice is empty if there is no such folder.
+    Args:
+        name: the name of the encoder that the user chose. If no model folder has its weights, those of
+            VGG16 are advised.
+
+    Returns:
+        A part of a sentence that ends with "or ", or "" if there are no such weights.
     """
     for candidate in dict.fromkeys((name, "vgg16")):
         for config in sorted(_MODELS.glob("*/config.json")):
@@ -177,7 +188,7 @@ def _offline_way(name):
 
 
 def _scenes_file(name):
-    """The file of an encoder's weights that were trained on generated scenes.
+    """Return the path of an encoder's weights that were trained on generated scenes.
 
     Raises:
         InputError: the encoder has no such weights.
@@ -192,16 +203,20 @@ def _scenes_file(name):
     return Path(__file__).parents[2] / scenes
 
 
-# The values of --encoder_weights besides paths. Each has a function from an encoder's name to the file of weights.
+# The values of --encoder_weights besides paths. For each value, a function that takes an encoder's name and returns
+# the path of the weights.
 _FILE_OF = {"imagenet": _imagenet_file, "scenes": _scenes_file, "random": None}
 
 
 def check_names(name, weights):
-    """Raise InputError if an encoder's name or its weights do not exist. No file is read or downloaded.
+    """Check that an encoder and its weights exist. No file is read or downloaded.
 
     Args:
         name: the name of the encoder.
         weights: as for `Encoder`.
+
+    Raises:
+        InputError: the name is unknown, or the file of weights does not exist.
     """
     if name not in ARCHITECTURES:
         raise InputError(f"unknown encoder {name}: choose one of {', '.join(ARCHITECTURES)}")
@@ -212,7 +227,7 @@ def check_names(name, weights):
 
 
 def _check_file(path):
-    """Raise InputError if the file of weights does not exist."""
+    """Raise InputError if a file of weights does not exist."""
     if not is_file(path):
         raise InputError(
             f"{shorten(path)}: no such file; --encoder_weights accepts {', '.join(_FILE_OF)} or an .h5 file of weights"
@@ -220,26 +235,29 @@ def _check_file(path):
 
 
 def learnt_size(name, weights):
-    """The image size, in pixels, with which an encoder's weights were trained.
+    """Return the image size, in pixels, with which an encoder's weights were trained.
 
     Args:
         name: the name of the encoder.
         weights: as for `Encoder`.
 
     Returns:
-        An int, or None if the weights are not an 8-bit file of this program.
+        An int, or None if the weights are not in a file of `save_compact`.
     """
     file = _scenes_file(name) if weights == "scenes" and name in ARCHITECTURES else weights
     return quantised_weights.learnt_size(file) if quantised_weights.is_compact(file) else None
 
 
 def _policy(precision):
-    """Keras's dtype policy for a precision. Variables, and so the fingerprint, stay in float32."""
+    """Return the name of Keras's dtype policy for a precision. The weights, and so the fingerprint, stay in float32."""
     return precision if precision == "float32" else f"mixed_{precision}"
 
 
 def _randomise(network, seed):
-    """Set random kernels with variance 2 / fan-in (He et al., "Delving deep into rectifiers", 2015)."""
+    """Set a network's kernels to random values of variance 2 / (number of inputs of an output value).
+
+    See He et al., "Delving deep into rectifiers", 2015.
+    """
     for number, layer in enumerate(network.layers):
         for variable in layer.trainable_weights:
             if variable.ndim > 1:
@@ -248,7 +266,11 @@ def _randomise(network, seed):
 
 
 def _load_file(network, path):
-    """Load weights from a file of `save_compact` or of Keras. Raises InputError if it does not fit."""
+    """Load weights from a file of `save_compact` or of Keras.
+
+    Raises:
+        InputError: the file does not exist, or its weights are not those of this network.
+    """
     path = Path(path)
     _check_file(path)
     try:
@@ -261,25 +283,25 @@ def _load_file(network, path):
 
 
 class Encoder:
-    """A convolutional network that converts photos to regions: the outputs of one of its layers.
+    """Compute the regions of photos: the outputs of one layer of a convolutional network.
 
     Args:
         name: a key of `ARCHITECTURES`.
-        weights: "imagenet", "scenes", "random" or the path of an .h5 file. The
-            file is the `encoder.weights.h5` of a model folder with 8-bit
-            weights, a file of `pretrain.py`, or a file of Keras (`…_notop.h5`
-            or `.weights.h5`). None if `load_trained` will load the weights.
+        weights: "imagenet", "scenes", "random", the path of an .h5 file, or None if `load_trained` will
+            load the weights. The file can be the `encoder.weights.h5` of a model folder with 8-bit
+            weights, a file of `pretrain.py`, or a file of Keras (`…_notop.h5` or `.weights.h5`).
         image_size: width and height of the input in pixels.
         layer: the name of the output layer; None for the architecture's default.
         seed: the random seed of random weights.
-        precision: "float32", "bfloat16", or None for the faster one.
-        mirror: whether to average the regions of a photo with those of its
-            mirror image, flipped back. This needs twice the time.
+        precision: "float32", "bfloat16", or None for the one that is faster on this machine.
+        mirror: True to compute the regions of the photo and of its mirror image, flip the latter back,
+            and return the mean of both. This needs twice the time.
 
     Attributes:
-        network: the Keras model.
+        network: the Keras model from pixels to regions.
         rows, columns: the size of the grid of regions.
         channels: the number of values per region.
+        above: None, or the name of the layer whose outputs are the input; see `copy`.
 
     Raises:
         InputError: the name or layer is unknown, or the weights are missing or do not fit.
@@ -310,7 +332,7 @@ class Encoder:
             precision = "bfloat16" if architecture.dense and bfloat16_is_faster() else "float32"
         self.precision = precision
 
-        # Before the network is built, so that a missing file is reported without delay.
+        # The file is looked for before the network is built, so that a missing file is reported at once.
         find = _FILE_OF.get(self.weights, lambda name: self.weights)
         file = find and find(name)
         before = keras.config.dtype_policy()
@@ -341,12 +363,13 @@ class Encoder:
         self._encode = backend.compiled(self.regions, self.network.variables)
 
     def forward(self, pixels: backend.Tensor) -> backend.Tensor:
-        """Compute regions as a tensor through which gradients flow, without averaging mirror images.
+        """Compute regions with gradients, for fine-tuning. Mirror images are not used.
 
-        Batch normalisation uses its stored statistics, in training, too.
+        Batch normalisation always uses its stored means and variances.
 
         Args:
-            pixels: as for `encode`, as a tensor; for an Encoder with `above`, that layer's outputs.
+            pixels: a tensor (photos, image_size, image_size, 3), RGB, 0 to 255. If `above` is set, the
+                outputs of that layer.
 
         Returns:
             A float32 tensor (photos, rows * columns, channels).
@@ -360,7 +383,14 @@ class Encoder:
         return ops.reshape(regions, (-1, self.rows * self.columns, self.channels))
 
     def regions(self, pixels: backend.Tensor) -> backend.Tensor:
-        """Compute regions as `encode` does, but from a tensor to a tensor."""
+        """Compute the same regions as `encode`, but take and return a tensor.
+
+        Args:
+            pixels: as for `forward`.
+
+        Returns:
+            A float32 tensor (photos, rows * columns, channels).
+        """
         if self.above or not self.mirror:
             return self.forward(pixels)
         both = self.forward(ops.concatenate([pixels, ops.flip(pixels, axis=2)], axis=0))
@@ -368,15 +398,17 @@ class Encoder:
         return ops.reshape((photo + ops.flip(mirrored, axis=2)) / 2, (-1, self.rows * self.columns, self.channels))
 
     def copy(self, mirror: bool | None = None, precision: str | None = None, above: str | None = None) -> "Encoder":
-        """A new Encoder with the same weights.
+        """Make a new Encoder with the same weights.
 
         Args:
-            mirror: as for Encoder; None for the same value.
-            precision: as for Encoder; None for the same value.
-            above: the name of a layer, or None. The copy then takes outputs of
-                this layer as input instead of pixels, as a float32 array
-                (photos, regions, channels) that an Encoder of `below` returns.
-                It does not average mirror images.
+            mirror: as for Encoder; None for the value of this Encoder.
+            precision: as for Encoder; None for the value of this Encoder.
+            above: the name of a layer, or None. If it is given, the input of the copy is not pixels, but
+                the outputs of this layer: a float32 array (photos, regions, channels), as the Encoder
+                that `below` makes for the same layer returns it. Mirror images are then not used.
+
+        Returns:
+            An Encoder.
         """
         twin = copy.copy(self)
         twin.__dict__.pop("fingerprint", None)
@@ -400,11 +432,14 @@ class Encoder:
         return twin
 
     def below(self, layer: str) -> "Encoder":
-        """A new Encoder with the same weights whose output is an earlier layer.
+        """Make a new Encoder with the same weights whose output is an earlier layer.
 
         Args:
-            layer: the name of the layer, or "default" for the architecture's `general`. Its outputs must not
-                be negative.
+            layer: the name of the layer, or "default" for the architecture's `general`. The outputs of
+                the layer must not be negative.
+
+        Returns:
+            An Encoder.
 
         Raises:
             InputError: there is no such layer before the output.
@@ -417,17 +452,24 @@ class Encoder:
         return twin
 
     def load_trained(self, file: str | Path) -> None:
-        """Load trained weights from a file of `network.save_weights` or `save_compact`.
+        """Load the weights that training has written to a file.
+
+        Args:
+            file: a file of `network.save_weights` or `save_compact`.
 
         Raises:
-            InputError: the file does not exist, or belongs to another encoder.
+            InputError: the file does not exist, or has the weights of another encoder.
         """
         _load_file(self.network, file)
         self.weights = "trained"
         self.__dict__.pop("fingerprint", None)
 
     def _lower_layer(self, layer):
-        """The name of a layer before the output; for "default", the architecture's `general`. Raises InputError."""
+        """Check the name of a layer and return it; for "default", return the architecture's `general`.
+
+        Raises:
+            InputError: there is no such layer before the output.
+        """
         if layer == "default":
             layer = ARCHITECTURES[self.name].general
         if layer not in [each.name for each in self.network.layers][:-1]:
@@ -435,7 +477,7 @@ class Encoder:
         return layer
 
     def freeze_below(self, layer: str) -> None:
-        """Make the layers after `layer` trainable. This layer and those before it become fixed.
+        """Make the layers after `layer` trainable. This layer and the layers before it are not trained.
 
         Args:
             layer: the name of the layer, or "default" for the architecture's `general`.
@@ -460,13 +502,13 @@ class Encoder:
         return self._encode(pixels)
 
     def describe(self) -> dict:
-        """The settings that determine the regions, as a dict, to be written to a file."""
+        """Return the settings that determine the regions, as a dict that can be written as JSON."""
         names = ("name", "weights", "layer", "image_size", "mirror", "fingerprint")
         return {name: getattr(self, name) for name in names} | {"regions": [self.rows, self.columns, self.channels]}
 
     @cached_property
     def operations(self) -> int:
-        """The floating-point operations of the convolutions for one photo. A multiply-add counts as two."""
+        """Count the floating-point operations of the convolutions for one photo. A multiply-add counts as two."""
         total = 0
         for layer in self.network.layers:
             if isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
@@ -476,11 +518,11 @@ class Encoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A SHA-256 of all settings that determine the regions: weights, layer, image size, network.
+        """Compute a SHA-256 of everything that determines the regions: network, layer, image size, mirror, weights.
 
-        The precision is not included, so a cache made in bfloat16 is also used
-        on a machine without bfloat16. Its regions differ by rounding. With
-        VGG16, this changes 5 of 200 greedy captions.
+        The precision is not included. So a cache that was made in bfloat16 is
+        also used on a machine without bfloat16, although the regions differ by
+        rounding. With VGG16, this changes 5 of 200 greedy captions.
         """
         # `1` is the former `pool` setting, kept so that old fingerprints stay valid.
         settings = f"{self.name} {self.layer} 1 {self.image_size} bilinear-squash{' mirror' * self.mirror}"

@@ -1,4 +1,4 @@
-"""Extracting the regions of a dataset's photos to the cache, with messages for the user."""
+"""Extract the regions of a dataset's photos to the cache, and report to the user."""
 
 import time
 
@@ -7,14 +7,14 @@ from utils.errors import InputError, first_lines
 
 
 def leave_out_unreadable(splits, reporter):
-    """Remove photos that cannot be read from a dataset's splits, and report them.
+    """Read all photos of a dataset, report those that cannot be read, and leave them out.
 
     Args:
-        splits: lists of Photo by split, as a dict.
+        splits: a dict from the name of each split to its list of Photo.
         reporter: a Reporter.
 
     Returns:
-        The splits without these photos.
+        A dict like `splits` without the photos that cannot be read.
 
     Raises:
         InputError: a split has no readable photo.
@@ -24,15 +24,15 @@ def leave_out_unreadable(splits, reporter):
 
 
 def cache_regions(cache, splits, reporter):
-    """Extract the photos that are missing in a cache. Size, time and speed are reported.
+    """Extract the regions of photos that are not in a cache. Size, time and speed are reported.
 
     Args:
         cache: a RegionCache.
-        splits: lists of Photo by split, as a dict.
+        splits: a dict from the name of each split to its list of Photo.
         reporter: a Reporter.
 
     Returns:
-        The splits without photos that cannot be read.
+        A dict like `splits` without the photos that cannot be read.
 
     Raises:
         InputError: the cache cannot be written, or a split has no readable photo.
@@ -58,13 +58,19 @@ def cache_regions(cache, splits, reporter):
 
 
 def _keep_readable(splits, bad, readable, reporter):
-    """Remove and report photos that cannot be read.
+    """Report photos that cannot be read, and leave them out.
 
     Args:
-        splits: lists of Photo by split, as a dict.
-        bad: the ImageErrors to report, as the values of a dict.
-        readable: a function from a Photo to True if it can be read.
+        splits: a dict from the name of each split to its list of Photo.
+        bad: a dict whose values are the ImageErrors to report.
+        readable: a function that takes a Photo and returns True if it can be read.
         reporter: a Reporter.
+
+    Returns:
+        A dict like `splits` without the photos that cannot be read.
+
+    Raises:
+        InputError: a split has no readable photo.
     """
     if bad:
         count = sum(len(photos) for photos in splits.values())

@@ -1,7 +1,8 @@
-"""Files of encoder weights with 8-bit kernels and one scale per output channel, a quarter of the size of float32.
+"""Write and read files of encoder weights with 8 bits per kernel value. They are a quarter as large as float32 files.
 
-According to Krishnamoorthi, "Quantizing deep convolutional networks for
-efficient inference", 2018, section 3, such weights do not lower the accuracy.
+Each output channel of a kernel has its own scale. According to Krishnamoorthi,
+"Quantizing deep convolutional networks for efficient inference", 2018, section 3,
+such weights hardly lower the accuracy.
 """
 
 import h5py
@@ -10,29 +11,29 @@ import numpy as np
 
 from utils.files import is_file, replacing
 
-# The value of the attribute "format", by which such files are recognised.
+# Such files are recognised by this value of the attribute "format".
 _FORMAT = "captioning 8-bit kernels 1"
 
-# The image size, in pixels, of older files, which do not have it as an attribute.
+# The image size, in pixels, of files of earlier releases, which do not have the attribute "image_size".
 _FIRST_IMAGE_SIZE = 112
 
 
 def _input_axes(layer, kernel):
-    """The axes of a layer's kernel except those of output channels."""
+    """Return all axes of a layer's kernel except the axes of the output channels, as a tuple."""
     return tuple(range(kernel.ndim - (2 if isinstance(layer, keras.layers.DepthwiseConv2D) else 1)))
 
 
 def quantise(weights, axes):
-    """Quantise weights to 8 bits. The weights are approximately levels × steps.
+    """Round weights to 8 bits, so that weights ≈ levels × steps.
 
     Args:
         weights: a float array.
-        axes: the axes that share one step.
+        axes: a tuple of axes over which the largest absolute weight is taken. All values along these axes
+            have the same step.
 
     Returns:
-        The levels, -127 to 127, as an int8 array of the same shape; and the
-        steps, as a float32 array that broadcasts with it. A step is 1/127 of
-        the largest absolute weight along `axes`.
+        levels: an int8 array with the shape of `weights`, -127 to 127.
+        steps: a float32 array whose length in each of `axes` is 1. A step is the largest absolute weight / 127.
     """
     step = np.abs(weights).max(axis=axes, keepdims=True) / 127
     step = np.maximum(step, np.finfo("float32").tiny).astype("float32")
@@ -40,11 +41,11 @@ def quantise(weights, axes):
 
 
 def save_compact(network, path):
-    """Write a network's weights to a file: kernels in 8 bits, all other weights in float32.
+    """Write a network's weights to a file. Kernels are written in 8 bits, all other weights in float32.
 
     Args:
         network: a Keras model.
-        path: an .h5 file. An existing one is replaced atomically.
+        path: the .h5 file. An existing file is replaced atomically.
 
     Raises:
         InputError: the file cannot be written.
@@ -63,7 +64,7 @@ def save_compact(network, path):
 
 
 def is_compact(path):
-    """Whether a file was written by `save_compact`."""
+    """Return True if a file exists and was written by `save_compact`."""
     if not (is_file(path) and h5py.is_hdf5(path)):
         return False
     with h5py.File(path, "r") as file:
@@ -71,16 +72,16 @@ def is_compact(path):
 
 
 def learnt_size(path):
-    """The image size, in pixels, with which the weights in a file of `save_compact` were trained."""
+    """Read from a file of `save_compact` for which image size, in pixels, the weights were trained."""
     with h5py.File(path, "r") as file:
         return int(file.attrs.get("image_size", _FIRST_IMAGE_SIZE))
 
 
 def load_compact(network, path):
-    """Load weights from a file of `save_compact` into a network.
+    """Load the weights of a network from a file of `save_compact`.
 
     Args:
-        network: a Keras model with the layers of the saved one, or with its first layers only.
+        network: a Keras model with the same layers as the saved network, or with only its first layers.
         path: the file.
 
     Raises:
