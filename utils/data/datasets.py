@@ -1,4 +1,4 @@
-"""Datasets on disk → one table of photos with their split and reference captions."""
+"""Read a dataset from disk: a list of photos, each with its split and its captions."""
 
 import hashlib
 import re
@@ -17,15 +17,15 @@ PHOTO_DATASETS = ("flickr8k", "flickr30k", "coco", "custom")
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A photo of a dataset with its captions.
+    """Store what is known about one photo of a dataset.
 
     Args:
-        id: an identifier that is unique in the dataset: COCO's image number as
-            text, else the file's name. If datasets are combined, the dataset's
-            name and a slash come before it.
+        id: an identifier that is unique in the dataset. It is the photo's number in COCO as text; in
+            other datasets, the file's name. If datasets are combined, the dataset's name and a slash
+            come before it.
         path: the image file.
         split: "train", "val" or "test"; `shapes` also has "unseen".
-        references: the captions that people wrote.
+        references: a tuple of captions that people wrote; in `shapes`, generated captions.
     """
 
     id: str
@@ -36,16 +36,16 @@ class Photo:
 
 @dataclass
 class Dataset:
-    """A dataset, or several combined.
+    """Store the photos of a dataset, or of several combined datasets.
 
     Args:
-        name: the name given to `load_dataset`; several names are joined by "+".
-        photos: the Photos whose files exist.
-        notes: lines for the user, for example on the layout and on missing photos.
-        missing: Photos whose files do not exist; `path` is the expected place.
+        name: the dataset's name; for several datasets, their names joined by "+".
+        photos: a list of the Photos whose files exist.
+        notes: lines for the user, for example about missing photos.
+        missing: a list of the Photos whose files do not exist. Their `path` is where the file is expected.
         in_no_split: ids of captioned images that belong to no split.
-        uncaptioned: paths of photos without captions.
-        files: paths of the files that the captions were read from.
+        uncaptioned: paths of photos without captions, as text.
+        files: paths of the files from which the captions were read.
     """
 
     name: str
@@ -57,7 +57,13 @@ class Dataset:
     files: list = field(default_factory=list)
 
     def split(self, name: str) -> list[Photo]:
-        """The photos of one split.
+        """Select the photos of one split.
+
+        Args:
+            name: the split, such as "val".
+
+        Returns:
+            A list of Photo.
 
         Raises:
             InputError: the split has no photos.
@@ -73,24 +79,24 @@ class Dataset:
 
 
 def load_dataset(name: str, data_dir: str | Path, seed: int = 0, with_photos: bool = True) -> Dataset:
-    """Read a dataset, or several datasets as one.
+    """Read a dataset, or read several datasets and combine them.
 
-    If several are read, photo ids begin with the dataset's name and a slash.
+    If several are combined, a photo's id begins with the dataset's name and a slash.
 
     Args:
         name: "shapes", "flickr8k", "flickr30k", "coco" or "custom", or several of them joined by "+".
         data_dir: the dataset's folder; for several datasets, a list of folders.
             The scenes of `shapes` are generated there if they do not exist.
-        seed: the random seed of the generated scenes.
-        with_photos: False to keep rows whose photo does not exist. Scoring
-            captions needs no photos.
+        seed: the random seed of the scenes of `shapes`.
+        with_photos: False to put also Photos whose files do not exist into
+            `photos`, because scoring captions needs no files.
 
     Returns:
         A Dataset.
 
     Raises:
         InputError: the name is unknown, the folder has no captions or no
-            photos, or a caption file has another form.
+            photos, or a caption file has an unknown form.
     """
     names = name.split("+")
     if len(names) > 1:
@@ -104,7 +110,11 @@ def load_dataset(name: str, data_dir: str | Path, seed: int = 0, with_photos: bo
 
 
 def _combine(tables):
-    """Several Datasets as one."""
+    """Combine several Datasets to one.
+
+    Args:
+        tables: a list of Dataset.
+    """
     notes = _keep_held_out(tables)
     whole = Dataset("+".join(table.name for table in tables), [])
     for table in tables:
@@ -119,9 +129,15 @@ def _combine(tables):
 
 
 def _keep_held_out(tables):
-    """Remove training photos that are validation or test photos of the other dataset. Returns notes.
+    """Remove training photos of Flickr8k and Flickr30k that the other dataset uses for validation or test.
 
     Flickr30k contains most photos of Flickr8k.
+
+    Args:
+        tables: a list of Dataset. Nothing is removed unless it has both datasets.
+
+    Returns:
+        A list of lines for the user.
     """
     by_name = {table.name: table for table in tables}
     if not by_name.keys() >= {"flickr8k", "flickr30k"}:
@@ -137,26 +153,38 @@ def _keep_held_out(tables):
 
 
 def _flickr_number(photo):
-    """Flickr's number of a photo, as text. Both datasets' file names begin with it."""
+    """Return the number of a photo on Flickr, as text. The file names of both datasets begin with it."""
     return re.match(r"\d*", photo.id)[0]
 
 
 def _hash(image_id):
-    """A hash of an id as an int, the same on all machines."""
+    """Compute an int from a photo's id. The result is the same on all machines."""
     return int(hashlib.sha256(image_id.encode(errors="surrogateescape")).hexdigest(), 16)
 
 
 def _split_by_hash(image_id):
-    """The split of a photo that has none given: train, val or test with 80, 10 and 10 %.
+    """Choose the split of a photo for which none is given: train, val or test with 80, 10 and 10 %.
 
-    It depends on the id alone, so it stays the same if other photos are added.
+    The split depends only on the photo's id. So it stays the same if other photos are added.
     """
     share = _hash(image_id) % 10
     return "train" if share < 8 else SPLITS[share - 7]
 
 
 def _read_photos(name, root, with_photos):
-    """Read a dataset whose captions and photos are in a folder, in any layout."""
+    """Read a dataset whose captions and photos are in a folder.
+
+    Args:
+        name: one of `PHOTO_DATASETS`.
+        root: the folder.
+        with_photos: as for `load_dataset`.
+
+    Returns:
+        A Dataset.
+
+    Raises:
+        InputError: as for `load_dataset`.
+    """
     if not files.is_dir(root):
         raise InputError(f"{shorten(root)}: no such folder; data/README.md says how to get {name}")
     folder = layouts.Folder(root)
@@ -185,13 +213,22 @@ def _read_photos(name, root, with_photos):
 
 
 def _some(paths):
-    """Paths as text; of more than ten, the first three."""
+    """Join paths by commas. If there are more than ten, only the first three and the number of the others are named."""
     more = f" and {len(paths) - 3} more" if len(paths) > 10 else ""
     return ", ".join(map(str, paths[:3] if more else paths)) + more
 
 
 def _fill(table, captions, folder, with_photos):
-    """Fill a Dataset with Photos: one split after the other, each in the order of the captions or lists."""
+    """Add the Photos to a Dataset, one split after the other.
+
+    Within a split, the photos are in the order of `captions.images`.
+
+    Args:
+        table: the Dataset to fill.
+        captions: the Captions of the dataset.
+        folder: the Folder of the dataset.
+        with_photos: as for `load_dataset`.
+    """
     rows = {split: [] for split in SPLITS}
     paths, near = match_photos(captions, folder)
     table.notes += near
@@ -215,9 +252,14 @@ def _fill(table, captions, folder, with_photos):
 
 
 def _lend_to_val(table, captions, rows):
-    """Move one training photo to val; called if so few photos exist that no hash chose one for val.
+    """Move one training photo to val. This is called if there are so few photos that no hash chose one for val.
 
-    Only a photo whose split is not given is moved, and at least one photo stays in train.
+    A photo is moved only if the caption files do not say its split, and if another training photo remains.
+
+    Args:
+        table: the Dataset, which gets a note.
+        captions: the Captions of the dataset.
+        rows: a dict from each split to a list of (Photo, whether its file exists). It is changed.
     """
     free = [(row, there) for row, there in rows["train"] if there and captions.images[row.id].split is None]
     if free and len(rows["train"]) > 1:
@@ -228,7 +270,16 @@ def _lend_to_val(table, captions, rows):
 
 
 def _count(table, captions, folder):
-    """Notes on incomplete data, a line each."""
+    """Count what is missing in a dataset, such as photos and captions.
+
+    Args:
+        table: the Dataset.
+        captions: the Captions of the dataset.
+        folder: the Folder of the dataset.
+
+    Returns:
+        A list of lines for the user.
+    """
     notes = captions.all_notes() + _unsegmented(captions)
     hashed = sum(image.split is None for image in captions.images.values())
     if hashed and not captions.has_splits:
@@ -257,9 +308,13 @@ _UNSEGMENTED = re.compile(
 
 
 def _unsegmented(captions):
-    """A warning, as a list of one line, if most captions have no spaces between words; else an empty list.
+    """Warn if most captions have no spaces between words. Each such caption would count as one word.
 
-    Each such caption would count as a single word that occurs once.
+    Args:
+        captions: the Captions of a dataset.
+
+    Returns:
+        A list with one line for the user, or an empty list.
     """
     texts = [text for image in captions.images.values() for text in image.captions]
     found = [text for text in texts if not text.isascii() and _UNSEGMENTED.search(text)]

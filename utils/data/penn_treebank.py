@@ -1,17 +1,18 @@
-"""Penn Treebank tokenizer that gives the same tokens as pycocoevalcap's, which needs Java.
+"""Split sentences into Penn Treebank tokens, without Java, as the metrics of pycocoevalcap do.
 
 pycocoevalcap runs the Java program PTBTokenizer of CoreNLP 3.4.1 on all
 captions, converts the tokens to lower case, and removes those in `PUNCTUATION`.
-This module uses NLTK's Treebank tokenizer. Its own rules cover only the cases
-in which the Java program differs. They were derived from the program's output:
-tests/data/test_penn_treebank.py compares all captions of Flickr8k and COCO.
+This module uses NLTK's Treebank tokenizer. The rules in this module cover the
+cases in which the Java program gives other tokens than NLTK. They were derived
+from the output of the Java program: tests/data/test_penn_treebank.py compares
+all captions of Flickr8k and COCO.
 """
 
 import functools
 import re
 
-# Tokens that pycocoevalcap removes. Its list also has the brackets -LRB- …, but in
-# upper case, so the lower-case tokens stay. Repeated marks such as "!!" stay, too.
+# Tokens that pycocoevalcap removes. Its list also has the brackets -LRB- … in upper case.
+# But the tokens are in lower case, so brackets are not removed. Repeated marks such as "!!" are not removed either.
 PUNCTUATION = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
 
 BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
@@ -45,7 +46,7 @@ _ABBREVIATIONS = (
 # Abbreviations in this spelling only. In lower case they are ordinary words: "the pa. said".
 _CAPITAL_ABBREVIATIONS = "Az La Pa Ark Del Ill Ore Tex Mass Miss Wash"
 
-# Abbreviations only if a number follows.
+# Words that are abbreviations only if a number follows.
 _NUMBER_ABBREVIATIONS = "ca no op pp art fig nos figs prop"
 
 # A single letter with a full stop is an initial, as in "J. Smith". Before these words, and
@@ -57,6 +58,7 @@ _STARTERS = (
 
 
 def _one_of(words):
+    """Make a regular expression that matches any of the words in a text."""
     return "(?:" + "|".join(sorted(words.split(), key=len, reverse=True)) + ")"
 
 
@@ -73,14 +75,15 @@ _APOSTROPHE = "['’\u0092]"
 _ACRONYM = r"[A-Za-z](?:\.[A-Za-z])+"
 _URL = r"[^\s<>\"`{}|\\^\[\]]*[^\s<>\"`{}|\\^\[\].,;:!?'()]"
 
-# Tokens that contain a space or depend on the next word.
+# Tokens that contain a space or depend on the next word, as regular expressions.
 _ACROSS = (
     r"(?<!\d)\d{1,4}[- \u00a0]\d{1,4}/\d{1,4}(?![\w/])",  # mixed fractions
     rf"(?<![\w.'’@#&/-])[A-Za-z]\.(?!{_LETTER})(?!\s*$|\s+(?:{_one_of(_STARTERS)})(?:\s|$))",
     rf"{_FRONT}(?i:{_one_of(_NUMBER_ABBREVIATIONS)})\.(?=\s*\d)",
 )
 
-# Tokens that NLTK would split in another way. The first rule that matches counts. NLTK splits the text between them.
+# Tokens that NLTK would split in another way, as regular expressions. The first that matches is used. NLTK splits the
+# text between such tokens.
 _RULES = (
     r"</?[A-Za-z][\w:.-]*/?>",
     rf"(?i:https?://|www\.){_URL}",
@@ -121,7 +124,7 @@ _DROPPED = rf"(?P<dropped>'(?!(?i:tis|twas){_END})|[^\w\s{_MARKS}'()\[\]{{}}\"`;
 _across = re.compile("|".join(_ACROSS))
 _own = re.compile("|".join([*_RULES, _DROPPED]))
 
-# Placeholder for a token of `_ACROSS`, a character of Unicode's private area.
+# The placeholder for a token of `_ACROSS`: a character of Unicode's private area.
 _HELD = "\ue000"
 
 
@@ -133,7 +136,13 @@ def _treebank():
 
 
 def tokenize(text):
-    """Split a sentence into lower-case tokens without `PUNCTUATION`.
+    """Split a sentence into lower-case tokens. Those in `PUNCTUATION` are left out.
+
+    Args:
+        text: the sentence.
+
+    Returns:
+        A list of str.
 
     Example:
         >>> tokenize("The dog's ball (red).")
@@ -150,7 +159,7 @@ def tokenize(text):
 
 @functools.lru_cache(100_000)
 def _split(part):
-    """The tokens of a text without spaces, as a tuple."""
+    """Split a text that has no spaces. Returns a tuple of lower-case tokens."""
     tokens, end = [], 0
     for match in _own.finditer(part):
         tokens += _plain(part[end : match.start()])
@@ -160,13 +169,13 @@ def _split(part):
 
 
 def _plain(text):
-    """The tokens that NLTK gives, without `PUNCTUATION` and without hyphens at a token's ends."""
+    """Split a text with NLTK. Tokens in `PUNCTUATION`, and hyphens at the ends of tokens, are left out."""
     tokens = [token.strip("-") for token in _treebank().tokenize(text)] if text else []
     return [token for token in tokens if token and token not in PUNCTUATION]
 
 
 def _normalise(token):
-    """A token in the Java program's spelling: lower case, brackets by name, plain apostrophes."""
+    """Write a token as the Java program does: in lower case, with names for brackets, with plain apostrophes."""
     if token in _SYMBOLS:
         return _SYMBOLS[token]
     if not token.isalnum():

@@ -1,4 +1,4 @@
-"""Photos as Python callers pass them: paths, PIL images and arrays."""
+"""Accept photos from Python callers: paths, PIL images and arrays."""
 
 import inspect
 from collections.abc import Iterable
@@ -17,28 +17,35 @@ PhotoInput = str | Path | Image.Image | np.ndarray
 
 @dataclass(frozen=True)
 class _Item:
-    """A photo as `utils.features.cache.encode_files` takes it. `path` may also be an image."""
+    """Wrap a photo for `utils.features.cache.encode_files`, which needs objects with the attribute `path`.
+
+    Args:
+        path: a Path, a PIL image or an array.
+    """
 
     path: Any
 
 
 def is_in_memory(photo):
-    """Whether a photo is a PIL image or an array, not a file."""
+    """Return True if a photo is a PIL image or an array, and False if it is a file."""
     return isinstance(photo, (Image.Image, np.ndarray))
 
 
 def is_one_photo(photos):
-    """Whether the argument is one photo. Lists, iterators and arrays with four axes are several photos."""
+    """Return True if the argument is one photo. Lists, iterators and arrays with four axes are several photos."""
     if isinstance(photos, np.ndarray):
         return photos.ndim < 4 and photos.dtype.kind in "uifb"
     return isinstance(photos, str) or not isinstance(photos, Iterable)
 
 
 def as_item(photo):
-    """A photo as an object with an attribute `path`.
+    """Convert a photo to an object with the attribute `path`.
 
     Args:
-        photo: a PhotoInput, or an object that already has a `path`.
+        photo: a path, a PIL image, an array, or an object that already has the attribute `path`.
+
+    Returns:
+        An object whose `path` is a Path, a PIL image or an array. An object that had a `path` is returned unchanged.
 
     Raises:
         InputError: the argument is not a photo.
@@ -54,7 +61,7 @@ def as_item(photo):
 
 
 def file_of(photo):
-    """The file of a photo as a Path; None for an image or array without a file."""
+    """Return the file of a photo as a Path, or None for an image or an array without a file."""
     if is_in_memory(photo):
         photo = getattr(photo, "filename", None)
     return Path(photo) if photo else None

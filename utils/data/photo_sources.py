@@ -1,4 +1,4 @@
-"""Finding photos by what the user names: files, folders, patterns, addresses or standard input."""
+"""Find the photos that the user names on the command line: files, folders, patterns, addresses, standard input."""
 
 import codecs
 import glob
@@ -17,7 +17,7 @@ from utils.data.images import find_photos, is_image, name_photo
 from utils.data.walk import is_system
 from utils.errors import ImageError, InputError, reason, shorten
 
-# The name that means standard input.
+# The user's name for standard input.
 STANDARD_INPUT = "-"
 
 # The name, in all output, of a photo that was read from standard input.
@@ -31,15 +31,16 @@ _MAX_BYTES = 100_000_000
 
 
 class Source:
-    """A photo that the user named.
+    """Name a photo and its file.
 
     Args:
-        name: the photo's name in all output, as the user gave it.
+        name: the name of the photo in all output. It is the path or address that the user gave.
         path: the file.
-        relative: the place of the photo's results in a folder of results, as a relative path.
+        relative: a relative path. The results for this photo are written to this path in the folder of
+            results; see `result_paths`.
 
     Attributes:
-        local: whether the file is the user's own, rather than a temporary copy.
+        local: True if the file is the user's own; False if it is a temporary copy.
     """
 
     local = True
@@ -49,7 +50,12 @@ class Source:
 
 
 class _Fetched(Source):
-    """A photo that is not a file on this machine. The first access to `path` writes it to a temporary folder."""
+    """Name a photo that is not a file on this machine. The first access to `path` writes it to a temporary folder.
+
+    Args:
+        name, relative: as for Source.
+        folder: the temporary folder, as a str or Path.
+    """
 
     local = False
 
@@ -69,7 +75,7 @@ class _Fetched(Source):
 
 
 class _Download(_Fetched):
-    """A photo at a web address or in a `data:` address."""
+    """Name a photo at a web address or in a `data:` address."""
 
     def __init__(self, address, folder, relative):
         super().__init__(shorten(address), folder, relative)
@@ -97,7 +103,10 @@ class _Download(_Fetched):
 
 
 def _ascii_address(address):
-    """Encode an address with spaces or non-ASCII letters: the host by IDNA, the rest by percent signs.
+    """Encode the spaces and non-ASCII letters of an address: the host by IDNA, the rest by percent signs.
+
+    Args:
+        address: a web address or a `data:` address. The latter is returned unchanged.
 
     Raises:
         ValueError: the host's name is invalid.
@@ -116,7 +125,12 @@ def _ascii_address(address):
 
 
 class _Limited:
-    """A stream that raises ImageError when more than `_MAX_BYTES` were read."""
+    """Read from a stream, but raise ImageError after more than `_MAX_BYTES`.
+
+    Args:
+        stream: an object with the method `read`.
+        name: the name of the photo, for the error.
+    """
 
     def __init__(self, stream, name):
         self._stream, self._name, self._left = stream, name, _MAX_BYTES
@@ -130,7 +144,12 @@ class _Limited:
 
 
 class _Given(_Fetched):
-    """A photo that was read from standard input."""
+    """Name a photo that was read from standard input.
+
+    Args:
+        data: the bytes of the photo.
+        folder: the temporary folder.
+    """
 
     def __init__(self, data, folder):
         super().__init__(_STANDARD_INPUT_PHOTO, folder, "standard_input")
@@ -141,26 +160,23 @@ class _Given(_Fetched):
 
 
 def find_sources(names, folder, standard_input, note=lambda line: None):
-    """Find the photos that the user named.
+    """Find the photos that the user named. No photo is opened or fetched yet.
 
     Args:
-        names: a list. Each is a file, a folder (subfolders are included), a
-            pattern such as `album/**/*.jpg`, an address (http, https, file or
-            data), or "-" for standard input. Standard input is one photo, or a
-            list of names, one per line or each followed by a zero byte as
-            `find -print0` writes them.
-        folder: a function that returns the temporary folder for photos that are
-            not files. It is called when the first of them is needed.
+        names: a list of names. A name is a file, a folder, a pattern such as `album/**/*.jpg`, an address
+            (http, https, file or data), or "-" for standard input. The subfolders of a folder are
+            included. Standard input contains one photo, or a list of names. The list has one name per
+            line, or a zero byte after each name, as `find -print0` writes it.
+        folder: the temporary folder for photos that are not files on this machine.
         standard_input: a binary stream.
-        note: called with a line on skipped files of a folder.
+        note: a function that shows a line of text about skipped files to the user.
 
     Returns:
-        A list of Source in the order of the names; the photos of a folder or
-        pattern are sorted. Photos are not read or fetched yet: a Source's
-        `path` may raise ImageError.
+        A list of Source in the order of the names. The photos of a folder or a pattern are sorted. If a
+        photo cannot be fetched, the attribute `path` of its Source raises ImageError.
 
     Raises:
-        InputError: no photo has this name.
+        InputError: no photo has one of these names.
     """
     sources = []
     for name in names:
@@ -172,7 +188,18 @@ def find_sources(names, folder, standard_input, note=lambda line: None):
 
 
 def _named(name, folder, note):
-    """The Sources of one name, which is not "-"."""
+    """Find the photos of one name.
+
+    Args:
+        name: a name as for `find_sources`, but not "-".
+        folder, note: as for `find_sources`.
+
+    Returns:
+        A list of Source.
+
+    Raises:
+        InputError: no photo has this name.
+    """
     if name.lower().startswith(("http://", "https://")):
         last = name.split("?")[0].split("#")[0].rstrip("/").rsplit("/", 1)[-1]
         return [_Download(name, folder, last or "photo")]
@@ -192,9 +219,9 @@ def _named(name, folder, note):
 
 
 def _matches(pattern):
-    """The files that match a pattern, sorted, each once.
+    """Find the files that match a pattern, sorted and without repetitions.
 
-    Files in hidden and system folders are skipped, unless the pattern names the folder.
+    Hidden files and files in hidden or system folders are skipped, unless the pattern itself contains their name.
     """
     named, found = Path(pattern).parts, {}
     for match in sorted(glob.glob(pattern, recursive=True), key=lambda match: (match.count(os.sep), match)):
@@ -204,7 +231,18 @@ def _matches(pattern):
 
 
 def _named_by_address(address, folder, note):
-    """The Sources of an address such as `file:///folder/photo.jpg`. A single photo is named by its address."""
+    """Find the photos of an address such as `file:///folder/photo.jpg`.
+
+    Args:
+        address: the address of a photo or a folder.
+        folder, note: as for `find_sources`.
+
+    Returns:
+        A list of Source. If the address is that of a photo, the Source's name is the address.
+
+    Raises:
+        InputError: no photo has this address.
+    """
     try:
         parts = urllib.parse.urlsplit(address)
     except ValueError:
@@ -219,7 +257,18 @@ def _named_by_address(address, folder, note):
 
 
 def _read_standard_input(folder, stream, note):
-    """The Sources of standard input: one photo, or the photos of a list of names."""
+    """Find the photos in standard input, which contains one photo or a list of names.
+
+    Args:
+        folder, note: as for `find_sources`.
+        stream: the binary stream.
+
+    Returns:
+        A list of Source.
+
+    Raises:
+        InputError: the stream is empty, or no photo has one of the names.
+    """
     data = stream.read()
     if is_image(data):
         return [_Given(data, folder)]
@@ -230,15 +279,18 @@ def _read_standard_input(folder, stream, note):
 
 
 def _listed(data):
-    """The names in a list from standard input.
+    """Split a list of names from standard input.
 
     Args:
-        data: bytes; a name per line, or names that end with zero bytes as
-            `find -print0` writes them. The encoding is UTF-8, UTF-16 with a
-            byte order mark, or that of file names on this system.
+        data: bytes with one name per line, or with a zero byte after each name.
+            The encoding is UTF-8, UTF-16 with a byte order mark, or the
+            encoding of file names on this system.
+
+    Returns:
+        A list of str.
 
     Raises:
-        InputError: the first name is not text and no such file exists.
+        InputError: the first name is not text, and there is no such file.
     """
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         text = data.decode("utf-16", errors="replace")
@@ -251,25 +303,27 @@ def _listed(data):
 
 
 def is_single(names, sources):
-    """Whether the user named exactly one photo, not a folder, pattern or list, which could have more.
+    """Return True if the user named exactly one photo.
+
+    The result is False for a folder, a pattern or a list with a single photo, because it could have more.
 
     Args:
-        names: the names that were given to `find_sources`.
-        sources: its result.
+        names: the names that were passed to `find_sources`.
+        sources: the list of Source that `find_sources` returned.
     """
     return len(names) == len(sources) == 1 and sources[0].name in (shorten(names[0]), names[0], _STANDARD_INPUT_PHOTO)
 
 
 def result_paths(sources, folder, suffix):
-    """The path of the result of each photo.
+    """Choose the path of the result file of each photo.
 
     Args:
         sources: a list of Source.
         folder: the folder of results.
-        suffix: the suffix of the results, such as ".png".
+        suffix: the suffix of the result files, such as ".png".
 
     Returns:
-        A list of Path. A number is added to names that would occur twice.
+        A list of Path. If two photos would have the same path, a number is added to the second.
     """
     taken, paths = set(), []
     for source in sources:
@@ -283,14 +337,18 @@ def result_paths(sources, folder, suffix):
 
 
 def part_of(photos, number, count):
-    """The photos that one of several machines captions.
+    """Select the photos that one of several machines captions.
 
-    They are consecutive, so the machines' outputs, concatenated, equal the
-    output of a single machine. (`utils.features.cache.shard_of` need not keep the order.)
+    The photos of a machine are consecutive. So the outputs of all machines, one
+    after the other, equal the output of a single machine. (For extraction, the
+    order does not matter; see `utils.features.cache.shard_of`.)
 
     Args:
         photos: all photos, as a list.
         number: the number of the machine, from 1.
         count: the number of machines.
+
+    Returns:
+        A list of photos.
     """
     return photos[len(photos) * (number - 1) // count : len(photos) * number // count]

@@ -1,7 +1,8 @@
-"""The known layouts of caption files, and the choice if a folder has several.
+"""Find the caption files of a dataset and read them. A layout is a form of caption files that this package can read.
 
-The first layout in `LAYOUTS` that is found is read. The user's own files come
-first, then files with splits, then the authors' files, then copies without splits.
+If a folder has caption files of several layouts, the first of them in `LAYOUTS`
+is read. `LAYOUTS` begins with the user's own files. Files with splits come next,
+then the files of the dataset's authors, then copies without splits.
 """
 
 import re
@@ -12,8 +13,8 @@ from utils.data.layouts.captions import Captions, split_of_word
 from utils.data.layouts.folder import Folder
 from utils.errors import InputError
 
-# A layout: its name for the user, the datasets it is read for, the names of its
-# files, and the function that reads a path to Captions.
+# A layout: its name for the user, the names of the datasets that can have it, the
+# names of its files, and the function that takes a path and returns Captions.
 Layout = namedtuple("Layout", "name datasets files read")
 
 _ALL = frozenset({"flickr8k", "flickr30k", "coco", "custom"})
@@ -44,10 +45,11 @@ LAYOUTS = (
     Layout("Kaggle's table", {"flickr30k"}, ("results.csv", "captions.txt"), tables.read),
 )
 
-# For "custom", several files can be read into one Captions: the function that adds a file, by the one that reads it.
+# For "custom", several files can be read into one Captions. A dict from the function that reads a single file to the
+# function that adds a file to existing Captions.
 _PARTS = {tables.read: tables.read_into, own_json.read: own_json.read_into}
 
-# The result of reading: the layout's name, the Captions, and the paths of caption files that were not read.
+# The result of `read_captions`: the layout's name, the Captions, and the paths of caption files that were not read.
 Source = namedtuple("Source", "layout captions others")
 
 
@@ -62,7 +64,7 @@ def read_captions(folder, dataset):
         A Source.
 
     Raises:
-        InputError: the folder has no captions, or a caption file has another form.
+        InputError: the folder has no captions, or a caption file has an unknown form.
     """
     layouts = [layout for layout in LAYOUTS if dataset in layout.datasets]
     found = [(path, layout) for layout in layouts for name in layout.files for path in folder.find(name)]
@@ -90,10 +92,19 @@ def read_captions(folder, dataset):
 
 
 def _read_parts(path, layout, folder):
-    """Read a file of "custom", and the files of the other splits if its name, or its folder's, is that of a split.
+    """Read a caption file of "custom". If it belongs to one split, the files of the other splits are read, too.
 
-    For example, `captions_train.json` is read with `captions_val.json`, and
-    `train/metadata.csv` with `validation/metadata.csv`.
+    A file belongs to a split if its name ends with the name of a split, or if its
+    folder has such a name. For example, `captions_train.json` is read together with
+    `captions_val.json`, and `train/metadata.csv` with `validation/metadata.csv`.
+
+    Args:
+        path: the file.
+        layout: the Layout of the file.
+        folder: the Folder of the dataset.
+
+    Returns:
+        Captions.
     """
     parts = [(path, None, "")]
     match = re.fullmatch(r"(|.*[._-])([a-z]+)(\d*)", path.stem, re.IGNORECASE)
@@ -112,12 +123,18 @@ def _read_parts(path, layout, folder):
 
 
 def _divide(captions, folder, dataset):
-    """Set the splits of images by the authors' lists, if the folder has such lists."""
+    """If the folder has lists of the images of each split, set the images' splits.
+
+    Args:
+        captions: the Captions to change.
+        folder: the Folder of the dataset.
+        dataset: the name of the dataset.
+    """
     splits, lists = flickr.read_split_lists(folder, dataset)
     if lists:
         captions.files += lists
         captions.has_splits = True
-        # In the order of the lists, which training has always used.
+        # The images are put into the order of the lists, because training has always used this order.
         listed = {name: captions.image(name) for name in splits}
         for name, split in splits.items():
             listed[name].split = split

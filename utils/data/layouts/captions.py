@@ -1,19 +1,20 @@
-"""The content of caption files, in the form that all readers of layouts return."""
+"""Store the content of caption files. The readers of all layouts return the class `Captions` of this module."""
 
 import re
 from dataclasses import dataclass, field
 
 SPLITS = ("train", "val", "test")
 
-# The layouts' names of the splits. `restval` are photos of COCO's val2014 that
-# belong to train in Karpathy's split of 2015.
+# From each name of a split in caption files to "train", "val" or "test". Karpathy's split of COCO has `restval`:
+# photos of COCO's val2014 that are used for training.
 _NAMES = {
     "train": "train", "training": "train", "restval": "train",
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test",
 }  # fmt: skip
 
-# Accepted names of the column of photo names, and of the columns of captions. The first that a table has counts.
+# Accepted names of the column with the photos' names, and of the columns with captions. If a table has several of
+# these names, the first in the list is used.
 _IMAGE_COLUMNS = (
     "image", "image_name", "filename", "file_name", "image_file", "photo", "file", "image_path", "file_path",
     "filepath", "path", "photo_name", "photo_path", "img", "img_name", "img_path", "name", "image_id",
@@ -22,24 +23,34 @@ _CAPTION_COLUMNS = ("caption", "text", "comment", "description", "sentence")
 
 
 def split_of_word(word):
-    """The split, "train", "val" or "test", that a word such as a folder's name means, or None."""
+    """Return the split that a word means: "train", "val", "test", or None for any other word.
+
+    Args:
+        word: for example the name of a folder, such as "validation".
+    """
     return _NAMES.get(word.lower())
 
 
 def image_column(names):
-    """The column of photo names, or None.
+    """Find the name of the column with the photos' names.
 
     Args:
         names: the names of all columns, as `column_name` returns them.
+
+    Returns:
+        One of `names`, or None.
     """
     return next((name for name in _IMAGE_COLUMNS if name in names), None)
 
 
 def caption_columns(names):
-    """The columns of captions, as a list: `caption`, or `caption1`, `caption2` and so on.
+    """Find the names of the columns with captions, such as `caption`, or `caption1` and `caption2`.
 
     Args:
         names: the names of all columns, as `column_name` returns them.
+
+    Returns:
+        A list of some of `names`; empty if there are no such columns.
     """
     for word in _CAPTION_COLUMNS:
         columns = [name for name in names if re.fullmatch(rf"{word}s?[_.]?\d*", name)]
@@ -49,16 +60,19 @@ def caption_columns(names):
 
 
 def column_name(name):
-    """A column's name in lower case, with underscores instead of spaces."""
+    """Convert a column's name to lower case, with underscores instead of spaces and hyphens, and without quotes."""
     return re.sub(r"[\s-]+", "_", name.strip().strip('"').strip().lower())
 
 
 def split_name(name, wrong):
-    """The split, "train", "val" or "test", that a value in a file means, or None if the value is empty.
+    """Return the split that a value in a file means: "train", "val", "test", or None if the value is empty.
 
     Args:
         name: the value in the file.
-        wrong: a function from a message to an error with file and line.
+        wrong: a function that takes a message and returns an InputError with the file and the line in it.
+
+    Raises:
+        InputError: the value is not the name of a split.
     """
     if name is None or (isinstance(name, str) and not name.strip()):
         return None
@@ -69,14 +83,13 @@ def split_name(name, wrong):
 
 
 def reader(read_into):
-    """Make a function that reads one file to new Captions.
+    """Make a function that reads one caption file.
 
     Args:
-        read_into: a function of Captions and a path that adds the file to the Captions.
+        read_into: a function that takes Captions and a path, and adds the captions of the file.
 
     Returns:
-        A function from a path to Captions. It raises InputError, with file and
-        line, if the file has another form.
+        A function that takes a path and returns new Captions.
     """
 
     def read(path):
@@ -89,14 +102,14 @@ def reader(read_into):
 
 @dataclass(slots=True)
 class Image:
-    """An image that a caption file names.
+    """Store what a caption file says about one image.
 
     Args:
-        file: the name of the image file; folders may come before it.
-        folder: the expected name of the image's folder, or None if the layout has none.
-        coco_id: the image's number in COCO, or None. COCO's file names are found by it.
-        split: "train", "val", "test", or None if the files have no split for it.
-        captions: the captions, as a list of text.
+        file: the name of the image file, perhaps with folders before it.
+        folder: the expected name of the image's folder, or None if the layout does not say it.
+        coco_id: the image's number in COCO, or None. Other possible file names are made from it.
+        split: "train", "val", "test", or None if no caption file says it.
+        captions: the image's captions, as a list of str.
     """
 
     file: str
@@ -107,18 +120,18 @@ class Image:
 
 
 class Captions:
-    """The content of the caption files of a dataset.
+    """Store the content of a dataset's caption files.
 
     Args:
-        files: the paths of the files.
+        files: the paths of the caption files.
 
     Attributes:
-        files: the same, as a list.
-        images: the Images by id, as a dict in the order of the files.
-        dataset: the name of the dataset according to the files, or None.
-        notes: lines for the user.
+        files: the paths as a list.
+        images: a dict from the id of each image to its Image, in the order of the files.
+        dataset: the name of the dataset that the files mention, or None.
+        notes: a list of lines for the user.
         empty: the number of empty captions.
-        has_splits: whether the files define splits. If so, an image without a split is not used.
+        has_splits: True if the files define splits. An image without a split is then not used.
     """
 
     def __init__(self, *files):
@@ -130,16 +143,19 @@ class Captions:
         self.empty = 0
 
     def image(self, image_id):
-        """The Image with this id. If there is none, it is added, with the id as the name of its file."""
+        """Return the Image with this id. If there is none, one is added; its file name is the id."""
         return self.images.get(image_id) or self.images.setdefault(image_id, Image(image_id))
 
     def add_image(self, image_id, image, wrong):
-        """Add an Image. If its id exists already, the error of `wrong` is raised.
+        """Add an Image.
 
         Args:
             image_id: the image's id.
             image: the Image.
-            wrong: a function from a message to an error with file and line.
+            wrong: a function that takes a message and returns an InputError with the file and the line in it.
+
+        Raises:
+            InputError: there is already an image with this id.
         """
         if image_id in self.images:
             raise wrong(f"image {image_id} appears twice")
@@ -149,8 +165,8 @@ class Captions:
         """Add a caption to an image. An empty caption is counted and not added.
 
         Args:
-            image_id: the image's id.
-            text: the caption, as `text.caption_text` returns it.
+            image_id: the image's id. If there is no image with this id, one is added.
+            text: the caption, as `caption_text` in text.py returns it.
         """
         captions = self.image(image_id).captions
         if text:
@@ -159,12 +175,15 @@ class Captions:
             self.empty += 1
 
     def put_in_split(self, image_id, split, wrong):
-        """Set the split of an image. If it has another split already, the error of `wrong` is raised.
+        """Set the split of an image.
 
         Args:
-            image_id: the image's id.
-            split: "train", "val", "test", or None, which changes nothing.
-            wrong: a function from a message to an error with file and line.
+            image_id: the image's id. If there is no image with this id, one is added.
+            split: "train", "val", "test", or None, which leaves the split as it is.
+            wrong: a function that takes a message and returns an InputError with the file and the line in it.
+
+        Raises:
+            InputError: the image is already in another split.
         """
         image = self.image(image_id)
         if split and image.split and split != image.split:
@@ -172,6 +191,6 @@ class Captions:
         image.split = image.split or split
 
     def all_notes(self):
-        """The notes, and the number of empty captions if there are any, as a list of lines."""
+        """Return the lines for the user as a list. If there are empty captions, the last line says how many."""
         empty = f"{self.empty} empty captions are skipped"
         return [*self.notes, *([empty] if self.empty else [])]

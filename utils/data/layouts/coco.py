@@ -1,14 +1,17 @@
-"""Reading COCO's `captions_train2017.json`, `captions_val2017.json`, those of 2014, and user files of this form."""
+"""Read COCO's caption files of 2017 and 2014, such as `captions_train2017.json`, and the user's files of this form."""
 
 from utils.data.layouts.captions import Captions, Image, split_name
 from utils.data.layouts.text import Document, caption_text, image_name, printable
 
 
 def file_names(coco_id):
-    """The possible file names of a COCO photo. The releases of 2017 and 2014 name the same photos differently.
+    """Make the possible file names of a COCO photo. The releases of 2017 and 2014 name the same photo differently.
 
     Args:
-        coco_id: the image's number.
+        coco_id: the photo's number in COCO, an int.
+
+    Returns:
+        A tuple of three names.
     """
     number = f"{coco_id:012d}.jpg"
     return number, f"COCO_train2014_{number}", f"COCO_val2014_{number}"
@@ -18,13 +21,14 @@ def read(path):
     """Read COCO's caption files of one year.
 
     Args:
-        path: the file of train or val. The other one is read, too, if it is in the same folder.
+        path: `captions_train….json` or `captions_val….json`. If the other of
+            the two files is in the same folder, it is read, too.
 
     Returns:
-        Captions. An image's id is its number in COCO, as text.
+        Captions with splits. An image's id is its number in COCO, as text.
 
     Raises:
-        InputError: a file has another form, or an image appears twice; the message has file and line.
+        InputError: a file does not have COCO's form, or an image appears twice; the message has the file and the line.
     """
     year = path.stem[-4:]
     paths = {split: path.with_name(f"captions_{split}{year}.json") for split in ("train", "val")}
@@ -37,7 +41,14 @@ def read(path):
 
 
 def _read_file(captions, document, split, year):
-    """Add one of COCO's files, a Document, to Captions."""
+    """Add the captions of one of COCO's files.
+
+    Args:
+        captions: the Captions to add to.
+        document: the Document of the file.
+        split: "train" or "val".
+        year: "2014" or "2017".
+    """
     ids = {}
     for record, keys, wrong in document.records("images"):
         coco_id = document.field(record, "id", int, *keys)
@@ -48,13 +59,13 @@ def _read_file(captions, document, split, year):
 
 
 def read_own(captions, document, split=None, folder=""):
-    """Add a user's file in COCO's form to Captions. An image's id is the name of its file.
+    """Add the captions of a user's file in COCO's form. An image's id is the name of the image file.
 
     Args:
-        captions: a Captions.
-        document: a Document.
-        split: the split of images for which the file has none, or None.
-        folder: "" or "name/", which is added before the photos' names.
+        captions: the Captions to add to.
+        document: the Document of the file.
+        split: the split, "train", "val", "test" or None, of images for which the file has none.
+        folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
     """
     ids = {}
     for record, keys, wrong in document.records("images"):
@@ -69,12 +80,12 @@ def read_own(captions, document, split=None, folder=""):
 
 
 def _read_annotations(captions, document, ids, kind):
-    """Add the captions of a file to Captions.
+    """Add the captions in the list `annotations` of a file.
 
     Args:
-        captions: a Captions.
-        document: a Document.
-        ids: the ids of images in Captions by their ids in the file, as a dict.
+        captions: the Captions to add to.
+        document: the Document of the file.
+        ids: a dict from an image's id in the file to its id in `captions`.
         kind: the type of the ids in the file, or a tuple of types.
     """
     strays = 0

@@ -1,8 +1,8 @@
-"""Reading the authors' files of Flickr8k and Flickr30k, and an annotation file of copies of Flickr30k.
+"""Read the files of Flickr8k's and Flickr30k's authors, and a table that some copies of Flickr30k have.
 
-`Flickr8k.token.txt` and `results_20130124.token` have lines `name.jpg#number<tab>caption`;
-lists of names define the splits. `flickr_annotations_30k.csv` has one row per image, with its
-captions as a JSON list.
+The authors' `Flickr8k.token.txt` and `results_20130124.token` have lines `name.jpg#number<tab>caption`.
+Further files list the images of each split. The table `flickr_annotations_30k.csv` has one row per
+image, with the image's captions as a JSON list.
 """
 
 import csv
@@ -13,8 +13,8 @@ from utils.data.layouts.captions import SPLITS, Captions, split_name
 from utils.data.layouts.text import caption_text, image_name, lines
 from utils.errors import InputError
 
-# The files with the names of each split: of Flickr8k's authors, and of Flickr30k
-# Entities (Plummer et al., 2015), in which names have no suffix.
+# From each split to the possible names of the file that lists its images. The first name is Flickr8k's. `train.txt`,
+# `val.txt` and `test.txt` belong to Flickr30k Entities (Plummer et al., 2015); their image names have no suffix.
 _LISTS = {
     "train": ("Flickr_8k.trainImages.txt", "Flickr_30k.trainImages.txt", "flickr30k_train.txt", "train.txt"),
     "val": ("Flickr_8k.devImages.txt", "Flickr_30k.devImages.txt", "flickr30k_val.txt", "val.txt"),
@@ -23,7 +23,7 @@ _LISTS = {
 
 
 def read_token_file(path):
-    """Read a file with lines `name.jpg#0<tab>caption`.
+    """Read a caption file with lines `name.jpg#0<tab>caption`.
 
     Args:
         path: the file.
@@ -32,7 +32,7 @@ def read_token_file(path):
         Captions without splits.
 
     Raises:
-        InputError: a line has another form; the message has file and line.
+        InputError: a line has another form; the message has the file and the line.
     """
     captions = Captions(path)
     for number, line in lines(path):
@@ -49,17 +49,18 @@ def read_token_file(path):
 
 
 def read_split_lists(folder, dataset):
-    """Read the lists of the images of each split in a folder.
+    """Read the files that list the images of each split, if a folder has such files.
 
     Args:
         folder: a Folder.
-        dataset: the name of the dataset. Lists such as `train.txt` are read for "flickr30k" only.
+        dataset: the name of the dataset. Files such as `train.txt` are read for "flickr30k" only.
 
     Returns:
-        The split by image name, as a dict in the order of the lists, and the paths of the lists.
+        (splits, files): a dict from the name of each image to its split, in the
+        order of the lists; and the paths of the lists.
 
     Raises:
-        InputError: an image is in two splits; the message has file and line.
+        InputError: an image is in two splits; the message has the file and the line.
     """
     splits, files = {}, []
     for split in SPLITS:
@@ -82,9 +83,10 @@ def read_split_lists(folder, dataset):
 
 
 def read_annotations_30k(path):
-    """Read `flickr_annotations_30k.csv`. Its header is raw,sentids,split,filename,img_id.
+    """Read `flickr_annotations_30k.csv`.
 
-    The column raw is a JSON list of captions.
+    The columns are raw, sentids, split, filename and img_id. The column `raw` has
+    a JSON list of captions. The columns `sentids` and `img_id` are not used.
 
     Args:
         path: the file.
@@ -93,7 +95,7 @@ def read_annotations_30k(path):
         Captions with splits.
 
     Raises:
-        InputError: a row has another form; the message has file and line.
+        InputError: a row has another form; the message has the file and the line.
     """
     captions = Captions(path)
     captions.has_splits = True

@@ -1,4 +1,4 @@
-"""Finding the photos and caption files of a dataset, in any subfolder of its folder."""
+"""Find the photos and the caption files of a dataset in a folder and its subfolders."""
 
 import os
 from fnmatch import fnmatchcase
@@ -10,15 +10,15 @@ from utils.data.walk import LeftOut, walk
 
 
 class Folder:
-    """The files of a dataset's folder and its subfolders. They are listed once, on creation.
+    """List the files of a dataset's folder and its subfolders, and find files in this list.
 
     Args:
-        root: the folder.
+        root: the folder. It is read once, when the object is created.
 
     Attributes:
         root: the folder, as a Path.
         left_out: a LeftOut with the skipped files and folders.
-        ambiguous: the number of images for which `photo` found several files.
+        ambiguous: how many times the method `photo` has found several files for one image.
     """
 
     def __init__(self, root):
@@ -33,36 +33,36 @@ class Folder:
                 self._others.append((path, name))
 
     def __len__(self):
-        """The number of photos."""
+        """Return the number of photos."""
         return sum(len(paths) for paths in self._photos.values())
 
     def photos(self):
-        """The paths of all photos, as text."""
+        """Return the paths of all photos, as a list of str."""
         return [path for paths in self._photos.values() for path in paths]
 
     def find(self, pattern):
-        """The files, except photos, whose names match a pattern; those nearest to the top first.
+        """Find the files that are not photos and whose names match a pattern.
 
         Args:
-            pattern: a name in which `*` stands for any characters.
+            pattern: a file name in which `*` stands for any characters.
 
         Returns:
-            A list of Path.
+            A list of Path. Files of the folder itself come before those of subfolders.
         """
         return [Path(path) for path, name in self._others if fnmatchcase(name, pattern)]
 
     def photo(self, image):
         """Find the file of an image.
 
-        If the image's name has folders before it, the path must end with the
-        same folders. If several files have the name, the one in the layout's
-        folder is chosen, else the one nearest to the top.
+        If `image.file` has folders before the name, the file must be in folders
+        of the same names. If several files are found, one in a folder named
+        `image.folder` is chosen, else the one with the fewest folders above it.
 
         Args:
             image: an Image.
 
         Returns:
-            A Path, or None.
+            A Path, or None if there is no such file.
         """
         name = image.file.rsplit("/", 1)[-1]
         paths = self._photos.get(name, ())
@@ -76,6 +76,9 @@ class Folder:
         return Path(paths[0]) if paths else None
 
     def _outside(self, file):
-        """The existing file, as a list, that an absolute path or a path with ".." names; else an empty list."""
+        """If `file` is an absolute path or contains "..", and the file exists, return a list with its path.
+
+        In all other cases, return an empty list.
+        """
         path = os.path.join(self.root, file)
         return [path] if (os.path.isabs(file) or ".." in file.split("/")) and os.path.isfile(path) else []

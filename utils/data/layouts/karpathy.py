@@ -1,7 +1,8 @@
-"""Reading Karpathy's `dataset_flickr8k.json`, `dataset_flickr30k.json` and `dataset_coco.json`.
+"""Read Karpathy's `dataset_flickr8k.json`, `dataset_flickr30k.json` and `dataset_coco.json`.
 
-Most papers use these splits (Karpathy and Fei-Fei, 2015). An image has `filename`, `split`,
-`sentences` with `raw` text and, for COCO, `filepath` and `cocoid`.
+Most papers use the splits in these files (Karpathy and Fei-Fei, 2015). The list `images` has an object
+per image, with the fields `filename`, `split` and `sentences`, and for COCO also `filepath` and `cocoid`.
+A sentence has the field `raw` with the caption.
 """
 
 from utils.data.layouts.captions import Captions, Image, split_name
@@ -15,10 +16,10 @@ def read(path):
         path: the file.
 
     Returns:
-        Captions with splits. Photos of `restval` belong to train.
+        Captions with splits. Photos of the split `restval` belong to "train".
 
     Raises:
-        InputError: the file has another form; the message has file and line.
+        InputError: the file has another form; the message has the file and the line.
     """
     captions = Captions(path)
     document = Document(path)
@@ -30,13 +31,13 @@ def read(path):
 
 
 def read_own(captions, document, split=None, folder=""):
-    """Add a file in Karpathy's form to Captions.
+    """Add the captions of a file in Karpathy's form.
 
     Args:
-        captions: a Captions.
-        document: a Document.
-        split: the split of images for which the file has none, or None.
-        folder: "" or "name/", which is added before the photos' names.
+        captions: the Captions to add to.
+        document: the Document of the file.
+        split: the split, "train", "val", "test" or None, of images for which the file has none.
+        folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
     """
     for record, keys, wrong in document.records("images"):
         name = image_name(document.field(record, "filename", str, *keys), wrong)

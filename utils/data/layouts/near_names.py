@@ -1,8 +1,9 @@
-"""Matching photos with names in a caption file that differ slightly from the names of the photo files.
+"""Find photos whose file names differ slightly from the names in a caption file.
 
-Caption files from other machines can have names in another case or Unicode form,
-without the suffix or with another one, or with folders that do not exist here,
-such as `D:/photos/dog.jpg`. Such a name is matched if it fits exactly one photo.
+In a caption file from another machine, letters of a name can be upper or lower
+case, or have another Unicode form. The suffix can be missing or different. There
+can be folders that do not exist on this machine, as in `D:/photos/dog.jpg`. Such
+a name is accepted if it fits exactly one photo.
 """
 
 import os
@@ -12,22 +13,23 @@ from pathlib import Path
 
 from utils.data.images import SUFFIXES
 
-# Suffixes that matching ignores: of photos, and of formats that photos are often converted from.
+# Suffixes that are ignored in comparisons: those of photos, and of formats from which photos are often converted.
 _SUFFIXES = SUFFIXES | {".heic", ".heif", ".avif"}
 
 
 def match_photos(captions, folder):
-    """Find the photo of each image, first by its exact name, then by a similar one.
+    """Find the photo of each image in the captions, first by the exact name, then by a similar one.
 
-    Images whose names differ only in case, Unicode form or a missing suffix,
-    and fit the same photo, are merged.
+    If the names of two images fit the same photo and differ only in case,
+    Unicode form or a missing suffix, the two are merged to one image.
 
     Args:
-        captions: a Captions. Merging removes images from it.
+        captions: a Captions. Merged images are removed from it.
         folder: a Folder.
 
     Returns:
-        The Path, or None, by image id, as a dict; and notes for the user, as a list of lines.
+        (paths, notes): a dict from the id of each image to the Path of its
+        photo, or to None; and a list of lines for the user.
     """
     paths = {image_id: folder.photo(image) for image_id, image in captions.images.items()}
     missing = [image_id for image_id, path in paths.items() if path is None]
@@ -45,7 +47,7 @@ def match_photos(captions, folder):
         first = owner or names[0]
         others = [name for name in names if name != first]
         same = [name for name in others if _is_same(captions.images[first], captions.images[name])]
-        if owner is None and len(same) < len(others):  # names in different folders fit the photo equally well
+        if owner is None and len(same) < len(others):  # several names with different folders fit the photo
             ambiguous += names
             continue
         paths[first] = path
@@ -73,32 +75,45 @@ def _notes(matched, ambiguous):
 
 
 def _merge(captions, first, other):
-    """Move the captions and the split of image `other` to image `first`."""
+    """Add the captions of the image `other` to the image `first`, and remove `other`.
+
+    Args:
+        captions: the Captions with both images.
+        first, other: the ids of the images.
+    """
     image, gone = captions.images[first], captions.images.pop(other)
     image.captions += gone.captions
     image.split = image.split or gone.split
 
 
 def folded(name):
-    """A name in one Unicode form and in lower case, for comparison."""
+    """Convert a name to lower case and to one Unicode form, so that names can be compared."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
 def _stem(name):
-    """A folded name without its suffix, if that is a photo's."""
+    """Remove the suffix of a name if it is a photo's suffix. The name must be in lower case."""
     stem, suffix = os.path.splitext(name)
     return stem if suffix in _SUFFIXES else name
 
 
 def _is_same(image, other):
-    """Whether two Images' names differ only in case, Unicode form or a missing suffix, and their splits agree."""
+    """Return True if two Images can be merged.
+
+    Their file names may differ only in case, Unicode form or a missing suffix. Their splits must be the same,
+    unless one of them has no split.
+    """
     names = folded(image.file), folded(other.file)
     lacking = any(_stem(name) == name for name in names) and _stem(names[0]) == _stem(names[1])
     return (names[0] == names[1] or lacking) and (not image.split or not other.split or image.split == other.split)
 
 
 class _Index:
-    """An index of paths by their folded file names, with and without suffix."""
+    """Find paths by file names, regardless of case, Unicode form and suffix.
+
+    Args:
+        paths: paths as text, with slashes.
+    """
 
     def __init__(self, paths):
         self._by_name, self._by_stem = defaultdict(list), defaultdict(list)
@@ -108,7 +123,17 @@ class _Index:
             self._by_stem[_stem(name)].append(path)
 
     def find(self, file):
-        """The paths whose file name is similar to that of `file`. Of several, those that share most folders with it."""
+        """Find the paths whose file name is similar to the name of a file.
+
+        A path with the same suffix is preferred. If several paths remain, those
+        are returned whose last folders agree with most of the folders in `file`.
+
+        Args:
+            file: a file name, perhaps with folders before it.
+
+        Returns:
+            A list or tuple of paths; empty if there are none.
+        """
         *folders, name = folded(file).split("/")
         found = self._by_name.get(name) or self._by_stem.get(_stem(name), ())
         if len(found) < 2:
@@ -118,7 +143,7 @@ class _Index:
 
 
 def _shared(folders, others):
-    """The number of equal folders at the ends of two lists of folders."""
+    """Count how many folders at the end of two lists of folders are equal."""
     count = 0
     for one, other in zip(reversed(folders), reversed(others)):
         if one != other:

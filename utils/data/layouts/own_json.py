@@ -1,6 +1,6 @@
-"""Reading the user's own JSON, such as `captions.json` or Hugging Face's `metadata.jsonl`.
+"""Read the user's own JSON file, such as `captions.json` or Hugging Face's `metadata.jsonl`.
 
-It has one of these forms:
+The file has one of these forms:
 
     [{"image": "dog.jpg", "caption": "A dog.", "split": "train"}, …]
     [{"file_name": "dog.jpg", "text": "A dog."}, …]; in JSON Lines, one such object per line
@@ -18,16 +18,16 @@ from utils.data.layouts.text import Document, caption_text, image_name
 
 
 def read_into(captions, path, split=None, folder=""):
-    """Add a JSON file to Captions.
+    """Add the captions of a JSON file.
 
     Args:
-        captions: a Captions.
+        captions: the Captions to add to.
         path: the file.
-        split: the split of images for which the file has none, or None.
-        folder: "" or "name/", which is added before the photos' names.
+        split: the split, "train", "val", "test" or None, of images for which the file has none.
+        folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
 
     Raises:
-        InputError: the file has another form; the message has file and line.
+        InputError: the file has another form; the message has the file and the line.
     """
     document = Document(path)
     content = document.content
@@ -48,14 +48,24 @@ def read_into(captions, path, split=None, folder=""):
             own_split = record.get("split")
             _add(captions, document, folder, name, texts, split if own_split is None else own_split, (number,))
     else:
-        raise document.wrong("expected a list of records, or an object of captions by image")
+        raise document.wrong("expected a list of records, or an object with the captions of each image")
 
 
 read = reader(read_into)
 
 
 def _add(captions, document, folder, name, texts, split, keys):
-    """Add one image with its captions, a text or a list of texts, to Captions."""
+    """Add one image with its captions.
+
+    Args:
+        captions: the Captions to add to.
+        document: the Document of the file.
+        folder: as for `read_into`.
+        name: the name of the photo in the file.
+        texts: a caption, or a list of captions.
+        split: the image's split in the file, or None.
+        keys: a tuple of the keys and list indices that lead from the top of the file to the image.
+    """
 
     def wrong(message):
         return document.wrong(message, *keys)

@@ -1,7 +1,7 @@
-"""Reading tables with one row per caption or per photo.
+"""Read tables with one row per caption or per photo.
 
-These are Kaggle's copies of Flickr8k and Flickr30k, and the user's own `captions.csv`.
-The header defines the columns and their separator. Examples:
+Such tables are Kaggle's copies of Flickr8k and Flickr30k, and the user's own `captions.csv`.
+The first line names the columns and shows their separator. Examples:
 
     image,caption                              Kaggle's captions.txt of Flickr8k
     image_name| comment_number| comment        Kaggle's results.csv of Flickr30k
@@ -21,22 +21,22 @@ from utils.data.layouts.captions import caption_columns, column_name, image_colu
 from utils.data.layouts.text import caption_text, image_name, lines, printable
 from utils.errors import InputError
 
-# The header of a table: the separator, the names of all columns, the index of the photo's column, and the indices
-# of the captions' columns.
+# The header of a table: the separator, the names of all columns, the index of the column with the photos' names, and a
+# list of the indices of the columns with captions.
 _Header = namedtuple("_Header", "separator columns image captions")
 
 
 def read_into(captions, path, split=None, folder=""):
-    """Add a table to Captions.
+    """Add the captions of a table.
 
     Args:
-        captions: a Captions.
+        captions: the Captions to add to.
         path: the file.
-        split: the split of rows that have none, or None.
-        folder: "" or "name/", which is added before the photos' names.
+        split: the split, "train", "val", "test" or None, of rows for which the table has none.
+        folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
 
     Raises:
-        InputError: the header or a row has another form; the message has file and line.
+        InputError: the header or a row has another form; the message has the file and the line.
     """
     header, separators, repaired = None, ",|;\t", []
     for number, line in lines(path):
@@ -66,7 +66,19 @@ read = reader(read_into)
 
 
 def _header(line, separators, wrong):
-    """The _Header in a line, with the first of the separators that gives a photo's and a caption's column."""
+    """Read the header of a table. The first separator that gives a column of photos and one of captions is used.
+
+    Args:
+        line: the first line of the table.
+        separators: the possible separators, one character each.
+        wrong: a function that takes a message and returns an InputError with the file and the line in it.
+
+    Returns:
+        A _Header.
+
+    Raises:
+        InputError: no separator gives these columns.
+    """
     for separator in separators:
         names = [column_name(name) for name in line.split(separator)]
         image, captions = image_column(names), caption_columns(names)
@@ -80,7 +92,19 @@ def _header(line, separators, wrong):
 
 
 def _row(line, separator, wrong):
-    """The fields of one line. Each line is parsed alone, so that an unclosed quote cannot include the next lines."""
+    """Split one line into fields. Each line is parsed alone, so that an unclosed quote does not include the next lines.
+
+    Args:
+        line: the line.
+        separator: the separator.
+        wrong: a function that takes a message and returns an InputError with the file and the line in it.
+
+    Returns:
+        A list of str.
+
+    Raises:
+        InputError: the quotes in the line are wrong.
+    """
     if separator == "|":  # such tables have no quoting
         return line.split("|")
     # Spaces after a closing quote are removed if the line cannot be parsed with them.
@@ -95,7 +119,20 @@ def _row(line, separator, wrong):
 
 
 def _repair(row, wrong):
-    """Repair a row without its second separator. Flickr30k has `2199200615.jpg| 4   A dog runs across the grass .`"""
+    """Split the second field of a row whose second separator is missing.
+
+    Flickr30k has such a row: `2199200615.jpg| 4   A dog runs across the grass .`
+
+    Args:
+        row: a list of two fields.
+        wrong: a function that takes a message and returns an InputError with the file and the line in it.
+
+    Returns:
+        A list of three fields.
+
+    Raises:
+        InputError: the second field does not begin with a number.
+    """
     match = re.fullmatch(r"\s*(\d+)\s+(.*)", row[1])
     if not match:
         raise wrong("expected an image, a number and a caption")
@@ -103,7 +140,18 @@ def _repair(row, wrong):
 
 
 def _add(captions, header, row, split, folder, wrong):
-    """Add one row to Captions."""
+    """Add the captions of one row.
+
+    Args:
+        captions: the Captions to add to.
+        header: the _Header of the table.
+        row: the fields, as a list of str.
+        split, folder: as for `read_into`.
+        wrong: a function that takes a message and returns an InputError with the file and the line in it.
+
+    Raises:
+        InputError: the row has another number of fields than the header, or a field is wrong.
+    """
     columns = header.columns
     # Spreadsheets append empty fields to rows, or omit the fields of unnamed columns.
     row = row + [""] * sum(not name for name in columns[len(row) :])

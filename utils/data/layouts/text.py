@@ -1,4 +1,4 @@
-"""Reading text and JSON files. Errors have the file and the line."""
+"""Read text and JSON files, and check captions and names of photos. Errors have the file and the line."""
 
 import codecs
 import json
@@ -6,7 +6,8 @@ import re
 
 from utils.errors import InputError
 
-# Byte order marks. UTF-32's come first, because UTF-16's is a part of it. Programs on Windows write UTF-16.
+# Byte order marks and their encodings. Those of UTF-32 come first, because they begin with those of UTF-16. Programs
+# on Windows write UTF-16.
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
@@ -14,7 +15,7 @@ _MARKS = {
 
 
 def decode(data):
-    """Decode bytes to text: UTF-8 with or without a byte order mark, UTF-16 or UTF-32 with one.
+    """Decode bytes to text. The encoding is UTF-8, or UTF-16 or UTF-32 with a byte order mark.
 
     Raises:
         UnicodeDecodeError: the text has another encoding.
@@ -24,10 +25,13 @@ def decode(data):
 
 
 def read_text(path):
-    """The text of a file. Its encoding is one of `decode`, and all line ends become newlines.
+    r"""Read a text file. All line ends become "\n".
+
+    Args:
+        path: the file, a Path.
 
     Raises:
-        InputError: the file cannot be read, or has another encoding; the message has the line.
+        InputError: the file cannot be read, or `decode` does not know its encoding; the message has the line.
     """
     try:
         data = path.read_bytes()
@@ -42,17 +46,27 @@ def read_text(path):
 
 
 def lines(path):
-    """The lines of a text file, as pairs (number, line); numbers begin at 1."""
+    """Read a text file and yield (number, line) for each line. Numbers begin at 1.
+
+    Raises:
+        InputError: as for `read_text`.
+    """
     # str.splitlines would also split at other characters, which occur in captions.
     yield from enumerate(read_text(path).split("\n"), 1)
 
 
 def caption_text(text, wrong):
-    """Check a caption and replace line ends and repeated spaces by single spaces.
+    """Check a caption, and replace line ends and repeated spaces by single spaces.
 
     Args:
         text: the value in the file.
-        wrong: a function from a message to an error with file and line.
+        wrong: a function that takes a message and returns an InputError with the file and the line in it.
+
+    Returns:
+        The caption as text.
+
+    Raises:
+        InputError: the value is not text, or contains half a character.
     """
     if not isinstance(text, str):
         raise wrong(f"a caption must be text, not {_kind(text)}")
@@ -62,11 +76,17 @@ def caption_text(text, wrong):
 
 
 def image_name(name, wrong):
-    """Check the file name of an image and replace backslashes by slashes.
+    """Check the file name of an image, and replace backslashes by slashes.
 
     Args:
         name: the value in the file.
-        wrong: a function from a message to an error with file and line.
+        wrong: a function that takes a message and returns an InputError with the file and the line in it.
+
+    Returns:
+        The name as text, without spaces at its ends.
+
+    Raises:
+        InputError: the value cannot be the name of a file.
     """
     if not isinstance(name, str):
         raise wrong(f"the name of an image must be text, not {_kind(name)}")
@@ -79,27 +99,27 @@ def image_name(name, wrong):
 
 
 def _is_text(text):
-    """Whether a string has no surrogates, which cannot be encoded."""
+    """Return True if a string has no surrogates. Surrogates are half characters, which cannot be encoded."""
     return not re.search("[\ud800-\udfff]", text)
 
 
 def _kind(value):
-    """The type of a JSON value, in words."""
+    """Return the type of a JSON value in words, such as "a list"."""
     names = {dict: "an object", list: "a list", bool: "true or false", type(None): "null", str: "text"}
     return names.get(type(value), "a number")
 
 
 class Document:
-    """The content of a JSON file, with functions for errors that have the line of a value.
+    """Read a JSON file, and make errors that say in which line a value is.
 
-    A JSON Lines file (`.jsonl`) is read as a list of the values of its lines.
+    A JSON Lines file (`.jsonl`) is read as a list with the value of each line.
 
     Args:
-        path: the file.
+        path: the file, a Path.
 
     Attributes:
-        path: the same.
-        content: the value in the file.
+        path: the file.
+        content: the value in the file: a dict, list, str, number, bool or None.
 
     Raises:
         InputError: the file is not JSON; the message has the line.
@@ -114,6 +134,7 @@ class Document:
             self.content = self._parse(read_text(path), 1)
 
     def _parse(self, text, first):
+        """Parse JSON text. `first` is the line of the file on which the text begins."""
         try:
             return json.loads(text, object_pairs_hook=_object)
         except _TwiceError as error:
@@ -125,11 +146,11 @@ class Document:
         raise InputError(f"{self.path}, line {line + first - 1}: {message}")
 
     def wrong(self, message, *keys):
-        """An InputError about a value, with its line.
+        """Make an InputError about a value, with the file and the line of the value in it.
 
         Args:
             message: the problem.
-            keys: the keys and list indices from the top to the value.
+            keys: the keys and list indices that lead from the top of the file to the value.
         """
         parts = (f"[{key}]" if isinstance(key, int) else f".{printable(key)}" for key in keys)
         name = "".join(parts).removeprefix(".")
@@ -140,13 +161,13 @@ class Document:
         return InputError(f"{self.path}, line {line}: {name + ': ' if name else ''}{message}")
 
     def field(self, record, name, kind, *keys):
-        """The value of a required field.
+        """Return the value of a required field of an object.
 
         Args:
-            record: the object with the field.
+            record: the object.
             name: the name of the field.
             kind: the required type: str, int, list or dict, or a tuple of them.
-            keys: the keys and list indices from the top to `record`.
+            keys: the keys and list indices that lead from the top of the file to `record`.
 
         Raises:
             InputError: `record` is not an object, or the field is missing or has another type.
@@ -161,11 +182,18 @@ class Document:
         return value
 
     def records(self, name):
-        """The records of the list `name` in the top object.
+        """Yield the items of a list that is a field of the file's top object.
+
+        Args:
+            name: the name of the field.
 
         Yields:
-            (record, keys, wrong): `keys` lead from the top to the record; `wrong` is a function from a
-            message to an InputError about the record.
+            (record, keys, wrong): `record` is an item of the list. `keys` is a tuple of the keys and
+            indices that lead from the top of the file to it. `wrong` is a function that takes a message
+            and returns an InputError with the file and the line of the record in it.
+
+        Raises:
+            InputError: there is no such list.
         """
         for number, record in enumerate(self.field(self.content, name, list)):
             keys = (name, number)
@@ -173,19 +201,30 @@ class Document:
 
 
 def printable(text):
-    """Text for an error, at most 80 characters, without characters that a terminal cannot show."""
+    """Prepare a text for an error: at most 80 characters, and none that a terminal cannot show."""
     return text if text.isprintable() and len(text) < 80 else ascii(text)[:80]
 
 
 class _TwiceError(Exception):
-    """A key that appears twice in a JSON object."""
+    """The error that a key appears twice in a JSON object.
+
+    Args:
+        key: the key.
+    """
 
     def __init__(self, key):
         self.key = key
 
 
 def _object(pairs):
-    """A JSON object as a dict. Raises _TwiceError for a repeated key; Python would silently drop its first value."""
+    """Make the dict of a JSON object. Python itself would silently drop the first value of a repeated key.
+
+    Args:
+        pairs: a list of (key, value), as `json.loads` passes it to its `object_pairs_hook`.
+
+    Raises:
+        _TwiceError: a key is repeated.
+    """
     record = dict(pairs)
     if len(record) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -194,19 +233,19 @@ def _object(pairs):
 
 
 def _line_of_key(text, key):
-    """The line of the second occurrence of a key in JSON text."""
+    """Return the line on which a key occurs for the second time in JSON text."""
     place = [match.start() for match in re.finditer(re.escape(json.dumps(key)) + r"\s*:", text)][1:2] or [0]
     return text.count("\n", 0, place[0]) + 1
 
 
 def _line_of(text, keys):
-    """The line in JSON text on which a value begins.
+    """Return the line on which a value begins in JSON text.
 
     The json module does not record lines, so the text is parsed again.
 
     Args:
         text: the JSON text.
-        keys: the keys and list indices from the top to the value.
+        keys: the keys and list indices that lead from the top of the text to the value.
     """
     decoder = json.JSONDecoder()
 

@@ -1,4 +1,4 @@
-"""Reading captions from text files beside the photos.
+"""Read captions from text files in the same folders as the photos.
 
 The captions of `dog.jpg` are in `dog.txt` or `dog.jpg.txt` in the same folder, one per line.
 """
@@ -11,14 +11,18 @@ from utils.errors import InputError
 
 
 def read(folder):
-    """Read the captions beside the photos of a Folder.
+    """Read the captions of all photos that have a text file.
+
+    A photo in a top folder with a split's name, such as `val/`, belongs to this split.
+
+    Args:
+        folder: a Folder.
 
     Returns:
-        Captions; without images if there are no such text files. Photos in a
-        top folder named after a split, such as `val/`, belong to that split.
+        Captions. They have no images if there are no such text files.
 
     Raises:
-        InputError: a file cannot be read; the message has file and line.
+        InputError: a text file cannot be read; the message has the file and the line.
     """
     captions, root = Captions(), folder.root.as_posix().rstrip("/") + "/"
     beside = {}
@@ -39,7 +43,13 @@ def read(folder):
 
 
 def _read_file(captions, path, name):
-    """Add the text file of the photo `name` to Captions."""
+    """Read the text file of one photo and add its captions.
+
+    Args:
+        captions: the Captions to add to.
+        path: the text file.
+        name: the path of the photo, relative to the dataset's folder.
+    """
     texts = []
     for number, line in lines(path):
 
