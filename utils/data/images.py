@@ -1,4 +1,4 @@
-"""Reading image files into pixels. Training and inference use the same functions."""
+"""Find photos and read them into pixels. Training and inference use the same functions."""
 
 import ctypes
 import importlib.util
@@ -26,10 +26,11 @@ Image.init()
 
 # Formats that Pillow recognises but cannot decode itself. For EPS it starts Ghostscript, which runs programs.
 _NO_IMAGES = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"})
-# The formats that Pillow tries, in this order, to recognise a file.
+# The formats that are tried, in this order, to recognise a file.
 _FORMATS = ["JPEG", "PNG", *(form for form in Image.OPEN if form not in _NO_IMAGES | {"JPEG", "PNG"})]
 
-# Suffixes of photos. Some that Pillow reads are excluded: they mostly belong to other files, such as installers.
+# Suffixes of photos. Some suffixes of formats that Pillow reads are left out, because most files with
+# these suffixes are not photos but, for example, installers.
 SUFFIXES = {suffix for suffix, form in Image.registered_extensions().items() if form in _FORMATS}
 SUFFIXES = frozenset(SUFFIXES | {".mpo", ".pjp", ".pjpeg"}) - {".fit", ".gbr", ".im", ".msp", ".vst"}
 
@@ -38,13 +39,13 @@ _UNREAD_SUFFIXES = frozenset(
     {".jxl", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srw", ".raf", ".orf", ".rw2", ".pef"}
 )
 
-# Maximum number of decoded pixels: 800 MB as RGB. Large JPEGs are decoded at
-# a smaller size, so in practice the limit affects scans in other formats.
+# The maximum number of decoded pixels. As RGB, they need 800 MB. Large JPEGs
+# are decoded at a smaller size, so the limit matters only for other formats.
 MAX_PIXELS = 2**28
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"  # the first bytes of such files
 
-_ORIENTATION = 0x0112  # the EXIF tag
+_ORIENTATION = 0x0112  # the EXIF tag of the orientation
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -55,7 +56,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Pillow warns about unusual metadata, in several lines, and about sizes, which are checked here.
+# Pillow's warnings about unusual metadata have several lines. Its warnings about sizes are not needed, because this
+# module checks the size.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # libtiff prints lines of its own about damaged files. The ImageError that follows is enough: it names the file.
@@ -71,12 +73,12 @@ _names = {}
 
 @contextmanager
 def _without_pillow_limit():
-    """Disable Pillow's limit on the size of images within the `with`.
+    """Disable Pillow's limit on the size of images in the `with` block.
 
-    Pillow compares the full size of a file with its limit, although a JPEG can
-    be decoded at an eighth of that size. MAX_PIXELS is checked instead, when
-    the decoded size is known. The limit is global to the process: the first of
-    several threads disables it, and the last one restores it.
+    Pillow compares the limit with the full size of an image, although a JPEG
+    can be decoded at an eighth of this size. `_decode` compares the decoded
+    size with MAX_PIXELS instead. Pillow's limit is the same for all threads. So
+    the first of several threads disables it, and the last one restores it.
     """
     global _unlimited_readers, _pillow_limit
     with _unlimited:
@@ -93,14 +95,17 @@ def _without_pillow_limit():
 
 
 def _to_rgb(image):
-    """Convert an image of any mode to RGB: transparency over white, 16 bits and floats scaled to 8 bits."""
+    """Convert a PIL image of any mode to RGB.
+
+    Transparent pixels become white. Values of 16 bits and floats are scaled to 8 bits.
+    """
     if image.mode.startswith("I") or image.mode == "F":
         values = np.array(image, dtype="float32")
         if image.mode == "F":
             top = 1 if values.max(initial=0) <= 1 else 255
         else:
             top = 255 if values.max(initial=0) <= 255 else 65535
-        # In place, because scans in floats take gigabytes.
+        # Computed in place, because scans in floats take gigabytes.
         values = np.clip(np.multiply(values, 255 / top, out=values), 0, 255, out=values)
         return Image.fromarray(values.astype("uint8")).convert("RGB")
     if image.has_transparency_data:
@@ -110,7 +115,7 @@ def _to_rgb(image):
 
 
 def _orientation(image):
-    """The EXIF orientation, 1 to 8; 1 if it cannot be read. No other EXIF data is read."""
+    """Read the EXIF orientation of a PIL image, normally 1 to 8. Returns 1 if it cannot be read."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
         value = value[0] if isinstance(value, (tuple, bytes)) else value
@@ -120,8 +125,12 @@ def _orientation(image):
 
 
 def _upright_rgb(image, orientation):
-    """Rotate an image by its EXIF orientation, 1 to 8, and convert it to RGB."""
-    # The image is rotated before the mode is converted, because conversion may lose transparency.
+    """Rotate a PIL image by its EXIF orientation, and convert it to RGB.
+
+    Args:
+        image: the image.
+        orientation: the EXIF orientation. With values other than 2 to 8, the image is not rotated.
+    """
     return _to_rgb(image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image)
 
 
@@ -131,7 +140,13 @@ def _decode(file, at_least, check=lambda image: None):
     Args:
         file: a path or a binary stream.
         at_least: as for `open_photo`.
-        check: called with the decoded image before it is rotated and converted; may raise an error.
+        check: a function that takes the decoded image before it is rotated and converted. It may raise an error.
+
+    Returns:
+        A PIL image; `info["mode"]` is the mode of the file.
+
+    Raises:
+        ImageError: the image has too many pixels. Pillow raises other errors for damaged images.
     """
     with Image.open(file, formats=_FORMATS) as image:
         image.draft("RGB", (at_least, at_least))
@@ -139,7 +154,7 @@ def _decode(file, at_least, check=lambda image: None):
         if width * height > MAX_PIXELS:
             raise ImageError(f"{width} × {height} pixels are too many to decode; make the image smaller")
         if image.format == "TIFF":
-            # Pillow's own function reads all metadata to rotate the image, and fails if some is damaged.
+            # Without this, Pillow reads all metadata to rotate a TIFF image, and fails if some of it is damaged.
             image.load_end = lambda: None
         orientation, mode = _orientation(image), image.mode
         image.load()
@@ -152,10 +167,13 @@ def _decode(file, at_least, check=lambda image: None):
 
 
 def _pixels_of_png(data):
-    """A PNG file without the parts that its pixels do not need. Those may have wrong checksums or be too long.
+    """Remove from a PNG file the chunks that the pixels do not need. They may be damaged.
 
     Args:
         data: the bytes of the file.
+
+    Returns:
+        The bytes of a smaller PNG file.
     """
     parts, position = [data[:8]], 8
     while position + 8 <= len(data):
@@ -169,10 +187,13 @@ def _pixels_of_png(data):
 
 
 def _pixels_of_jpeg(data):
-    """A JPEG file without metadata except EXIF and the colour space, and with an end marker.
+    """Remove from a JPEG file all metadata except EXIF and the colour space, and add the marker of the file's end.
 
     Args:
-        data: the bytes of the file; the end may be missing.
+        data: the bytes of the file. The end may be missing.
+
+    Returns:
+        The bytes of a JPEG file.
     """
     parts, position = [data[:2]], 2
     while position + 4 <= len(data) and data[position] == 0xFF:
@@ -188,7 +209,7 @@ def _pixels_of_jpeg(data):
 
 
 def _check_half_is_there(image):
-    """Raise OSError if the lower half of an image, or more, was not in the file."""
+    """Raise OSError if the lower half of a decoded PIL image, or more, was missing in the file."""
     # libjpeg fills missing rows with grey.
     missing = (abs(np.asarray(image.convert("L"), "int16") - 128) <= 1).all(axis=1)[::-1]
     if missing[: len(missing) // 2 + 1].all():
@@ -196,12 +217,15 @@ def _check_half_is_there(image):
 
 
 def _decode_despite(error, path, at_least):
-    """Decode a photo whose file is damaged outside the pixels, or is a JPEG without its end.
+    """Decode a photo whose metadata are damaged, or a JPEG whose end is missing.
 
     Args:
         error: the error of the first attempt. It is raised again if the file is neither PNG nor JPEG.
         path: the file.
         at_least: as for `open_photo`.
+
+    Returns:
+        A PIL image; `info["mode"]` is the mode of the file.
     """
     with open(path, "rb") as file:
         start = file.read(8)
@@ -218,7 +242,7 @@ def _decode_despite(error, path, at_least):
 
 
 def name_photo(path, name):
-    """Set the name of a photo in errors and warnings, for example the address that it was fetched from.
+    """Set the name of a photo in errors and warnings, for example the address from which it was fetched.
 
     Args:
         path: the file.
@@ -228,22 +252,21 @@ def name_photo(path, name):
 
 
 def _shown(path):
-    """The name of a photo in errors and warnings."""
+    """Return the name of a photo for errors and warnings."""
     return one_line(shorten(_names.get(path, path)))
 
 
 def open_photo(path, at_least=1024):
-    """Read a photo as a person sees it: upright, in RGB, the first frame of an animation.
+    """Read a photo as a person sees it: upright and in RGB. Of an animation, the first frame is read.
 
-    Damaged metadata is ignored; only the EXIF orientation is used. If the end
-    of a JPEG is missing, but at least half of it is there, the available part
-    is read, and an ImageWarning is issued once per file.
+    Of the metadata, only the EXIF orientation is used. Damaged metadata are
+    ignored. If less than half of a JPEG is missing at its end, the rest is
+    read, and an ImageWarning is issued once per file.
 
     Args:
         path: the file.
-        at_least: number of pixels. A JPEG with much longer sides may be decoded
-            at a smaller size, which is several times faster; no side becomes
-            shorter than this.
+        at_least: a number of pixels. A JPEG with much longer sides may be decoded at a smaller size, which
+            is several times faster. No side is then shorter than this number.
 
     Returns:
         A PIL image; `info["mode"]` is the mode of the file.
@@ -283,11 +306,11 @@ def find_unreadable(paths, progress=silent):
     """Find the photos that cannot be read.
 
     Args:
-        paths: paths of files.
-        progress: a progress bar, called as tqdm.
+        paths: a list of paths of files.
+        progress: a function that takes the arguments of `tqdm` and returns a progress bar.
 
     Returns:
-        The ImageError of each bad file, as a dict by path.
+        A dict from the path of each photo that cannot be read to its ImageError.
     """
     bad = {}
 
@@ -306,8 +329,8 @@ def find_unreadable(paths, progress=silent):
 def to_pixels(image, size):
     """Resize a PIL image to a square without keeping its proportions.
 
-    The whole photo is kept. So every region of the grid covers the same share
-    of the photo, and an attention map reaches from edge to edge.
+    No part of the photo is cut off. So every region covers an equal part of the
+    photo, and an attention map covers the whole photo.
 
     Args:
         image: an RGB image.
@@ -323,14 +346,14 @@ def load_pixels(photo, size):
     """Read a photo as input for an encoder.
 
     Args:
-        photo: the path of a file, or an image as for `as_photo`.
+        photo: the path of a file, a PIL image, or a uint8 array (height, width, 3), RGB.
         size: width and height of the result in pixels.
 
     Returns:
         A uint8 array (size, size, 3), RGB.
 
     Raises:
-        ImageError: as for `open_photo` and `as_photo`.
+        ImageError: the photo cannot be read.
     """
     if isinstance(photo, (Image.Image, np.ndarray)):
         return to_pixels(as_photo(photo), size)
@@ -338,7 +361,7 @@ def load_pixels(photo, size):
 
 
 def as_photo(image):
-    """Convert an image in memory to an upright RGB image, as `open_photo` does with files.
+    """Convert a PIL image or an array to an upright RGB image, as `open_photo` does with files.
 
     Args:
         image: a PIL image, or a uint8 array (height, width, 3), RGB.
@@ -347,7 +370,7 @@ def as_photo(image):
         A PIL image.
 
     Raises:
-        ImageError: the array has another type or shape, or the image's file is damaged.
+        ImageError: the array has another type or shape, or the file of the PIL image is damaged.
     """
     if isinstance(image, np.ndarray):
         if image.dtype != "uint8" or image.ndim != 3 or image.shape[2] != 3 or not image.size:
@@ -362,7 +385,7 @@ def as_photo(image):
 
 
 def is_image(data):
-    """Whether bytes begin like an image file. The rest may be damaged."""
+    """Return True if bytes begin like an image file. The rest may be damaged."""
     if data.startswith((_PNG, _JPEG)):
         return True
     try:
@@ -374,7 +397,7 @@ def is_image(data):
 
 
 def is_photo(name):
-    """Whether a file's name has the suffix of a photo that can be read."""
+    """Return True if a file's name has the suffix of a photo format that can be read."""
     return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
@@ -382,11 +405,11 @@ def find_photos(path, note=lambda line: None):
     """Find the photos of a folder and its subfolders.
 
     Args:
-        path: a folder, or a file, which is returned as it is.
-        note: called with a line on skipped files and folders, if there are any.
+        path: a folder or a file.
+        note: a function that shows a line of text to the user. It is called if files or folders are skipped.
 
     Returns:
-        A sorted list of Path.
+        A sorted list of Path. If `path` is a file, the list has only this file.
 
     Raises:
         InputError: the path does not exist, or the folder has no photos.
@@ -409,7 +432,7 @@ def find_photos(path, note=lambda line: None):
 
 
 def sample_photo():
-    """The path of an example photo: the public-domain portrait of Grace Hopper in the matplotlib package."""
+    """Return the path of an example photo: the public-domain portrait of Grace Hopper in the matplotlib package."""
     # matplotlib is located without importing it, because the import is slow. Some distributions move its data.
     data = Path(importlib.util.find_spec("matplotlib").origin).with_name("mpl-data")
     if not data.exists():

@@ -1,7 +1,7 @@
-"""The `shapes` dataset: generated scenes of coloured shapes, with captions and boxes.
+"""Generate the dataset `shapes`: pictures of coloured shapes, with captions and boxes.
 
-It needs no download. The right captions and boxes are known exactly, so a short
-training shows whether captions and attention are right.
+The dataset needs no download. The correct captions and boxes are known exactly,
+so a short training shows whether captions and attention are correct.
 """
 
 import json
@@ -27,8 +27,8 @@ COLOURS = {
 }
 SHAPES = ("circle", "square", "triangle", "star")
 
-# Pairs that occur in no training scene, although each colour and each shape does. They
-# test whether the model can combine a colour and a shape that it saw only in other pairs.
+# Pairs of a colour and a shape that occur only in scenes of the split "unseen". They test whether a
+# model can combine a colour and a shape that were never together in training scenes.
 UNSEEN_PAIRS = frozenset({("red", "square"), ("green", "star"), ("blue", "triangle"), ("yellow", "circle")})
 
 SIZE = 112  # width and height of a scene in pixels
@@ -43,12 +43,12 @@ _SUPERSAMPLING = 3
 
 @dataclass(frozen=True)
 class Object:
-    """A shape in a scene.
+    """Describe a shape in a scene.
 
     Args:
         colour: a key of `COLOURS`.
         shape: one of `SHAPES`.
-        box: (left, top, right, bottom) as fractions of the scene, 0 to 1.
+        box: the square around the shape, (left, top, right, bottom), as fractions of the scene, 0 to 1.
     """
 
     colour: str
@@ -58,14 +58,14 @@ class Object:
 
 @dataclass(frozen=True)
 class Scene:
-    """A generated picture with its captions and objects.
+    """Describe a generated picture with its captions and objects.
 
     Args:
-        id: an identifier, unique among all seeds.
+        id: an identifier. Scenes of different seeds have different ones.
         path: the PNG file.
         split: "train", "val", "test" or "unseen".
-        references: five captions.
-        objects: one or two Objects.
+        references: a tuple of five captions.
+        objects: a tuple of one or two Objects.
     """
 
     id: str
@@ -76,16 +76,16 @@ class Scene:
 
 
 def corners(shape, centre, radius, angle):
-    """The corners of a shape.
+    """Compute the corners of a shape.
 
     Args:
         shape: "triangle", "square", "pentagon" or "star".
-        centre: its centre, (x, y).
-        radius: the distance from the centre to the outer corners.
-        angle: the rotation in radians, clockwise.
+        centre: the centre of the shape, (x, y). The y axis points down.
+        radius: the distance from the centre to the outer corners, in the same unit as `centre`.
+        angle: the clockwise rotation in radians. At 0, a corner is at the top.
 
     Returns:
-        A list of points (x, y), in the unit of `centre`.
+        A list of points (x, y), in the same unit as `centre`.
     """
     points = {"triangle": 3, "square": 4, "pentagon": 5, "star": 10}[shape]
     turns = [angle + 2 * math.pi * i / points for i in range(points)]
@@ -94,10 +94,11 @@ def corners(shape, centre, radius, angle):
 
 
 def _draw(objects, generator):
-    """Draw a scene.
+    """Draw the picture of a scene. The background, small changes of colours and angles, and the noise are random.
 
     Args:
-        objects: (colour, shape, centre, radius) each; positions as fractions of the scene.
+        objects: a list of (colour, shape, centre, radius). The centre (x, y) and the radius are
+            fractions of the scene.
         generator: a NumPy random generator.
 
     Returns:
@@ -121,7 +122,15 @@ def _draw(objects, generator):
 
 
 def _place(count, generator):
-    """Random centres and radii of one or two objects that do not overlap, as fractions of the scene."""
+    """Choose random centres and radii of one or two objects that do not overlap.
+
+    Args:
+        count: the number of objects, 1 or 2.
+        generator: a NumPy random generator.
+
+    Returns:
+        (centres, radii): a list of arrays (x, y) and an array of floats, both as fractions of the scene.
+    """
     while True:
         radii = generator.uniform(0.19, 0.25, count)
         centres = [generator.uniform(r, 1 - r, 2) for r in radii]
@@ -130,7 +139,7 @@ def _place(count, generator):
 
 
 def _relation(first, second):
-    """The position of the first centre relative to the second, in words."""
+    """Say in words where the first centre is relative to the second, such as "above". Centres are arrays (x, y)."""
     dx, dy = first - second
     if abs(dx) > abs(dy):
         return "to the left of" if dx < 0 else "to the right of"
@@ -138,11 +147,14 @@ def _relation(first, second):
 
 
 def _captions(names, centres):
-    """Five captions, each of which names all objects.
+    """Write five captions of a scene. Each of them names all objects.
 
     Args:
-        names: "colour shape" of one or two objects.
-        centres: their centres, (x, y).
+        names: a list of the names of one or two objects, such as "red star".
+        centres: a list of the centres of the objects, as arrays (x, y).
+
+    Returns:
+        A tuple of five str.
     """
     if len(names) == 1:
         forms = ("a {}", "there is a {}", "a picture of a {}", "one {}", "a single {}")
@@ -160,7 +172,15 @@ def _captions(names, centres):
 
 
 def _scene(split, generator):
-    """Generate a scene: a tuple of Objects, its captions, and the PIL image."""
+    """Generate a random scene.
+
+    Args:
+        split: "train", "val", "test" or "unseen". In "unseen", one object is of `UNSEEN_PAIRS`.
+        generator: a NumPy random generator.
+
+    Returns:
+        (objects, captions, picture): a tuple of Objects, a tuple of five captions, and a PIL image.
+    """
     pairs = [(c, s) for c in COLOURS for s in SHAPES]
     seen = [pair for pair in pairs if pair not in UNSEEN_PAIRS]
     count = int(generator.integers(1, 3))
@@ -177,14 +197,14 @@ def _scene(split, generator):
 
 
 def draw_scenes(folder, seed, counts):
-    """Generate all scenes in a folder: PNG files and scenes.json.
+    """Generate scenes and write them to a folder, as PNG files and scenes.json.
 
-    The same seed gives the same scenes. Two seeds share no scene.
+    The same seed gives the same scenes. Another seed gives other scenes.
 
     Args:
-        folder: the folder; it is created if needed. Earlier scenes in it are replaced.
+        folder: the folder. It is created if it does not exist. Earlier scenes in it are replaced.
         seed: the random seed.
-        counts: the number of scenes per split, as a dict.
+        counts: a dict from each split to the number of its scenes.
 
     Raises:
         InputError: the folder cannot be written.
@@ -213,12 +233,12 @@ def draw_scenes(folder, seed, counts):
 
 
 def load_scenes(folder, seed=0, counts=None):
-    """The scenes of a seed. They are generated if they do not exist.
+    """Read the scenes of a seed. They are generated first if they do not exist.
 
     Args:
         folder: the dataset's folder. The scenes of each seed are in a subfolder.
         seed: the random seed.
-        counts: the number of scenes per split, as a dict; None for `COUNTS`.
+        counts: a dict from each split to the number of its scenes; None for `COUNTS`.
 
     Returns:
         A list of Scene.
@@ -245,10 +265,10 @@ def load_scenes(folder, seed=0, counts=None):
 
 
 def find_mentions(words):
-    """The objects that a caption names.
+    """Find the objects that a caption names: the name of a shape directly after the name of a colour.
 
     Args:
-        words: the caption's words.
+        words: the caption's words, as a list.
 
     Returns:
         A list of (colour, shape, index of the shape's word).
@@ -259,20 +279,22 @@ def find_mentions(words):
 def score_captions(scenes, captions):
     """Compare captions and attention with the objects in the scenes.
 
+    A mention is a colour and a shape in a caption, such as "red star". It is right if the scene has such an object.
+
     Args:
         scenes: a list of Scene.
-        captions: for each scene, an object with `words` and `attention` (words, rows, columns).
+        captions: a list with an object for each scene. The object has the attributes `words`, a list of
+            str, and `attention`, an array (words, rows, columns).
 
     Returns:
-        A dict of five numbers:
-            mentions: the number of objects that captions name.
-            right: the share of mentions whose colour and shape are in the scene.
-            recall: the share of the scenes' objects that captions name.
-            attention_gain: the attention in the object's box at the word of its
-                shape, divided by the attention there if it were uniform; the
-                mean over right mentions.
-            pointing: the share of right mentions whose largest attention is in
-                the object's box.
+        A dict with five values:
+            mentions: the number of mentions.
+            right: the share of mentions that are right, 0 to 1.
+            recall: the share of the scenes' objects that the captions mention, 0 to 1.
+            attention_gain: the mean over all right mentions of a ratio: the attention inside the object's
+                box, at the word of the shape, divided by the share of the picture that the box covers.
+                Uniform attention gives 1.
+            pointing: the share of right mentions whose maximum of attention is in the object's box, 0 to 1.
     """
     right = total = named = objects = 0
     gains, hits = [], []
@@ -300,11 +322,11 @@ def score_captions(scenes, captions):
 
 
 def box_coverage(box, rows, columns):
-    """The share of each grid cell that a box covers.
+    """Compute which share of each cell of a grid a box covers. The grid divides a picture into equal cells.
 
     Args:
         box: (left, top, right, bottom) as fractions of the picture.
-        rows, columns: the size of the grid.
+        rows, columns: the number of rows and columns of the grid.
 
     Returns:
         A float array (rows, columns), 0 to 1.

@@ -1,4 +1,4 @@
-"""Safe unpacking of archives from the internet."""
+"""Unpack archives from the internet safely."""
 
 import os
 import shutil
@@ -29,12 +29,12 @@ def unpack(path, folder, keep=("*",), limit=100 << 30, progress=silent):
     Args:
         path: a .zip, .tar or .tar.gz file.
         folder: the folder for the files.
-        keep: patterns of the names to unpack; `*` also matches slashes.
-        limit: the maximum unpacked size in bytes.
-        progress: a progress bar, called as tqdm.
+        keep: patterns of the names of files to unpack. `*` stands for any characters, also slashes.
+        limit: the maximum size of all unpacked files in bytes.
+        progress: a function that takes the arguments of `tqdm` and returns a progress bar.
 
     Returns:
-        The number of written files, and the number of files that existed already.
+        (written, there): the number of files that were written, and the number of files that existed already.
 
     Raises:
         InputError: the archive is damaged, is too large for the limit or the
@@ -65,11 +65,23 @@ def unpack(path, folder, keep=("*",), limit=100 << 30, progress=silent):
 
 
 def _open(path):
+    """Open an archive as a ZipFile or a TarFile."""
     return zipfile.ZipFile(path) if zipfile.is_zipfile(path) else tarfile.open(path)
 
 
 def _files(archive, path):
-    """The files of an archive. Any dangerous member raises InputError before the first byte is written."""
+    """List the files of an archive. Hidden files are left out.
+
+    Args:
+        archive: a ZipFile or a TarFile.
+        path: the path of the archive, for errors.
+
+    Yields:
+        A _File.
+
+    Raises:
+        InputError: the archive contains a path outside the folder, a link or a device.
+    """
     for record in archive.infolist() if isinstance(archive, zipfile.ZipFile) else archive:
         if isinstance(archive, zipfile.ZipFile):
             mode = record.external_attr >> 16
@@ -89,7 +101,7 @@ def _files(archive, path):
 
 
 def _check_room(folder, total, path):
-    """Raise InputError if the disk has less than `total` free bytes."""
+    """Raise InputError if the disk of `folder` has fewer than `total` free bytes. `path` is named in the error."""
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     free = shutil.disk_usage(existing).free
     if total > free:
@@ -99,8 +111,18 @@ def _check_room(folder, total, path):
 
 
 def _write(archive, file, target, path):
-    """Write one file under a temporary name, then rename it. Returns False if the file exists already."""
-    # Not by `files.replacing`, which waits for the disk after each file: COCO has 123,287.
+    """Unpack one file.
+
+    Args:
+        archive: a ZipFile or a TarFile.
+        file: a _File of the archive.
+        target: the path to write to, a Path.
+        path: the path of the archive, for errors.
+
+    Returns:
+        True if the file was written, False if it existed already.
+    """
+    # `files.replacing` is not used, because it waits for the disk after each file, and COCO has 123,287 photos.
     if target.exists():
         return False
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Fetching and unpacking a dataset."""
+"""Fetch a dataset and unpack it."""
 
 import json
 import shutil
@@ -15,18 +15,18 @@ from utils.errors import InputError
 from utils.files import replacing
 from utils.progress import silent
 
-# The file with the size and hash of each fetched archive. Later downloads are compared with them.
+# The name of the file with the size and the hash of each fetched archive. Later downloads must have the same.
 _RECORD = "downloads.json"
 
 
 def fetch_dataset(name, folder, say=lambda line: None, progress=silent):
-    """Fetch and unpack all of a dataset that is missing in a folder.
+    """Fetch and unpack the files of a dataset that are missing in a folder.
 
     Args:
         name: "flickr8k", "flickr30k" or "coco". For "custom", nothing is fetched.
-        folder: the dataset's folder; it is created if needed.
-        say: a function that shows lines to the user.
-        progress: a progress bar, called as tqdm.
+        folder: the dataset's folder. It is created if it does not exist.
+        say: a function that shows a line of text to the user.
+        progress: a function that takes the arguments of `tqdm` and returns a progress bar.
 
     Raises:
         InputError: the dataset cannot be fetched or unpacked, or the user must
@@ -56,7 +56,7 @@ def fetch_dataset(name, folder, say=lambda line: None, progress=silent):
 
 
 def _is_complete(name, folder):
-    """Whether a folder has the captions and all captioned photos, with photos in train and in val."""
+    """Return True if a folder has the captions and all captioned photos of a dataset, some in train and some in val."""
     try:
         table = load_dataset(name, folder)
     except InputError:
@@ -65,16 +65,17 @@ def _is_complete(name, folder):
 
 
 def _is_there(folder, pattern, count):
-    """Whether a folder and its subfolders have at least `count` files whose paths end with a pattern."""
+    """Return True if a folder and its subfolders have at least `count` files whose paths end with a pattern."""
     tree = Folder(folder)
     paths = [*map(str, tree.find("*")), *tree.photos()]
     return sum(fnmatchcase(path, f"*/{pattern}") for path in paths) >= count
 
 
 def _check_room(folder, releases):
-    """Raise InputError unless the disk has room for all unpacked files and the largest archive.
+    """Raise InputError unless the disk has enough free space for some Releases.
 
-    An archive is deleted before the next one is fetched.
+    The space must be enough for all unpacked files and for the largest archive,
+    because an archive is deleted before the next one is fetched.
     """
     sizes = [release.gigabytes for release in releases]
     free, needed = shutil.disk_usage(folder).free / 1e9, sum(sizes) + max(sizes, default=0)
@@ -85,7 +86,16 @@ def _check_room(folder, releases):
 
 
 def _fetch_and_unpack(release, folder, say, progress):
-    """Fetch an archive, unpack it and delete it, unless the user put it there."""
+    """Fetch an archive, unpack it and delete it. An archive that the user put into the folder is not deleted.
+
+    Args:
+        release: a Release.
+        folder: the dataset's folder, a Path.
+        say, progress: as for `fetch_dataset`.
+
+    Raises:
+        InputError: the archive cannot be fetched or unpacked, or does not have the expected files.
+    """
     remote = release.remote
     record = _read_record(folder)
     known = record.get(remote.name)
@@ -109,6 +119,10 @@ def _fetch_and_unpack(release, folder, say, progress):
 
 
 def _read_record(folder):
+    """Read the sizes and hashes of fetched archives: a dict from an archive's name to a dict with `size` and `digest`.
+
+    The dict is empty if no archive was fetched.
+    """
     try:
         return json.loads((folder / _RECORD).read_text())
     except (OSError, ValueError):
@@ -116,7 +130,7 @@ def _read_record(folder):
 
 
 def _unpack_given(name, folder, say, progress):
-    """Unpack archives that the user put into the folder, except those that `fetch_dataset` would fetch."""
+    """Unpack all archives in the folder except those that `fetch_dataset` would fetch. The user has put them there."""
     ours = {release.remote.name for release in RELEASES.get(name, ())}
     captions = [file for layout in LAYOUTS if name in layout.datasets for file in layout.files]
     keep = [f"*{suffix}" for suffix in SUFFIXES] + [f"*{file}" for file in captions]

@@ -1,7 +1,7 @@
-"""Downloading large files over unreliable connections, with resuming, hashes and mirrors.
+"""Download large files over unreliable connections. Interrupted downloads are continued, and hashes are checked.
 
-`keras.utils.get_file` cannot resume: after each lost connection it starts again
-from the first byte, so COCO's 19 GB may never arrive.
+`keras.utils.get_file` cannot continue a download. After each lost connection, it
+starts again from the first byte, so COCO's 19 GB may never arrive.
 """
 
 import hashlib
@@ -15,41 +15,41 @@ import requests
 from utils.errors import InputError
 from utils.progress import silent
 
-# A file to fetch. `mirrors` are addresses. `size` is in bytes, or None if it is not published.
-# `digest` is "sha256:…", "md5:…" or None. Without a digest, later downloads are compared with the first.
+# A file to fetch. `mirrors` is a tuple of addresses of the same file. `size` is in bytes. `digest` is "sha256:…" or
+# "md5:…". Both are None if they are not published; later downloads are then compared with the first.
 Remote = namedtuple("Remote", "name mirrors size digest")
 
 _BLOCK = 1 << 16
 
-# Seconds without an answer after which an attempt fails; failed attempts in a row after which the next mirror is tried.
+# An attempt fails after so many seconds without an answer. After so many failed attempts in a row, the next mirror is
+# tried.
 _TIMEOUT = 30
 _ATTEMPTS = 4
 
 
 class _MirrorError(Exception):
-    """The reason why a file cannot be fetched from a mirror."""
+    """The error that a file cannot be fetched from a mirror. The message is the reason."""
 
 
 def fetch(remote, folder, known=None, progress=silent, pause=2):
-    """Fetch a file to a folder and check it.
+    """Fetch a file to a folder and check its size and hash.
 
-    An existing file of that name is checked and not fetched again. An
-    interrupted download is continued.
+    If the file exists already, it is only checked. An interrupted download is continued.
 
     Args:
         remote: a Remote.
         folder: the folder for the file.
-        known: (size, digest) of the first download, used if no digest is published.
-        progress: a progress bar, called as tqdm.
-        pause: seconds to wait after a lost connection. It doubles after each
-            attempt without any new byte.
+        known: (size, digest) of the first download, or None. It is used if no digest is published.
+        progress: a function that takes the arguments of `tqdm` and returns a progress bar.
+        pause: seconds to wait after a lost connection. The pause doubles after
+            each attempt that brings no new byte.
 
     Returns:
-        The path, the size in bytes, and "sha256:…".
+        (path, size, digest): the path of the file, its size in bytes, and "sha256:…".
 
     Raises:
         InputError: the existing file differs from the published one, or no
-            mirror has the file. The message has the reason of each mirror.
+            mirror sends the file. The message has the reason for each mirror.
     """
     path, partial = Path(folder) / remote.name, Path(folder) / f"{remote.name}.partial"
     size, digest = (remote.size, remote.digest) if remote.digest else known or (remote.size, None)
@@ -82,7 +82,16 @@ def fetch(remote, folder, known=None, progress=silent, pause=2):
 
 
 def _checked(path, size, digest):
-    """The size and "sha256:…" of a file if they agree with `size` and `digest`, else None."""
+    """Check the size and the hash of a file.
+
+    Args:
+        path: the file.
+        size: the expected size in bytes, or None for any.
+        digest: the expected hash, "sha256:…" or "md5:…", or None for any.
+
+    Returns:
+        (size in bytes, "sha256:…") of the file; None if they are not as expected.
+    """
     kind, _, expected = (digest or "sha256:").partition(":")
     with open(path, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -96,13 +105,16 @@ def _checked(path, size, digest):
 
 
 def _download(address, partial, size, progress, pause):
-    """Fetch the rest of a file. Attempts continue as long as they bring new bytes.
+    """Fetch the missing part of a file from one mirror. Failed attempts are repeated.
 
     Args:
-        address: the address.
-        partial: the path of the fetched part.
-        size: the expected size in bytes, or None.
+        address: the address of the file.
+        partial: the path of the part that is already fetched. The rest is appended to it.
+        size: the expected size of the whole file in bytes, or None.
         progress, pause: as for `fetch`.
+
+    Raises:
+        _MirrorError: the mirror does not have the file, or several attempts in a row brought no new byte.
     """
     failures = 0
     while True:
@@ -123,7 +135,15 @@ def _download(address, partial, size, progress, pause):
 
 
 def _stream(address, partial, start, size, progress):
-    """Send one request for the bytes from `start` on and append them. Returns True if the file is complete."""
+    """Send one request for the missing part of a file, and append the answer to the part that is already fetched.
+
+    Args:
+        address, partial, size, progress: as for `_download`.
+        start: the number of bytes that are already fetched.
+
+    Returns:
+        True if the file is then complete.
+    """
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with requests.get(address, headers=headers, stream=True, timeout=_TIMEOUT) as response:
         if response.status_code == 416:  # the server has no bytes after `start`
@@ -156,7 +176,7 @@ def _stream(address, partial, start, size, progress):
 
 
 def _total(response, start):
-    """The size of the whole file according to the server's answer, or None."""
+    """Return the size of the whole file in bytes according to the server's answer, or None if it does not say it."""
     content_range = response.headers.get("Content-Range", "")
     if response.status_code == 206:
         first, _, total = content_range.removeprefix("bytes ").partition("/")

@@ -1,4 +1,6 @@
-"""Addresses, sizes and hashes of the published datasets, and instructions where a program may not fetch.
+"""List the addresses, sizes and hashes of the published datasets.
+
+For datasets that a program may not fetch, there are instructions for the user.
 
 COCO's sizes and SHA-256 come from tensorflow_datasets/url_checksums/coco.txt of
 TensorFlow Datasets. The MD5 of Flickr8k's two archives and of Karpathy's come
@@ -10,11 +12,11 @@ from collections import namedtuple
 from utils.data.fetch.download import Remote
 
 # An archive of a dataset:
-#   remote: the Remote.
-#   keep: patterns of the files to unpack.
-#   shows, count: a pattern of names and a number of files. If so many exist, the archive is unpacked.
+#   remote: a Remote, which says where the archive is.
+#   keep: patterns of the names of the files to unpack.
+#   shows, count: the archive counts as unpacked if at least `count` files match the pattern `shows`.
 #   gigabytes: the approximate size of the archive, and also of its unpacked files.
-#   optional: whether the dataset is usable without this archive.
+#   optional: True if the dataset is usable without this archive.
 Release = namedtuple("Release", "remote keep shows count gigabytes optional", defaults=(False,))
 
 _BROWNLEE = "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k/"
@@ -31,6 +33,7 @@ _KARPATHY = Remote(
 
 
 def _coco(path, size, sha256):
+    """Make the Remote of one of COCO's archives, given the path on COCO's servers."""
     return Remote(path.rsplit("/", 1)[-1], tuple(mirror + path for mirror in _COCO), size, f"sha256:{sha256}")
 
 

@@ -1,4 +1,4 @@
-"""Verifying a dataset: all photos are decoded, all captions are counted, and known faults are searched for."""
+"""Verify a dataset: decode all photos, count all captions, and search for known faults."""
 
 import hashlib
 import os
@@ -11,22 +11,21 @@ from utils.data.tokenizer import split_words
 from utils.errors import ImageError, first_lines
 from utils.progress import silent
 
-# Published numbers of photos in train, val and test: of the authors' splits and of Karpathy's.
+# From each dataset to the published numbers of photos in train, val and test. The splits of the dataset's authors and
+# those of Karpathy have different numbers.
 _PUBLISHED = {
     "flickr8k": [(6000, 1000, 1000)],
     "flickr30k": [(29000, 1014, 1000), (29783, 1000, 1000)],
     "coco": [(113287, 5000, 5000), (118287, 5000, 0), (82783, 40504, 0)],
 }
 
+# The result of reading a photo: the error as text or None, True if the photo is grey, and the SHA-256 of the file or
+# None.
 _Check = namedtuple("_Check", "error grey digest")
 
 
 def _check(photo):
-    """Decode a photo.
-
-    Returns:
-        A _Check: the error as text or None, whether the photo is grey, and a hash of the file or None.
-    """
+    """Read a Photo and return a _Check."""
     try:
         grey = open_photo(photo.path, at_least=64).info["mode"] in ("1", "L", "LA", "I;16")
         return _Check(None, grey, hashlib.sha256(photo.path.read_bytes()).digest())
@@ -39,14 +38,17 @@ def verify(table, min_word_count=5, progress=silent):
 
     Args:
         table: a Dataset.
-        min_word_count: the minimum number of occurrences, in training captions, of a word in the vocabulary.
-        progress: a progress bar, called as tqdm.
+        min_word_count: a word that occurs fewer times in the training captions does not belong to the vocabulary.
+        progress: a function that takes the arguments of `tqdm` and returns a progress bar.
 
     Returns:
-        A report as a dict that can be written as JSON. It has the counts of
-        each split (`splits`), the size of the `vocabulary`, lists of photos
-        (`missing`, `damaged`, `grey`), and `duplicates`: groups of photos with
-        the same content in several splits.
+        A report: a dict that can be written as JSON. The main keys are:
+            splits: a dict from each split to a dict of counts.
+            vocabulary: a dict with the size of the vocabulary.
+            missing, grey: lists of photos' ids.
+            damaged: a dict from a photo's id to the error.
+            duplicates: a list of groups. A group is a list of (split, id) of
+                photos that have the same content, but are in different splits.
     """
     checks = {}
     with (
@@ -79,11 +81,24 @@ def verify(table, min_word_count=5, progress=silent):
 
 
 def _word_counts(photos, split):
+    """Count how often each word occurs in the captions of the photos of one split. Returns a Counter."""
     captions = (text for photo in photos if photo.split == split for text in photo.references)
     return Counter(word for text in captions for word in split_words(text))
 
 
 def _split_report(table, split, checks, words_here, vocabulary):
+    """Count the photos, captions and words of one split.
+
+    Args:
+        table: a Dataset.
+        split: the name of the split.
+        checks: a dict from the id of each photo to its _Check.
+        words_here: a Counter of the words in the captions of the split's photos whose files exist.
+        vocabulary: the set of words in the vocabulary.
+
+    Returns:
+        A dict of counts, and the share of words that are `in_vocabulary`.
+    """
     photos = [photo for photo in table.photos if photo.split == split]
     every = photos + [photo for photo in table.missing if photo.split == split]
     words = words_here + _word_counts(table.missing, split)
@@ -100,7 +115,15 @@ def _split_report(table, split, checks, words_here, vocabulary):
 
 
 def _duplicates(photos, checks):
-    """Groups of photos with the same content in several splits. Each group is a list [[split, id], …]."""
+    """Find groups of photos that have the same content, but are in different splits.
+
+    Args:
+        photos: a list of Photo.
+        checks: a dict from the id of each photo to its _Check.
+
+    Returns:
+        A list of groups. Each group is a list [[split, id], …].
+    """
     groups = defaultdict(list)
     for photo in photos:
         if checks[photo.id].digest:
@@ -109,12 +132,16 @@ def _duplicates(photos, checks):
 
 
 def is_whole(report):
-    """Whether a report of `verify` has no missing or damaged photo and no duplicates."""
+    """Return True if a report of `verify` has no missing photo, no damaged photo and no duplicates."""
     return not (report["missing"] or report["damaged"] or report["duplicates"])
 
 
 def split_rows(report):
-    """The report's counts by split: a tuple of column names, and a list of rows."""
+    """Make a table of the counts of each split in a report of `verify`.
+
+    Returns:
+        (header, rows): a tuple of column names, and a list with a tuple for each split.
+    """
     header = ("split", "photos", "missing", "damaged", "grey", "captions", "per photo", "words", "in vocabulary")
     rows = []
     for split, counts in report["splits"].items():
@@ -129,7 +156,7 @@ def split_rows(report):
 
 
 def findings(report):
-    """The report's other results, as lines for the user."""
+    """Write the results of a report of `verify` that are not in `split_rows`. Returns a list of lines for the user."""
     lines = list(report["notes"])
     words = report["vocabulary"]
     lines.append(
@@ -153,5 +180,13 @@ def findings(report):
 
 
 def _examples(names, what):
-    """A line, as a list, with the number of names and the first three. An empty list if there are none."""
+    """Write a line with the number of names and the first three of them.
+
+    Args:
+        names: a list of str.
+        what: the end of the sentence that begins with the number, such as "photos are missing".
+
+    Returns:
+        A list with the line; an empty list if there are no names.
+    """
     return [f"{len(names)} {what}: {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"] if names else []
