@@ -1,4 +1,4 @@
-"""Reading randomly damaged images. `python -m tests.data.fuzz_images 20000` reads 20,000 and counts the results."""
+"""Read randomly damaged images and count the results. `python -m tests.data.fuzz_images 20000` reads 20,000."""
 
 import io
 import sys
@@ -15,7 +15,11 @@ from utils.errors import ImageError
 
 
 def make_images():
-    """Small images as bytes, by name, with EXIF, XMP, profiles and texts if the format supports them."""
+    """Make small images with EXIF, XMP, colour profiles and texts, as far as the format supports them.
+
+    Returns:
+        A dict from a file name to the bytes of the file.
+    """
     picture = Image.effect_noise((32, 24), 60).convert("RGB")
     picture.paste("red", (4, 4, 20, 12))
     exif = Image.Exif()
@@ -63,7 +67,7 @@ def make_images():
 
 
 def damage(data, generator):
-    """A copy of bytes with one to eight changed. Sometimes the end is missing or a part is repeated."""
+    """Copy the bytes of a file and change one to eight of them. Sometimes the end is removed or a part is repeated."""
     data = bytearray(data)
     # Half of the changes are in the first bytes, which have sizes, offsets and types.
     reach = len(data) if generator.random() < 0.5 else min(len(data), 400)
@@ -81,9 +85,14 @@ def damage(data, generator):
 def fuzz(count, seed=0):
     """Read damaged images.
 
+    Args:
+        count: the number of images.
+        seed: the random seed of the damages.
+
     Returns:
-        A Counter of images that were read and of those that raised an ImageError of one line,
-        and a dict of the first damaged image of each other exception, by its message.
+        (counts, faults): a Counter of images that were read and of images that
+        raised an ImageError of one line; and a dict from the message of each
+        other exception to the first damaged image that raised it.
     """
     generator, images = np.random.default_rng(seed), make_images()
     outcomes, others = Counter(), {}

@@ -1,4 +1,4 @@
-"""Unpacking of good, damaged and dangerous archives."""
+"""Unpack good, damaged and dangerous archives."""
 
 import io
 import stat

@@ -7,7 +7,7 @@ from utils.errors import InputError
 
 @pytest.fixture
 def flickr8k(tmp_path, save_photo):
-    """The authors' layout, with the known faults of the real files."""
+    """Make a folder like that of Flickr8k's authors. It has the known faults of the real files."""
     for name in ("1_a.jpg", "2_b.jpg", "3_c.jpg", "5_e.jpg"):
         save_photo(f"Flicker8k_Dataset/{name}")
     (tmp_path / "Flickr8k.token.txt").write_text(
@@ -224,7 +224,7 @@ def test_captions_without_spaces_between_words_give_a_warning(tmp_path, save_pho
 
 
 def test_one_of_few_photos_is_moved_to_val(tmp_path, save_photo):
-    """The hashes of 1.jpg to 5.jpg choose none for val. If splits are given, they are not changed."""
+    """The hashes choose none of 1.jpg to 5.jpg for val. If the captions file has splits, they are not changed."""
     for number in range(1, 6):
         save_photo(f"{number}.jpg")
     table = tmp_path / "captions.csv"

@@ -1,4 +1,4 @@
-"""Downloads from a local server that loses connections, sends wrong data and refuses requests."""
+"""Download files from a local server that loses connections, sends wrong data and refuses requests."""
 
 import hashlib
 import re
@@ -18,7 +18,7 @@ MD5 = "md5:" + hashlib.md5(DATA).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """A server of `files`. The first part of an address is the kind of fault."""
+    """Serve files with a fault. The first part of an address is the name of the fault, such as "breaks"."""
 
     daemon_threads = True
 

@@ -13,7 +13,7 @@ from utils.errors import ImageError, ImageWarning, InputError
 
 
 def quadrants():
-    """Red, green, blue, white from the top left, 64 × 48."""
+    """Make an image of 64 × 48 pixels whose quarters are red, green, blue and white, from the top left."""
     picture = Image.new("RGB", (64, 48), "red")
     picture.paste("lime", (32, 0, 64, 24))
     picture.paste("blue", (0, 24, 32, 48))

@@ -1,4 +1,4 @@
-"""Reading each layout from a small file of its documented form, and the choice between several."""
+"""Read a small file of each layout, and choose between several layouts."""
 
 import json
 
@@ -12,7 +12,7 @@ from utils.errors import InputError
 
 @pytest.fixture
 def write(tmp_path):
-    """A function that writes a text file and returns its path."""
+    """Return a function that writes a text file and returns its path."""
 
     def save(name, text, encoding="utf-8"):
         path = tmp_path / name
@@ -187,7 +187,7 @@ def test_the_name_of_the_data_folder_is_not_a_split(write, save_photo, tmp_path)
 
 
 def karpathy_image(name, split, *sentences, **more):
-    """An image with all fields of Karpathy's files."""
+    """Make the dict of an image with all fields that Karpathy's files have."""
     sentences = [{"tokens": s.lower().split(), "raw": s, "imgid": 0, "sentid": i} for i, s in enumerate(sentences)]
     return {"sentids": [0], "imgid": 0, "sentences": sentences, "split": split, "filename": name} | more
 
@@ -249,7 +249,7 @@ def test_coco_photos_are_found_by_their_names_of_both_years(write, save_photo):
 
 
 def test_the_first_layout_is_read_and_the_others_are_reported(tmp_path, write, save_photo):
-    """Files are deleted one after the other. The first remaining one is always read."""
+    """The file that was read is deleted, and then the next file must be read, until none is left."""
     save_photo("1.jpg")
     image = karpathy_image("1.jpg", "train", "Karpathy's")
     files = {

@@ -1,4 +1,4 @@
-"""Any caption file is read completely, or an error of one line has file and line."""
+"""Read random caption files: all captions are read, or there is a one-line error with the file and the line."""
 
 import json
 import os
@@ -106,7 +106,7 @@ every_layout = pytest.mark.parametrize(("reader", "write"), READERS.values(), id
 
 
 def read(reader, folder, data, write=None):
-    """The Captions, or None if the reader raised an error with file and line."""
+    """Read a file. Returns Captions, or None if the reader raised an error with the file and the line."""
     path = folder / ("captions.jsonl" if write is json_lines else "captions_val2017.json")
     path.write_bytes(data)
     try:
@@ -121,7 +121,7 @@ def read(reader, folder, data, write=None):
 
 
 def total(captions):
-    """The number of captions that were kept or counted as empty."""
+    """Count the captions that were kept or counted as empty."""
     return captions.empty + sum(len(image.captions) for image in captions.images.values())
 
 
@@ -138,7 +138,7 @@ def test_every_caption_is_read(tmp_path, reader, write, pairs):
 
 
 def damage(text, change):
-    """Text with characters deleted and inserted at one place."""
+    """Delete and insert characters at one place of a text."""
     where, removed, inserted = change
     place = int(where * len(text))
     return text[:place] + inserted + text[place + removed :]

@@ -1,4 +1,4 @@
-"""The tokenizer gives the same tokens as pycocoevalcap's Java program."""
+"""Compare the tokens with those of pycocoevalcap's Java program."""
 
 import json
 import shutil
@@ -12,7 +12,11 @@ from utils.data.penn_treebank import tokenize
 
 
 def java_tokens(captions):
-    """The Java program's tokens of captions. "A x" is added after each, because the next caption affects the end."""
+    """Split captions with the Java program.
+
+    "A x" is added after each caption, because the Java program looks at the
+    next caption to decide how a caption ends.
+    """
     if not shutil.which("java"):
         pytest.skip("needs java")
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
@@ -34,7 +38,7 @@ def test_every_caption_of_flickr8k_and_coco_has_the_tokens_of_the_java_program(s
 
 
 def golden():
-    """Captions written for this test and the Java program's tokens, as a list of pairs."""
+    """Read a list of (caption, tokens). The captions were written for this test, the tokens are the Java program's."""
     lines = (Path(__file__).parent / "golden_tokens.tsv").read_text(encoding="utf-8").splitlines()
     return [tuple(line.split("\t")) for line in lines]
 

@@ -15,7 +15,7 @@ from utils.errors import ImageError, InputError
 
 @pytest.fixture
 def find(tmp_path):
-    """A function that finds sources by name; `piped` is standard input."""
+    """Return a function that takes names and returns Sources. Its argument `piped` is the content of standard input."""
     (tmp_path / "fetched").mkdir()
 
     def call(*names, piped=b""):
@@ -26,7 +26,7 @@ def find(tmp_path):
 
 @pytest.fixture
 def address(tmp_path):
-    """The address of a web server for a folder, and the folder."""
+    """Start a web server for a folder. Returns (address, folder)."""
     folder = tmp_path / "served"
     folder.mkdir()
 

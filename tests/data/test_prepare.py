@@ -1,4 +1,4 @@
-"""`python prepare.py` from the command line, with archives of the real layouts from a local server."""
+"""Run `python prepare.py` with a local server, whose archives have the layouts of the real ones."""
 
 import io
 import json
@@ -32,13 +32,13 @@ def zipped(files):
 
 @pytest.fixture
 def run(command):
-    """A function that runs the command: (status, standard output, standard error)."""
+    """Return a function that runs the command and returns (status, standard output, standard error)."""
     return partial(command, prepare)
 
 
 @pytest.fixture
 def flickr8k(server, monkeypatch):  # noqa: F811
-    """Flickr8k's two archives with three photos, one of them grey."""
+    """Let the server send small versions of Flickr8k's two archives, with three photos. One of the photos is grey."""
     server.files["text.zip"] = zipped(
         {
             "Flickr8k.token.txt": "".join(f"{i}_a.jpg#{n}\tA dog {n} .\n" for i in range(3) for n in range(5)),

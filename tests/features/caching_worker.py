@@ -1,4 +1,4 @@
-"""Filling a cache of regions slowly, or until the process is killed. Runs in its own process."""
+"""Fill a cache of regions slowly, or until this process kills itself. This is run as a separate process."""
 
 import time
 from pathlib import Path
@@ -9,7 +9,7 @@ from utils.features import cache as cache_module
 from utils.features import cache_files
 from utils.features.encoders import Encoder
 
-# Photos in a shard.
+# The number of photos in a shard.
 SHARD_PHOTOS = 4
 
 
@@ -17,7 +17,9 @@ def main(cache, photos, last=None):
     """Fill a cache with the photos of a folder. Each shard takes at least 0.3 s.
 
     Args:
-        last: the process is killed when so many photos are written.
+        cache: the folder of the cache.
+        photos: the folder of the photos.
+        last: the process kills itself after it has written this number of photos; None for never.
     """
     cache_module.SHARD_PHOTOS = SHARD_PHOTOS
     encoder = Encoder("vgg16", "random", image_size=32, layer="block1_pool", precision="float32")

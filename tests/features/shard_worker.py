@@ -1,11 +1,14 @@
-"""One of several processes that share the work by --shard. It does not import TensorFlow, so many can start at once.
+"""Do a part of the work that several processes share by --shard.
+
+TensorFlow is not imported, so that many processes can start at once.
 
     python -m tests.features.shard_worker cache K/N PHOTOS CACHE...
     python -m tests.features.shard_worker caption K/N ARGUMENTS...
 
-The first command fills each cache with its part of a folder of photos. The
-second runs inference.py. Means of pixels replace the networks. Both print
-"ready" and begin after the next line from standard input.
+K is the number of this process, and N is the number of processes. The first
+command adds part K of the photos in a folder to each cache. The second runs
+inference.py on part K of the photos. Means of pixels replace the networks. Both
+commands print "ready" and wait for a line from standard input before they begin.
 """
 
 import sys
@@ -18,26 +21,26 @@ from utils.features.cache import RegionCache, encode_files, shard_of
 
 
 class BlockEncoder:
-    """A substitute for an Encoder: its regions are the mean colours of 4 × 4 blocks."""
+    """Replace an Encoder. The regions are the mean colours of 4 × 4 blocks of the photo."""
 
     name, image_size, channels, fingerprint = "blocks", 32, 3, "0" * 64
 
     def encode(self, pixels):
-        """The regions, as a float32 array (photos, 16, 3)."""
+        """Compute the regions, a float32 array (photos, 16, 3), of a uint8 array (photos, 32, 32, 3)."""
         return pixels.reshape(-1, 4, 8, 4, 8, 3).mean((2, 4), dtype="float32").reshape(-1, 16, 3)
 
     def describe(self):
-        """The settings that a cache writes to its folder."""
+        """Return the settings that a cache writes to its folder."""
         return {"fingerprint": self.fingerprint}
 
 
 def photos_in(folder):
-    """The photos of a folder, with the attributes of a dataset's Photo."""
+    """List the photos of a folder as objects with the attributes `id` and `path`."""
     return [SimpleNamespace(id=path.name, path=path) for path in images.find_photos(folder)]
 
 
 def caption_each(photos, *options):
-    """A substitute for `Captioner.caption_each`: the caption is the mean colour."""
+    """Replace `Captioner.caption_each`. The caption of a photo is its mean colour."""
     for photo, regions in encode_files(BlockEncoder(), photos):
         if not isinstance(regions, Exception):
             regions = [
@@ -52,7 +55,13 @@ def caption_each(photos, *options):
 
 
 def main(task, part, *arguments):
-    """Do one part of the work."""
+    """Do one part of the work.
+
+    Args:
+        task: "cache" or "caption".
+        part: "K/N", as for --shard.
+        arguments: the further arguments of the command.
+    """
     print("ready", flush=True)
     sys.stdin.readline()
     if task == "cache":

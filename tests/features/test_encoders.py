@@ -61,7 +61,7 @@ def test_weights_load_from_a_file_in_keras_layout(tmp_path, photos):
 
 
 def _save_in_legacy_layout(model, path):
-    """Save weights in the form of Keras's published `…_notop.h5`: groups by layer, names in attributes."""
+    """Save a model's weights in the form of Keras's published `…_notop.h5`: a group per layer, names as attributes."""
     import h5py
 
     with h5py.File(path, "w") as file:
@@ -151,7 +151,7 @@ def _refuse(*_, **__):
 
 
 def _save_model(folder, name):
-    """Write the encoder's files of a model folder, with 8-bit weights. Returns the Encoder."""
+    """Write the files of a model folder that belong to the encoder, with 8-bit weights. Returns the Encoder."""
     encoder = Encoder(name, "random", image_size=32)
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"encoder": {"name": name}}))

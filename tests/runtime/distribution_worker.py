@@ -1,4 +1,4 @@
-"""Small training runs on two devices: two logical devices of this process, or one each of two processes."""
+"""Train small models on two devices: two logical devices of this process, or one device of each of two processes."""
 
 from pathlib import Path
 
@@ -9,12 +9,12 @@ from tests.training import training_worker
 from utils import console
 from utils.runtime.devices import open_distribution
 
-# Without dropout, so that two devices can be compared with one. Gradients are clipped in nearly every step.
+# There is no dropout, so that two devices can be compared with one. Gradients are clipped in nearly every step.
 SETTINGS = {"dropout": 0.0, "clip_norm": 0.5}
 
 
 def weights(trainer):
-    """The weights and averaged weights that training has changed, by name."""
+    """Return the model's weights and averaged weights, as a dict from a name to an array."""
     return {
         f"{kind} {number} {variable.path}": variable.numpy()
         for kind, model in (("model", trainer.model), ("averaged", trainer.averaged))
@@ -23,13 +23,13 @@ def weights(trainer):
 
 
 def main(kind, folder, stages, moment=""):
-    """Train one stage after the other, each in its own folder, or resume.
+    """Run training stages one after the other, each in its own subfolder. A stage with a checkpoint is resumed.
 
     Args:
-        kind: "mirrored" or "multiworker"; TF_CONFIG names the workers.
-        folder: the folder of all stages. The chief writes its weights to STAGE/weights.npz.
-        stages: as for `make_trainer`.
-        moment: "step:N" to be killed after step N.
+        kind: "mirrored", or "multiworker" with the workers named in TF_CONFIG.
+        folder: the folder of all stages. The chief writes the weights to STAGE/weights.npz.
+        stages: a list of names of stages, as for `make_trainer` in tests/training/training_worker.py.
+        moment: "step:N" if this process must kill itself after step N; "" if not.
     """
     if kind == "mirrored":
         (cpu,) = tf.config.list_physical_devices("CPU")

@@ -1,4 +1,4 @@
-"""Captions and losses of small trainings with Keras's JAX backend, printed as JSON. Runs in its own process."""
+"""Caption photos and train small models with Keras's JAX backend. This is run as a separate process."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,13 @@ from utils.training.pretraining.stage import Pretraining
 
 
 def main(model, photos, folder):
-    """Caption photos; train on photos and on rewards; pretrain on scenes."""
+    """Train on photos and on rewards, pretrain on scenes, and caption photos. Prints the results as JSON.
+
+    Args:
+        model: the folder of the model that captions.
+        photos: a folder of photos to caption.
+        folder: the folder for the files of the trainings.
+    """
     captioner, photos, folder = Captioner.from_folder(model), sorted(Path(photos).iterdir()), Path(folder)
     losses = {}
     for stage in ("finetuning", "self-critical"):

@@ -1,4 +1,4 @@
-"""Training on two devices compared with one, and the behaviour when a worker is killed."""
+"""Compare training on two devices with training on one, and kill a worker."""
 
 import json
 import signal
@@ -25,7 +25,12 @@ def two_addresses():
 
 
 def run_two_workers(addresses, folder, stage, moments=("", "")):
-    """Run both workers. Returns (status, standard output, standard error) of each."""
+    """Run two workers at the same time. Returns a list of (status, standard output, standard error) for each.
+
+    Args:
+        addresses: the addresses of the two workers.
+        folder, stage, moments: as for `main` in distribution_worker.py, with a moment for each worker.
+    """
     cluster = {"worker": addresses}
     configs = [json.dumps({"cluster": cluster, "task": {"type": "worker", "index": n}}) for n in (0, 1)]
     processes = [
@@ -40,7 +45,10 @@ def run_two_workers(addresses, folder, stage, moments=("", "")):
 
 
 def assert_as_on_one_device(folder, stage, path):
-    """Compare the weights with those of one device, within rounding. One step changes them by 1e-3 to 1e-2."""
+    """Check that the weights in `folder` equal, within rounding, the weights of training on one device.
+
+    One training step changes the weights by 1e-3 to 1e-2.
+    """
     trainer = make_trainer(path / f"one-{stage}", stage, **SETTINGS)
     trainer.fit()
     one, two = weights(trainer), np.load(folder / "weights.npz")
@@ -51,7 +59,7 @@ def assert_as_on_one_device(folder, stage, path):
 
 @pytest.mark.slow
 def test_two_devices_give_the_same_weights_as_one(tmp_path):
-    """Ten photos in batches of three: one replica has fewer photos, and none in the last batch."""
+    """Batches have three photos of ten. So one device has fewer photos than the other, and none in the last batch."""
     stages = ("regions", "grounded", "tagging", "finetuning")
     status, output, error = FreshProcess(distribution_worker.main, "mirrored", tmp_path, stages).finish()
     assert status == 0, error
@@ -62,7 +70,7 @@ def test_two_devices_give_the_same_weights_as_one(tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_worker_ends_the_others_and_the_run_is_resumed(tmp_path):
-    """First the worker that only trains is killed, then the chief. The resumed run gives the weights of one device."""
+    """First the worker that is not the chief is killed, then the chief. The weights must be those of one device."""
     for victim, moments in ((1, ("", "step:3")), (0, ("step:4", ""))):
         addresses = two_addresses()
         results = run_two_workers(addresses, tmp_path, "regions", moments)

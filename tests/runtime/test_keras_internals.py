@@ -1,4 +1,4 @@
-"""Tests of Keras's private names that the program uses. They fail if Keras removes one."""
+"""Check that Keras still has the private names that the program uses."""
 
 import re
 from pathlib import Path
