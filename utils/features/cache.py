@@ -167,7 +167,8 @@ class RegionCache:
         data = self._held.get(member)
         if data is None:
             data = cache_files.read(member)
-            # The first photos are kept until the limit: each epoch reads all of them, in another order.
+            # Up to the limit, photos are kept in memory for good. Replacing them by later ones would not help, because
+            # each epoch of training reads all photos in another order.
             if self._held_bytes + len(data) <= _HELD_BYTES:
                 self._held[member] = data
                 self._held_bytes += len(data)
@@ -218,7 +219,7 @@ class RegionCache:
 
     def _refresh(self):
         """Read the tables of contents of the shards that this or another process has added."""
-        # If a photo is in several shards, because its file was replaced, the newest shard counts.
+        # If a photo is in several shards, because its file was replaced, the newest shard is used.
         for prefix, path in self._shards(without=self._known):
             try:
                 members = cache_files.index(path)

@@ -38,7 +38,7 @@ def pack(regions):
     """
     scale = np.float32(regions.max(initial=0) / 255)
     codes = np.rint(regions / (scale or 1)).astype("uint8")
-    # Stored channel by channel, because a channel of zeros compresses to almost nothing.
+    # The values are stored channel by channel, because a channel of zeros compresses to almost nothing.
     return scale.tobytes() + zlib.compress(np.ascontiguousarray(codes.T).tobytes(), 6)
 
 

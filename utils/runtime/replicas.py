@@ -74,7 +74,8 @@ class Replicated(Devices):
             inputs, targets = data
             with tf.GradientTape() as tape:
                 total, count = loss.sums(targets, model(inputs, training=True))
-                # Losses that layers add are means per counted item. Keras's own step would add them, too.
+                # `model.losses` has the losses that layers add, which are means over the counted words. Keras's own
+                # step would add them, too.
                 total += count * sum(model.losses)
             return tape.gradient(total, variables), total, count
 
