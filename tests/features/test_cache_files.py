@@ -62,7 +62,11 @@ def test_regions_of_eight_processes_equal_those_of_one(folder, tmp_path, monkeyp
     for photo in photos:
         os.utime(photo.path, (1, 1))  # copies on another machine have another time
     reads = []
-    counted = lambda path: reads.append(path) or file_version(path)  # noqa: E731
+
+    def counted(path):
+        reads.append(path)
+        return file_version(path)
+
     monkeypatch.setattr("utils.features.cache_files.file_version", counted)
     for name in ("shared", "merged"):
         cache = RegionCache(tmp_path / name, "test", encoder)
