@@ -17,7 +17,7 @@ from utils.data.images import find_photos, is_image, name_photo
 from utils.data.walk import is_system
 from utils.errors import ImageError, InputError, reason, shorten
 
-# The user's name for standard input.
+# The name that the user gives to read standard input.
 STANDARD_INPUT = "-"
 
 # The name, in all output, of a photo that was read from standard input.
