@@ -16,7 +16,7 @@ from utils.evaluation import metrics
 from utils.features.encoders import ARCHITECTURES
 from utils.model.decoder import AttentionDecoder
 from utils.model.search import Search
-from utils.model.sentences import best_first, fault
+from utils.model.caption_faults import best_first, fault
 from utils.progress import silent
 from utils.runtime import backend, keras_internals
 from utils.runtime.hardware import dtype_policy

@@ -3,7 +3,7 @@ import pytest
 
 from utils.data.tokenizer import END, PAD
 from utils.model.search import Hypotheses
-from utils.model.sentences import best_first, fault
+from utils.model.caption_faults import best_first, fault
 
 
 @pytest.mark.parametrize(
