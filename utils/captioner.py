@@ -20,12 +20,12 @@ from utils.features.encoders import ARCHITECTURES, Encoder
 from utils.features.quantised_weights import save_compact
 from utils.files import make_folder, replacing
 from utils.model.caption import Caption
+from utils.model.caption_faults import best_first, fault
 from utils.model.confidence import Confidence, features
 from utils.model.consensus import Consensus
 from utils.model.decoder import AttentionDecoder
 from utils.model.model_folder import DECODER_KEYS, ENCODER_KEYS, FORMAT, find_model, read_config
 from utils.model.search import UNREPEATED, Search, sample
-from utils.model.caption_faults import best_first, fault
 from utils.model.weights import find_not_finite, save_half
 
 __all__ = ["Caption", "Captioner"]

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-
 # Captions with a confidence below this value are more often wrong than right.
 UNSURE = 0.5
 

@@ -13,7 +13,7 @@ def _set(words):
 # Words that come directly before a noun.
 BEFORE_NOUNS = _set("a an the and or of with in on at to by from for near over through into onto under behind beside")
 
-# Words that are no noun, adjective or verb of action. A caption may repeat them.
+# Words that a caption may repeat without a fault: articles, prepositions, pronouns and forms of "be".
 FUNCTION_WORDS = BEFORE_NOUNS | _set(
     "while as is are was were be being been along against between across around down up off out inside outside next "
     "front that who which its his her their him them it one"

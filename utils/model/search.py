@@ -1,4 +1,4 @@
-"""Find captions of photos: by beam search or by sampling. A beam of one is greedy decoding."""
+"""Finds captions of photos by beam search or by sampling. A beam of one is greedy decoding."""
 
 import math
 from collections import namedtuple
