@@ -40,7 +40,7 @@ class Caption:
 
 
 def is_unsure(caption):
-    """Return True if the caption has a confidence and it is below `UNSURE`."""
+    """Return True if the caption has a confidence below `UNSURE`."""
     return caption.confidence is not None and caption.confidence < UNSURE
 
 
