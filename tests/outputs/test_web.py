@@ -115,6 +115,40 @@ def test_the_page_finds_the_same_faulty_captions_as_inference(template):
     assert json.loads(done.stdout) == expected
 
 
+@pytest.mark.parametrize(
+    ("end_after_dog", "words", "lowered"), [(0.1, ["a", "dog"], 0), (0, ["a", "dog", "with"], 1000)],
+    ids=["a right caption is found", "all captions are faulty"],
+)  # fmt: skip
+def test_the_page_prefers_a_caption_that_does_not_break_off(template, end_after_dog, words, lowered):
+    if not shutil.which("node"):
+        pytest.skip("needs Node.js")
+    from utils.outputs import web_export
+
+    vocabulary = ["<pad>", "<start>", "<end>", "<unk>", "a", "dog", "with"]
+    following = np.full((7, 7), 1e-30)  # probabilities of the next word after each word
+    following[1, 4] = following[4, 5] = following[6, 2] = 1
+    following[5, [2, 6]] = end_after_dog + 1e-30, 1 - end_after_dog
+    model = {
+        "vocabulary": vocabulary, "special": {"pad": 0, "start": 1, "end": 2, "unknown": 3}, "beam_size": 2,
+        "max_words": 5, "unrepeated": 3, "length_penalty": 1, "consensus_weight": 0,
+        "fault_words": web_export.fault_words(),
+    }  # fmt: skip
+    script = f"""
+        import {{ beamSearch }} from {json.dumps(str(template / "search.js"))};
+        const [model, following] = {json.dumps([model, np.log(following).tolist()])};
+        const step = async (words, hidden, cell) => ({{
+          logProbabilities: words.flatMap((word) => following[word]), attention: [1, 1], hidden, cell,
+        }});
+        const zero = Float32Array.of(0);
+        process.stdout.write(JSON.stringify(await beamSearch(model, {{ hidden: zero, cell: zero }}, step)));
+    """
+    done = subprocess.run(["node", "--input-type=module", "-e", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [vocabulary[number] for number in found["words"]] == words
+    assert found["score"] == pytest.approx(found["logProbability"] / (len(words) + 1) - lowered, abs=1e-4)
+
+
 def test_a_missing_npm_is_one_line(template, tmp_path, monkeypatch):
     pytest.importorskip("tf2onnx")
     from utils.outputs import web_export
