@@ -278,7 +278,7 @@ class Captioner:
         return results
 
     def save(self, folder: str | Path) -> None:
-        """Write a model folder: config.json, the vocabulary, the weights, and the consensus and confidence if any.
+        """Write a model folder: config.json, vocabulary and weights; also consensus and confidence if there are any.
 
         The weights of the decoder are written in half precision. The weights of the encoder are written only if they
         were trained together with the decoder, because all other encoder weights can be fetched again. Encoders with

@@ -11,7 +11,7 @@ _MASKED = -1e9
 
 @keras.saving.register_keras_serializable(package="captioning")
 class BahdanauAttention(keras.layers.Layer):
-    """Compute additive attention.
+    """A Keras layer that computes additive attention.
 
     For each region a (a "value") and each query h, the energy is
     e = sharpness * v · tanh(W_a a + W_h h + b). The attention weights are the

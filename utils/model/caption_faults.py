@@ -67,8 +67,9 @@ def fault(words):
 def best_first(faults, groups=1):
     """Sort the captions of a photo: captions without a fault come first.
 
-    Captions that are equal in this keep their order. With several groups, each group is sorted. The result then takes
-    the first caption of each group, then the second caption of each group, and so on.
+    Captions without a fault keep their order among each other, and so do captions with a fault. With several groups,
+    each group is sorted in this way. The result then begins with the first caption of each group, followed by the
+    second caption of each group, and so on.
 
     Args:
         faults: the result of `fault` for each caption, a list. It holds the captions of the first group, then those

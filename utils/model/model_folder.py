@@ -19,7 +19,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def find_model(folder):
-    """Find a model folder. A relative path is searched in the working folder, then beside the scripts.
+    """Find a model folder. A relative path is searched in the working folder, then in the folder of the scripts.
 
     Args:
         folder: the path of the model folder, a string or a Path.

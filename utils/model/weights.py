@@ -48,7 +48,7 @@ def _halved(weights):
     """Convert one variable to half precision.
 
     Vectors, which need little space, stay in float32. A variable with a value beyond the range of half precision stays
-    in float32 too; such values occur with random encoder weights.
+    in float32 too. Such values occur if the encoder has random weights.
 
     Args:
         weights: the variable, a float32 array.
