@@ -21,10 +21,10 @@ gradio_client.Client(address).predict(
 # Maximum number of photos per request; inference.py has no limit.
 _MOST = 100
 
-# Maximum length of a photo's longer side in pixels: of a single photo, and of each of several photos.
+# Maximum length of the longer side of a photo on the page, in pixels: if there is one photo, and if there are several.
 _LARGE, _SMALL = 900, 480
 
-# Uploaded photos are deleted: seconds between two checks, and age in seconds from which they are deleted.
+# Gradio deletes uploaded photos: every 600 seconds it deletes those that are older than 3600 seconds.
 _DELETE = (600, 3600)
 
 _STYLE = """
@@ -38,7 +38,14 @@ _STYLE = """
 
 
 def parse_arguments(arguments=None):
-    """Read the command line. Returns an argparse.Namespace."""
+    """Read the command line.
+
+    Args:
+        arguments: a list of command-line arguments; None reads those of the process.
+
+    Returns:
+        An argparse.Namespace.
+    """
     parser = console.Parser(DESCRIPTION)
     parser.add_argument(
         "--model",
@@ -65,13 +72,13 @@ def parse_arguments(arguments=None):
 
 
 def find_models(folder):
-    """Find the models beside a model folder.
+    """Find the models that the page offers: the given one, and all others in the same parent folder.
 
     Args:
-        folder: the model folder.
+        folder: a model folder, a Path.
 
     Returns:
-        A dict from name to folder that begins with the given one.
+        A dict from the name of each model to its folder. The given model is the first one.
     """
     from utils.errors import InputError
     from utils.model.model_folder import read_config
@@ -87,11 +94,14 @@ def find_models(folder):
 
 
 def find_examples(models, folder):
-    """Create example photos: drawn scenes for models trained on `shapes`, a public-domain portrait for others.
+    """Create the example photos of the page.
+
+    For models trained on `shapes` they are drawn scenes; for other models, a public-domain portrait.
 
     Args:
-        models: model folders.
-        folder: the folder for the photos. Gradio does not serve files of installed packages, so they are copied.
+        models: the folders of the models on the page.
+        folder: an empty folder for the photos. The portrait is copied into it, because Gradio does not serve files of
+            installed packages.
 
     Returns:
         The paths of the photos, a list.
@@ -109,37 +119,37 @@ def find_examples(models, folder):
 
 
 class Captions:
-    """The captions that the page and its interface for programs show.
+    """Writes the captions that the page shows and that programs receive.
 
     Args:
-        load: a function from a model's name to its Captioner.
+        load: a function that takes the name of a model and returns its Captioner.
     """
 
     def __init__(self, load):
         self._load, self._reported = load, set()
 
     def of(self, paths, model, beam_size, num_captions):
-        """Caption photos.
+        """Write captions of photos.
 
-        If one caption is asked for and the model is unsure of it, up to two alternatives follow it.
+        With `num_captions=1`, a caption with a confidence below `UNSURE` is followed by up to two alternatives.
 
         Args:
-            paths: the photos' files.
-            model: the model's name.
+            paths: the files of the photos.
+            model: the name of the model.
             beam_size, num_captions: as for `Captioner.caption_each`.
 
         Yields:
-            (path, captions) of each photo. `captions` is a list of Captions, or a sentence that says why there is none.
+            A pair (path, captions) for each photo. `captions` is a list of Captions, best first; for a photo without
+            captions it is an error message.
         """
         from utils.errors import InputError
-        from utils.model.caption import empty_note
-        from utils.outputs.attention_html import is_unsure
+        from utils.model.caption import empty_note, is_unsure
 
         try:
             captioner = self._load(model)
             for path, found in captioner.caption_each(paths, beam_size, num_captions):
                 if isinstance(found, InputError):
-                    # Do not show the folder of uploads.
+                    # The message must not show the folder in which Gradio stores uploaded photos.
                     yield path, str(found).replace(str(path), Path(path).name)
                     continue
                 if not found[0].words:
@@ -157,11 +167,15 @@ class Captions:
             yield from ((path, str(error)) for path in paths)
 
     def record(self, path, model, beam_size=3, num_captions=1):
-        """The captions of one photo as a dict for JSON, or a sentence that says why there are none.
+        """Write captions of one photo for a program.
 
         Args:
-            path: the photo's file.
-            model, beam_size, num_captions: as for `of`.
+            path: the file of the photo.
+            model, beam_size, num_captions: as for the method `of`.
+
+        Returns:
+            A dict for JSON with the keys `caption`, `words`, `log_probability`, `score`, `captions`, and `confidence`
+            if it is known. If the photo has no captions, an error message, a string.
         """
         from utils.outputs.caption_files import caption_record
 
@@ -174,13 +188,16 @@ class Captions:
 
 
 def card(path, found, size, with_name=False):
-    """The HTML of one photo with its captions, or of an error message.
+    """Make the HTML that shows a photo with its captions, or an error message.
 
     Args:
-        path: the photo's file.
-        found: a list of Captions, or a sentence that says why there is none.
-        size: maximum length of the photo's longer side, in pixels.
-        with_name: whether to show the file's name.
+        path: the file of the photo.
+        found: a list of Captions of the photo, or an error message, a string.
+        size: maximum length of the longer side of the photo, in pixels.
+        with_name: whether to show the name of the file.
+
+    Returns:
+        HTML, a string.
     """
     from utils.data.images import open_photo
     from utils.outputs.attention_html import attention_html
@@ -194,23 +211,29 @@ def card(path, found, size, with_name=False):
 
 
 def download(data, form, name, text):
-    """The HTML of a download link whose file is part of the page.
+    """Make the HTML of a download link. The link itself contains the file.
 
     Args:
         data: content of the file, bytes.
-        form: media type of the file.
+        form: media type of the file, such as "text/csv".
         name: name of the file.
         text: text of the link.
+
+    Returns:
+        HTML, a string.
     """
     data = base64.b64encode(data).decode()
     return f'<p><a download="{html.escape(name)}" href="data:{form};base64,{data}">{text}</a></p>'
 
 
 def table_link(results):
-    """The HTML of a download link to a CSV table.
+    """Make the HTML of a download link to a CSV table of captions.
 
     Args:
-        results: (path, captions) of each photo, as `Captions.of` yields them.
+        results: a list of the pairs that `Captions.of` yields.
+
+    Returns:
+        HTML, a string.
     """
     from utils.outputs.caption_files import table_writer
 
@@ -224,11 +247,14 @@ def table_link(results):
 
 
 def map_link(path, captions):
-    """The HTML of a download link to a picture of each word's attention.
+    """Make the HTML of a download link to a picture that shows the attention of each word.
 
     Args:
-        path: the photo's file.
+        path: the file of the photo.
         captions: a list of Captions of the photo.
+
+    Returns:
+        HTML, a string.
     """
     from utils.outputs.plots import attention_figure
 
@@ -238,23 +264,26 @@ def map_link(path, captions):
 
 
 def make_page(load, models=("model",), beam_size=3, examples=()):
-    """Build the page.
+    """Build the page with Gradio.
 
     Args:
-        load: a function from a model's name to its Captioner.
-        models: the models' names; the page starts with the first one.
+        load: a function that takes the name of a model and returns its Captioner.
+        models: the names of the models. The page starts with the first one.
         beam_size: initial beam size.
-        examples: paths of example photos.
+        examples: paths of example photos, a list.
 
     Returns:
-        A gradio.Blocks.
+        The page, a gradio.Blocks.
     """
     import gradio
 
     captions = Captions(load)
 
     def show(paths, model, beam_size, num_captions, progress=gradio.Progress()):  # noqa: B008, Gradio's way
-        """Yield the HTML of the result, the alternative text and the link to the maps, which takes a second."""
+        """Caption the photos and yield three values: the HTML of the result, the alternative text, and a link.
+
+        The link downloads the attention maps. Drawing them takes a second, so they come with a second yield.
+        """
         text = gradio.Textbox(visible=False)
         if not paths:
             yield "", text, ""
@@ -280,7 +309,7 @@ def make_page(load, models=("model",), beam_size=3, examples=()):
         yield "".join([*parts, f'<div class="cards">{cards}</div>']), text, ""
 
     def describe(photo, model=models[0], beam_size=beam_size, num_captions=1):
-        """Caption one photo. Keys: caption, words, log_probability, score, captions, and confidence if it is known."""
+        """Caption one photo. Returns a dict: caption, words, log_probability, score, captions, perhaps confidence."""
         record = captions.record(photo, model, beam_size, num_captions)
         if isinstance(record, str):
             raise gradio.Error(record, print_exception=False)
@@ -290,7 +319,8 @@ def make_page(load, models=("model",), beam_size=3, examples=()):
         gradio.Markdown(
             "# What is in the photo?\nDrop or choose photos. Point at a word to see where the model looked."
         )
-        # Not a gradio.Image, which changes the pixels of some photos and cannot report why it does not read others.
+        # gradio.File keeps the photo as it is. A gradio.Image would change the pixels of some photos, and could not
+        # report why it cannot read others.
         photos = gradio.File(file_count="multiple", label="Photos", height=120)
         answer = gradio.HTML(padding=False)
         text = gradio.Textbox(label="Alternative text", buttons=["copy"], interactive=True, visible=False)
@@ -314,7 +344,7 @@ def make_page(load, models=("model",), beam_size=3, examples=()):
             [each.change for each in settings], show, settings, [answer, text, links], show_progress="minimal",
             show_progress_on=[answer], trigger_mode="always_last", concurrency_id="model", api_visibility="private",
         )  # fmt: skip
-        # The interface for programs.
+        # This button is never shown. It gives programs the address /caption.
         photo, given = gradio.File(visible=False), gradio.JSON(visible=False)
         gradio.Button(visible=False).click(
             describe, [photo, model, beam, count], given, api_name="caption", concurrency_id="model"
@@ -323,24 +353,24 @@ def make_page(load, models=("model",), beam_size=3, examples=()):
 
 
 def serve(page, **options):
-    """Launch the page.
+    """Start the web server of the page.
 
     Args:
-        page: a gradio.Blocks.
+        page: the page, a gradio.Blocks.
         options: arguments of `gradio.Blocks.launch`.
 
     Returns:
-        The result of `launch`: the app, the local address and the public address.
+        A tuple: the server's app, the local address, and the public address or None.
     """
     import gradio
 
-    # System fonts, because Gradio's default theme fetches fonts from the internet.
+    # The page uses system fonts, because Gradio's default theme fetches fonts from the internet.
     theme = gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
     return page.launch(theme=theme, css=_STYLE, **options)
 
 
 def main():
-    """Run the script: load the model and serve the page until Ctrl-C. Returns the exit status, 0."""
+    """Load the model and serve the page until Ctrl-C. This is what the script does. Returns the exit status, 0."""
     arguments = parse_arguments()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     from utils.model.model_folder import read_config

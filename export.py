@@ -12,7 +12,14 @@ captions photos in the browser, with beam search."""
 
 
 def parse_arguments(arguments=None):
-    """Read the command line. Returns an argparse.Namespace."""
+    """Read the command line.
+
+    Args:
+        arguments: a list of command-line arguments; None reads those of the process.
+
+    Returns:
+        An argparse.Namespace.
+    """
     parser = console.Parser(DESCRIPTION)
     parser.add_argument(
         "--model", type=Path, default=Path("models/flickr8k"), help="model folder (default: models/flickr8k)"
@@ -33,10 +40,13 @@ def parse_arguments(arguments=None):
 
 
 def export_page(arguments):
-    """Export a page for the browser. Returns the exit status, 0.
+    """Export a web page that captions photos in the browser.
 
     Args:
-        arguments: the command line as a namespace.
+        arguments: the command line, an argparse.Namespace.
+
+    Returns:
+        The exit status, 0.
     """
     from utils.captioner import Captioner
     from utils.outputs.web_export import check_web_export, export_web
@@ -54,7 +64,7 @@ def export_page(arguments):
 
 
 def main():
-    """Run the script: export a model. Returns the exit status, 0."""
+    """Export a model. This is what the script does. Returns the exit status, 0."""
     arguments = parse_arguments()
     from utils.model.model_folder import read_config
 

@@ -7,9 +7,6 @@ from pathlib import Path
 
 from utils import console, files
 
-# Captions with a confidence below this value are more often wrong than right.
-UNSURE = 0.5
-
 DESCRIPTION = """Write a caption for one photo or for thousands.
 
 Without a PHOTO, it captions the sample portrait of matplotlib.
@@ -17,7 +14,16 @@ Existing files are replaced only with --overwrite."""
 
 
 def parse_arguments(arguments=None):
-    """Read the command line. Returns an argparse.Namespace."""
+    """Read the command line.
+
+    Args:
+        arguments: a list of command-line arguments; None reads those of the process.
+
+    Returns:
+        An argparse.Namespace.
+    """
+    from utils.model.caption import UNSURE
+
     parser = console.Parser(DESCRIPTION)
     parser.add_argument(
         "photos",
@@ -96,7 +102,7 @@ def parse_arguments(arguments=None):
         help="replace existing files and alternative texts; ExifTool then keeps no backup",
     )
     parsed = parser.parse_intermixed_args(arguments)
-    # In `--model FOLDER photo.jpg` argparse reads the photo as a second model. Models are folders with a config.json.
+    # In `--model FOLDER photo.jpg` argparse reads the photo as a second model. A path without config.json is a photo.
     others = [path for path in parsed.model[1:] if not (path / "config.json").is_file()]
     parsed.model = [path for path in parsed.model if path not in others]
     parsed.photos += parsed.image_path + [str(path) for path in others]
@@ -104,7 +110,7 @@ def parse_arguments(arguments=None):
 
 
 def main(arguments=None):
-    """Run the script: caption photos and write the results.
+    """Caption photos and write the results. This is what the script does.
 
     Args:
         arguments: a list of command-line arguments; None reads those of the process.
@@ -169,17 +175,17 @@ def main(arguments=None):
 
 
 def leave_out_described(sources, pictures, arguments):
-    """Leave out photos that already have an alternative text, and report their number.
+    """Leave out photos that already have an alternative text, and report how many there are.
 
-    If a table or attention maps are asked for too, all photos are kept.
+    With --json, --csv or --attention_map, all photos are kept, because those files should show every photo.
 
     Args:
-        sources: a list of utils.data.photo_sources.Source.
-        pictures: the path of each photo's attention map, a list.
-        arguments: the command line as a namespace.
+        sources: the photos, a list of utils.data.photo_sources.Source.
+        pictures: for each photo, the path of its attention map, or None.
+        arguments: the command line, an argparse.Namespace.
 
     Returns:
-        The kept sources and their pictures, two lists.
+        Two lists: the photos that are kept, and the paths of their attention maps.
     """
     from utils.outputs.alt_text import find_described
 
@@ -196,21 +202,21 @@ def leave_out_described(sources, pictures, arguments):
 
 
 def write_captions(sources, single, pictures, stream, arguments):
-    """Caption all photos. The results of each photo are written at once.
+    """Caption photos. The results of a photo are written before the next photo is captioned.
 
     Args:
-        sources: a list of utils.data.photo_sources.Source.
-        single: whether the person named one photo.
-        pictures: the path of each photo's attention map, or None, a list.
+        sources: the photos, a list of utils.data.photo_sources.Source.
+        single: True if the command line names one photo.
+        pictures: for each photo, the path of its attention map, or None.
         stream: the text stream for the captions.
-        arguments: the command line as a namespace.
+        arguments: the command line, an argparse.Namespace.
 
     Returns:
         The number of photos that were captioned.
     """
     from utils.ensemble import load_captioner
     from utils.errors import ImageError, InputError
-    from utils.model.caption import empty_note
+    from utils.model.caption import UNSURE, empty_note
     from utils.outputs.alt_text import write_alt_text
     from utils.outputs.caption_files import table_writer
 

@@ -13,7 +13,7 @@ MODULES = (
     "utils.model.attention",
     "utils.model.caption",
     "utils.model.decoder",
-    "utils.model.sentences",
+    "utils.model.caption_faults",
 )
 
 

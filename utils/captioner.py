@@ -1,4 +1,4 @@
-"""A trained model as one object: photos in, captions with attention out."""
+"""The class `Captioner`: a trained model that writes captions of photos and shows where it looked."""
 
 import itertools
 import json
@@ -20,12 +20,12 @@ from utils.features.encoders import ARCHITECTURES, Encoder
 from utils.features.quantised_weights import save_compact
 from utils.files import make_folder, replacing
 from utils.model.caption import Caption
+from utils.model.caption_faults import best_first, fault
 from utils.model.confidence import Confidence, features
 from utils.model.consensus import Consensus
 from utils.model.decoder import AttentionDecoder
 from utils.model.model_folder import DECODER_KEYS, ENCODER_KEYS, FORMAT, find_model, read_config
 from utils.model.search import UNREPEATED, Search, sample
-from utils.model.sentences import best_first, fault
 from utils.model.weights import find_not_finite, save_half
 
 __all__ = ["Caption", "Captioner"]
@@ -43,21 +43,21 @@ _CONSENSUS_FILE = "consensus.h5"
 # Written only if a confidence was fitted; folders of earlier versions have none.
 _CONFIDENCE_FILE = "confidence.json"
 
-# The model of this repository; the path does not depend on the working folder.
+# The model in this repository. The path does not depend on the working folder.
 _DEFAULT_MODEL = Path(__file__).parents[1] / "models" / "flickr8k"
 
-# Subtracted from the score of a faulty caption, so that it ranks after all captions without a fault.
+# This number is subtracted from the score of a faulty caption, so that it ranks after all captions without a fault.
 _FAULT = 1000
 
-# Photos per batch of a search.
+# Number of photos that are captioned together.
 _BATCH_PHOTOS = 16
 
-# Captions sampled for each caption asked for: the same caption may be sampled several times.
+# With a temperature, _DRAWS times as many captions are drawn as the caller wants, because some of them are equal.
 _DRAWS = 3
 
 
 class Captioner:
-    """An encoder, a vocabulary and a decoder that were trained together.
+    """Writes captions of photos with an encoder, a vocabulary and a decoder that were trained together.
 
     Args:
         encoder: an Encoder.
@@ -66,13 +66,14 @@ class Captioner:
         max_words: maximum number of words of a caption.
         dataset: name of the training dataset.
         training: settings of the training run, a dict that is stored with the model.
-        consensus: a Consensus that helps to rank the captions found by beam search; None ranks by probability alone.
-        confidence: a Confidence, which needs a consensus; None gives captions without confidence.
+        consensus: a Consensus, with which beam search ranks captions by probability and likeness. None: captions are
+            ranked by probability alone.
+        confidence: a Confidence, which needs a consensus. None: captions have no confidence.
 
     Example:
         >>> from utils.captioner import Captioner
         >>> from utils.data.images import sample_photo
-        >>> captioner = Captioner.from_folder()  # the model of this repository
+        >>> captioner = Captioner.from_folder()  # the model in this repository
         >>> photo = sample_photo()  # a path; a PIL image or an array, uint8 (height, width, 3), works too
         >>> caption = captioner.caption(photo)
         >>> caption.text.endswith(".")
@@ -112,17 +113,23 @@ class Captioner:
         temperature: float | None = None,
         seed: int = 0,
     ) -> Search:
-        """The Search with this decoder. It is compiled once for each combination of arguments other than `seed`.
+        """Make a Search with the decoder of this captioner.
+
+        A second call with the same arguments returns the same object, which is compiled already. Another `seed` does
+        not need another object.
 
         Args:
             beam_size, num_captions, temperature, seed: as for `caption_each`.
-            batch_size: photos per batch.
+            batch_size: maximum number of photos that are captioned together.
+
+        Returns:
+            A Search.
         """
         key = beam_size, batch_size, num_captions, temperature
         if key not in self._searches:
             if temperature is None:
                 size, options = beam_size, {"groups": num_captions}
-                # A beam of one has nothing to rank; only the confidence reads the consensus then.
+                # A beam of one has only one caption, so ranking needs no consensus. The confidence still needs it.
                 options["consensus"] = self.consensus if beam_size > 1 or self.confidence else None
             else:
                 size, options = _DRAWS * num_captions, {"method": sample, "temperature": temperature}
@@ -140,7 +147,7 @@ class Captioner:
         seed: int = 0,
         on_error: Callable[[PhotoInput, ImageError], None] | None = None,
     ) -> Caption | list | None:
-        """Write one or several captions for one photo or many.
+        """Write one or several captions for each photo.
 
         Args:
             photos: a photo or an iterable of photos. A photo is a path, a PIL image or an RGB array, uint8
@@ -150,9 +157,9 @@ class Captioner:
                 ImageError is raised.
 
         Returns:
-            A Caption for one photo; a list of Captions for many, in their order and without unreadable photos. If
-            `num_captions` is above 1, each Caption is replaced by a list of Captions, best first. None for one photo
-            that cannot be read, if `on_error` is given.
+            For one photo, a Caption; None if the photo cannot be read and `on_error` is given. For several photos, a
+            list of Captions in the order of the photos; photos that cannot be read are left out. If `num_captions` is
+            above 1, there is a list of Captions, best first, instead of each Caption.
 
         Raises:
             ImageError: a photo cannot be read.
@@ -176,23 +183,27 @@ class Captioner:
         temperature: float | None = None,
         seed: int = 0,
     ) -> Iterator[tuple[Any, list[Caption] | ImageError]]:
-        """Write one or several captions for each photo, batch by batch.
+        """Write one or several captions for each photo, and yield them as soon as they are written.
 
-        Several captions come from diverse beam search; they include the caption that the same search finds alone.
-        With a temperature they are sampled at random. All captions of a photo are different. If the model finds fewer
-        different captions than asked for, the list is shorter.
+        Several captions are found by diverse beam search. The caption that is found with `num_captions=1` is one of
+        them. With a temperature, captions are drawn at random. All captions of a photo are different. If the model
+        finds fewer than `num_captions` different captions, the list is shorter.
 
         Args:
-            photos: as for `caption`, or objects with the `path` of a file. Reading `path` may raise ImageError.
-            beam_size: hypotheses kept for each caption; ignored with a temperature.
+            photos: as for `caption`, or a list of objects whose attribute `path` is a file. Reading `path` may raise
+                ImageError.
+            beam_size: hypotheses kept in the search for each caption. With a temperature it is ignored.
             num_captions: maximum number of captions of each photo.
-            temperature: sampling temperature; below 1 likely captions become likelier, above 1 less likely. None
-                searches for the best captions.
-            seed: random seed of the sampling.
+            temperature: with a number, captions are drawn at random; below 1, likely captions become likelier. None:
+                beam search finds the best captions.
+            seed: random seed; it matters only with a temperature.
 
         Yields:
-            (photo, captions), in the order of the photos. `photo` is the element of `photos`. `captions` is a list of
-            Captions, highest score first, or the ImageError of a photo that cannot be read.
+            A pair (photo, captions) for each photo, in the order of the photos. `photo` is the element of `photos`.
+            `captions` is a list of Captions, highest score first. For a photo that cannot be read it is an ImageError.
+
+        Raises:
+            InputError: an argument is not a photo, or a number is out of range.
         """
         if min(beam_size, num_captions) < 1 or (temperature is not None and temperature <= 0):
             raise InputError("beam_size and num_captions must be 1 or more, temperature must be above 0")
@@ -217,22 +228,29 @@ class Captioner:
     def caption_regions(
         self, paths: Iterable[Path], regions: np.ndarray, beam_size: int = 3, batch_size: int = _BATCH_PHOTOS
     ) -> list[Caption]:
-        """Write a caption for each photo from regions that are already extracted.
+        """Write a caption for each photo from the photo's regions, so that the encoder is not needed.
 
         Args:
-            paths: the photos' files.
-            regions: float32 (photos, regions, channels), at most `batch_size` photos.
+            paths: the files of at most `batch_size` photos; each Caption keeps its file.
+            regions: regions of these photos, float32 (photos, regions, channels).
             beam_size, batch_size: as for `search`.
+
+        Returns:
+            A list of Captions, one for each photo.
         """
         return [captions[0] for captions in self._captions(paths, self.search(beam_size, batch_size)(regions))]
 
     def _captions(self, paths, hypotheses, count=1):
-        """Up to `count` different Captions of each photo, best first.
+        """Choose different captions of each photo, best first, from the results of a search.
 
         Args:
-            paths: photos as `encode_files` takes them.
-            hypotheses: Hypotheses of these photos, in `count` groups of the same size.
-            count: captions of each photo.
+            paths: for each photo its file, or the PIL image or array that the caller passed.
+            hypotheses: the Hypotheses of these photos. For each photo they hold `count` groups of equal size, one after
+                another.
+            count: maximum number of captions of each photo.
+
+        Returns:
+            For each photo, a list of Captions.
         """
         confidences = [None] * len(paths)
         if self.confidence and not np.isnan(hypotheses.likeness).any():
@@ -260,11 +278,15 @@ class Captioner:
         return results
 
     def save(self, folder: str | Path) -> None:
-        """Write a model folder: configuration, vocabulary, weights, and consensus and confidence if there are any.
+        """Write a model folder: config.json, vocabulary and weights; also consensus and confidence if there are any.
 
-        The decoder's weights have half precision. The encoder's weights are written only if its `weights` are
-        "trained"; all others can be fetched again. Encoders with dense convolutions, such as VGG16, take 8 bits per
-        weight. All files are complete before one is replaced, and config.json is replaced last.
+        The weights of the decoder are written in half precision. The weights of the encoder are written only if they
+        were trained together with the decoder, because all other encoder weights can be fetched again. Encoders with
+        dense convolutions, such as VGG16, take 8 bits per weight; other encoders take half precision. Existing files
+        are replaced only after all weights are written, and config.json is replaced last.
+
+        Args:
+            folder: the folder to write. It may exist.
 
         Raises:
             InputError: a weight is not finite, or the folder cannot be written.
@@ -274,7 +296,8 @@ class Captioner:
         if bad:
             raise InputError(f"{folder}: not written, because weights of {bad} are not finite; train again")
         make_folder(folder)
-        # The `with` renames the files in the reverse order of this list, or none of them after an error.
+        # `replacing` writes each file under a temporary name. At the end of `with` the files get their names in the
+        # reverse order of this list. After an error, none of them gets its name.
         names = [_CONFIG_FILE, _VOCABULARY_FILE, _DECODER_FILE] + [_ENCODER_FILE] * trained
         with ExitStack() as stack:
             partial = {name: stack.enter_context(replacing(folder / name)) for name in names}
@@ -302,7 +325,10 @@ class Captioner:
             _remove(folder / _CONSENSUS_FILE)
 
     def save_consensus(self, folder: str | Path) -> None:
-        """Write the consensus into the existing model folder of this model; all other files stay as they are.
+        """Write the consensus into the existing folder of this model, and note it in config.json.
+
+        Args:
+            folder: the model folder.
 
         Raises:
             InputError: the folder cannot be written.
@@ -314,7 +340,12 @@ class Captioner:
             _write_json(partial, config | {"consensus": True})
 
     def save_confidence(self, folder: str | Path) -> None:
-        """Write the confidence into the existing model folder of this model. If it is None, remove its file.
+        """Write the confidence into the existing folder of this model.
+
+        If this captioner has no confidence, the file of an earlier confidence is removed.
+
+        Args:
+            folder: the model folder.
 
         Raises:
             InputError: the folder cannot be written.
@@ -327,11 +358,15 @@ class Captioner:
 
     @classmethod
     def from_folder(cls, folder: str | Path = _DEFAULT_MODEL, encoder_weights: str | Path | None = None) -> "Captioner":
-        """Load a model folder that `save` has written. No code from the folder is executed.
+        """Load a model folder that the method `save` has written. No code from the folder is executed.
 
         Args:
-            folder: the model folder; by default the model of this repository.
-            encoder_weights: the encoder's weights, "imagenet", "random" or a file; None uses those of the training.
+            folder: the model folder. The default is the model in this repository.
+            encoder_weights: "imagenet", "random", or the file of the encoder's weights. None: the weights that
+                config.json names.
+
+        Returns:
+            A Captioner.
 
         Raises:
             InputError: the folder holds no model, is damaged or has another format version, or the encoder's weights

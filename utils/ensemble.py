@@ -1,4 +1,4 @@
-"""An ensemble: several models that write captions together, used as one Captioner."""
+"""Ensembles: several models that write captions together. An ensemble is a Captioner."""
 
 import numpy as np
 from keras import ops
@@ -36,9 +36,9 @@ class EnsembleEncoder:
 
 
 class EnsembleDecoder:
-    """The decoders of an ensemble. The probability of a word is the mean over all decoders.
+    """Computes the mean probability of each next word over several decoders.
 
-    It has the methods that search needs. It cannot be trained.
+    It has the methods of AttentionDecoder that a search needs. It cannot be trained.
 
     Args:
         decoders: a list of AttentionDecoders with the same vocabulary.
@@ -53,29 +53,42 @@ class EnsembleDecoder:
         self._units = np.cumsum([decoder.units for decoder in decoders])[:-1].tolist()
 
     def remember(self, regions):
-        """The memories of all decoders, a list.
+        """Compute the tensors of each photo that are used for every word.
 
         Args:
             regions: result of `EnsembleEncoder.encode`.
+
+        Returns:
+            A list with the Memory of each decoder.
         """
         parts = ops.split(regions, self._channels, axis=-1)
         return [decoder.remember(part) for decoder, part in zip(self.decoders, parts)]
 
     def initial_state(self, memory, captions):
-        """The states of all decoders before the first word, concatenated along the units.
+        """Compute the state before the first word.
 
         Args:
-            memory: result of `remember`.
+            memory: result of the method `remember`.
             captions: number of captions per photo.
+
+        Returns:
+            A State: the states of all decoders, concatenated along the units.
         """
         return self._join(
             [decoder.initial_state(each, captions) for decoder, each in zip(self.decoders, memory, strict=True)]
         )
 
     def step(self, words, state, memory):
-        """Advance all captions by one word, as `AttentionDecoder.step`.
+        """Advance all captions by one word.
 
-        The logits are logarithms of the mean probabilities. The attention is the mean over all decoders.
+        Args:
+            words: number of the previous word of each caption, int (batch, captions).
+            state: the State that the previous step returned; `initial_state` gives the first one.
+            memory: result of the method `remember`.
+
+        Returns:
+            The logarithm of the mean probability of each next word, float32 (batch, captions, vocabulary); the new
+            State; the mean attention weights, float32 (batch, captions, regions).
         """
         states = zip(*(ops.split(part, self._units, axis=-1) for part in state))
         logits, states, attention = zip(
@@ -100,10 +113,11 @@ def load_captioner(folders, encoder_weights=None):
         encoder_weights: as for `Captioner.from_folder`.
 
     Returns:
-        A Captioner. That of an ensemble gives captions without confidence.
+        A Captioner. The captions of several models have no confidence.
 
     Raises:
-        InputError: as for `Captioner.from_folder`, or the models differ in vocabulary, image size or grid.
+        InputError: a folder holds no model or is damaged, the weights of an encoder differ from those of the training,
+            or the models differ in vocabulary, image size or grid of regions.
     """
     check_together(folders)
     captioners = [Captioner.from_folder(folder, encoder_weights) for folder in folders]

@@ -13,7 +13,7 @@ CHANNELS = 6
 
 
 def photos(kinds, seed):
-    """Regions of photos: the typical regions of each kind plus noise."""
+    """Make the regions of photos of two kinds: the typical regions of the kind, plus noise."""
     generator = np.random.default_rng(seed)
     looks = np.random.default_rng(0).normal(size=(2, CHANNELS))
     return (looks[kinds][:, None] + generator.normal(0, 0.3, (len(kinds), 4, CHANNELS))).astype("float32")

@@ -14,7 +14,7 @@ WORDS = ["a", "dog", "cat", "runs", "sits"]
 
 @pytest.fixture
 def save_model(tiny_encoder, tmp_path):
-    """A function that saves a random model and returns its folder."""
+    """Return a function that saves a random model and returns the folder of the model."""
 
     def save(name, words=WORDS, seed=0, units=8):
         tokenizer = Tokenizer([*SPECIAL_WORDS, *words])

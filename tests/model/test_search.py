@@ -22,7 +22,7 @@ def log_softmax(logits):
 
 
 def greedy(decoder, regions, max_words):
-    """Greedy decoding of one photo with a simple loop over words."""
+    """Decode one photo greedily, with a simple loop over words."""
     memory = decoder.remember(regions[None])
     state, last, words, total = decoder.initial_state(memory, 1), START, [], 0.0
     while len(words) < max_words and last != END:
@@ -48,7 +48,7 @@ def test_a_beam_of_one_is_greedy(regions, seed):
 
 
 def all_captions(vocabulary, max_words):
-    """All word sequences that a search can return."""
+    """Yield all word sequences that a search can return."""
     usable = [w for w in range(vocabulary) if w not in FORBIDDEN and w != END]
     for length in range(1, max_words + 1):
         for words in itertools.product(usable, repeat=length):

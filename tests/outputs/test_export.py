@@ -50,7 +50,7 @@ def test_exported_models_write_the_same_captions(tiny_captioner, save_photo, tmp
 
 
 def embedded_metadata(folder, form):
-    """The metadata and the vocabulary in the model file."""
+    """Read the metadata and the vocabulary from the model file."""
     if form == "onnx":
         import onnxruntime
 

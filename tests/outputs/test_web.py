@@ -1,4 +1,4 @@
-"""The page that `export.py --format web` writes: its pixels in Node.js, and all of it in a real browser."""
+"""Tests of the page that `export.py --format web` writes: parts of it in Node.js, and all of it in a real browser."""
 
 import functools
 import http.server
@@ -15,6 +15,7 @@ from PIL import Image
 from utils.data.images import load_pixels, sample_photo, to_pixels
 from utils.errors import InputError
 from utils.model.caption import Caption
+from utils.model.caption_faults import fault
 from utils.outputs.caption_files import table_writer
 
 _TEMPLATE_SCRIPT = """
@@ -37,7 +38,7 @@ def template():
 
 
 def _as_seen(photo):
-    """A photo as RGBA bytes."""
+    """Convert a PIL image to RGBA bytes."""
     return photo.convert("RGBA").tobytes()
 
 
@@ -93,6 +94,61 @@ def test_tables_of_the_page_equal_those_of_inference(template):
     assert json.loads(lines) == [json.loads(line) for line in tables["json"].getvalue().splitlines()]
 
 
+def test_the_page_finds_the_same_faulty_captions_as_inference(template):
+    from utils.outputs import web_export
+
+    if not shutil.which("node"):
+        pytest.skip("needs Node.js")
+    generator = np.random.default_rng(0)
+    vocabulary = ["a", "the", "and", "with", "another", "dog", "man", "red", "white", "running", "on"]
+    captions = [[], *(generator.choice(vocabulary, size).tolist() for size in range(1, 8) for _ in range(100))]
+    lists = web_export.fault_words()
+    script = f"""
+        import {{ isFaulty }} from {json.dumps(str(template / "faults.js"))};
+        const [captions, lists] = {json.dumps([captions, lists])};
+        process.stdout.write(JSON.stringify(captions.map((words) => isFaulty(words, lists))));
+    """
+    done = subprocess.run(["node", "--input-type=module", "-e", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    expected = [fault(words) is not None for words in captions]
+    assert 100 < sum(expected) < 600
+    assert json.loads(done.stdout) == expected
+
+
+@pytest.mark.parametrize(
+    ("end_after_dog", "words", "lowered"), [(0.1, ["a", "dog"], 0), (0, ["a", "dog", "with"], 1000)],
+    ids=["a right caption is found", "all captions are faulty"],
+)  # fmt: skip
+def test_the_page_prefers_a_caption_that_does_not_break_off(template, end_after_dog, words, lowered):
+    if not shutil.which("node"):
+        pytest.skip("needs Node.js")
+    from utils.outputs import web_export
+
+    vocabulary = ["<pad>", "<start>", "<end>", "<unk>", "a", "dog", "with"]
+    following = np.full((7, 7), 1e-30)  # probabilities of the next word after each word
+    following[1, 4] = following[4, 5] = following[6, 2] = 1
+    following[5, [2, 6]] = end_after_dog + 1e-30, 1 - end_after_dog
+    model = {
+        "vocabulary": vocabulary, "special": {"pad": 0, "start": 1, "end": 2, "unknown": 3}, "beam_size": 2,
+        "max_words": 5, "unrepeated": 3, "length_penalty": 1, "consensus_weight": 0,
+        "fault_words": web_export.fault_words(),
+    }  # fmt: skip
+    script = f"""
+        import {{ beamSearch }} from {json.dumps(str(template / "search.js"))};
+        const [model, following] = {json.dumps([model, np.log(following).tolist()])};
+        const step = async (words, hidden, cell) => ({{
+          logProbabilities: words.flatMap((word) => following[word]), attention: [1, 1], hidden, cell,
+        }});
+        const zero = Float32Array.of(0);
+        process.stdout.write(JSON.stringify(await beamSearch(model, {{ hidden: zero, cell: zero }}, step)));
+    """
+    done = subprocess.run(["node", "--input-type=module", "-e", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [vocabulary[number] for number in found["words"]] == words
+    assert found["score"] == pytest.approx(found["logProbability"] / (len(words) + 1) - lowered, abs=1e-4)
+
+
 def test_a_missing_npm_is_one_line(template, tmp_path, monkeypatch):
     pytest.importorskip("tf2onnx")
     from utils.outputs import web_export
@@ -121,7 +177,7 @@ def test_a_failure_of_npm_is_one_line(template, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def confident(tiny_captioner, photos):
-    """A tiny captioner with consensus and confidence; it is sure of half of the photos."""
+    """Make a tiny captioner with consensus and confidence. It is sure of half of the photos."""
     from utils.captioner import Captioner
     from utils.model.confidence import Confidence
     from utils.model.consensus import Consensus
@@ -138,7 +194,7 @@ def confident(tiny_captioner, photos):
 
 @pytest.fixture(scope="module")
 def page(template, confident, tmp_path_factory):
-    """The exported page of a tiny model."""
+    """Export the page of a tiny model; returns its folder."""
     pytest.importorskip("tf2onnx")
     pytest.importorskip("onnxruntime")
     if not shutil.which("npm"):
@@ -155,7 +211,7 @@ def page(template, confident, tmp_path_factory):
 
 @pytest.fixture
 def served(page):
-    """The page's address, and a list of the requests that the server receives."""
+    """Serve the page; yields the address, and a list to which the server adds each request."""
     asked = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -182,7 +238,7 @@ def _wait(browser, condition, seconds=60):
 
 
 def _sentences(browser, paths):
-    """The sentences that the page shows for the photos."""
+    """Give photos to the page and return the sentences that it shows."""
     browser.find_element("id", "files").send_keys("\n".join(map(str, paths)))
     script = "return [...document.querySelectorAll('.sentence, .failed')].map((each) => each.textContent)"
     return _wait(browser, lambda b: (found := b.execute_script(script)) and len(found) == len(paths) and found)

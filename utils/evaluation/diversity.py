@@ -7,7 +7,7 @@ import numpy as np
 
 from utils.data.penn_treebank import tokenize
 from utils.evaluation.metrics import bleu_of_counts
-from utils.model.sentences import fault
+from utils.model.caption_faults import fault
 
 _ORDERS = 4
 
@@ -23,7 +23,7 @@ def describe(captions, training=None):
         A dict: `words` (mean length), `vocabulary` (number of different words), `distinct_captions` (number),
         `most_frequent` (share of the most frequent caption), `distinct_1` and `distinct_2` (share of different words
         and word pairs; Li et al., 2016), `self_bleu` (BLEU-4 of each caption against all others; Zhu et al., 2018),
-        `twice` and `breaks_off` (share of captions with that fault of `sentences.fault`), `new` (share of captions that
+        `twice` and `breaks_off` (share of captions with that fault, see `fault`), `new` (share of captions that
         are not training captions).
     """
     sentences = [tuple(tokenize(text)) for text in captions]

@@ -1,29 +1,34 @@
-"""Additive attention over image regions."""
+"""A Keras layer for additive attention over image regions."""
 
 import keras
 from keras import ops
 
 from utils.runtime.backend import Tensor
 
-# Energy of a masked value. Its weight is 0, because exp(-1e9) is 0 in float32.
+# Energy of a masked value. The weight of this value becomes 0, because exp(-1e9) is 0 in float32.
 _MASKED = -1e9
 
 
 @keras.saving.register_keras_serializable(package="captioning")
 class BahdanauAttention(keras.layers.Layer):
-    """Additive attention: e = v · tanh(W_a a + W_h h), weights = softmax(e).
+    """A Keras layer that computes additive attention.
 
-    Bahdanau, Cho, Bengio, "Neural machine translation by jointly learning to
-    align and translate", 2015, appendix A.1.2; over image regions: Xu et al.,
-    "Show, attend and tell", 2015, section 3.1.2. The arguments have the order of
-    `keras.layers.AdditiveAttention`, which lacks W_a and W_h.
+    For each region a (a "value") and each query h, the energy is
+    e = sharpness * v · tanh(W_a a + W_h h + b). The attention weights are the
+    softmax of the energies over the regions. The context is the weighted sum of
+    the regions. v, W_a, W_h and b are learnt.
 
-    W_a a depends on the values only. `keys` computes it once for all words and
-    hypotheses of a photo.
+    W_a a does not depend on the query. The method `keys` computes W_a a once per
+    photo, for all words and hypotheses.
+
+    Papers: Bahdanau, Cho, Bengio, "Neural machine translation by jointly learning
+    to align and translate", 2015, appendix A.1.2; for image regions: Xu et al.,
+    "Show, attend and tell", 2015, section 3.1.2. The order of the arguments is
+    that of `keras.layers.AdditiveAttention`, which has no W_a, W_h and b.
 
     Args:
-        units: width of the hidden layer that compares query and value.
-        sharpness: factor of the energies; above 1 attention becomes narrow earlier in training.
+        units: length of the vectors v and b.
+        sharpness: factor of the energies. With a factor above 1, attention becomes narrow earlier in training.
         kwargs: arguments of every Keras layer: `name`, `dtype`, `trainable`.
 
     Example:
@@ -54,8 +59,8 @@ class BahdanauAttention(keras.layers.Layer):
         """Create the weights.
 
         Args:
-            query_shape: shape of the queries, (batch, queries, query width).
-            values_shape: shape of the argument of `keys`, (batch, values, channels).
+            query_shape: shape of the queries: (batch, queries, query width).
+            values_shape: shape of the values: (batch, values, channels).
 
         Raises:
             ValueError: a shape does not have three axes.
@@ -70,13 +75,13 @@ class BahdanauAttention(keras.layers.Layer):
         self.built = True
 
     def keys(self, values: Tensor) -> Tensor:
-        """Project the values by W_a.
+        """Compute the keys: W_a a for each value a.
 
         Args:
-            values: (batch, values, channels).
+            values: float (batch, values, channels).
 
         Returns:
-            Keys (batch, values, units).
+            The keys, float (batch, values, units).
         """
         return self.key_projection(values)
 
@@ -89,20 +94,21 @@ class BahdanauAttention(keras.layers.Layer):
         return_attention_scores: bool = False,
         values_mask: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Compute the attention of one or more queries per photo.
+        """Compute the context and the attention weights of each query.
 
         Args:
-            query: queries (batch, queries, query width).
-            values: regions of each photo (batch, values, channels).
-            keys: result of `keys` (batch, values, units); None computes it from `values`.
-            mask: boolean (batch, values), True for values that may get attention; None allows all.
+            query: queries, float (batch, queries, query width).
+            values: regions of each photo, float (batch, values, channels).
+            keys: result of the method `keys`, float (batch, values, units). If None, it is computed from `values`.
+            mask: True for values that may get attention, boolean (batch, values). None allows all values.
             return_attention_scores: whether to return the attention weights too.
-            values_mask: mask that Keras attaches to `values` and passes itself; used if `mask` is None.
+            values_mask: the mask that an earlier Keras layer has attached to `values`. Keras passes this argument
+                itself. It is used if `mask` is None.
 
         Returns:
-            The context (batch, queries, channels). With `return_attention_scores`
-            also the attention weights, float32 (batch, queries, values); they sum to 1
-            over the values.
+            The context, float (batch, queries, channels). With `return_attention_scores`
+            a tuple: the context, and the attention weights, float32 (batch, queries,
+            values). The weights of a query sum to 1.
         """
         keys = self.keys(values) if keys is None else keys
         mask = values_mask if mask is None else mask
@@ -117,8 +123,8 @@ class BahdanauAttention(keras.layers.Layer):
         return (context, weights) if return_attention_scores else context
 
     def compute_mask(self, query: Tensor, previous_mask: Tensor | None = None) -> None:
-        """Return None: the context has no mask, since every query has one."""
+        """Return None, because the context has no mask: every query gets a context."""
 
     def get_config(self) -> dict:
-        """The constructor's arguments, which Keras stores in a `.keras` file."""
+        """Return the constructor's arguments as a dict. Keras stores them in a `.keras` file."""
         return {**super().get_config(), "units": self.units, "sharpness": self.sharpness}

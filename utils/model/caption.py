@@ -1,4 +1,4 @@
-"""The captioner's result for one photo, and a check for captions without words."""
+"""The class `Caption`, which is the result for one photo, and two checks of captions."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,20 +6,24 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+# Captions with a confidence below this value are more often wrong than right.
+UNSURE = 0.5
+
 
 @dataclass(frozen=True)
 class Caption:
-    """A caption of one photo.
+    """Holds a caption of one photo.
 
     Args:
         path: the photo's file; None for an image or array without a file.
         text: the caption as a sentence.
         words: the caption's words as the model wrote them.
         log_probability: natural logarithm of the probability of all words and the end.
-        attention: attention weights of each word, float32 (words, rows, columns); they sum to 1 over the photo.
-        score: the number that ranks the captions of a photo; higher is better. It is the mean log-probability per
-            word. A model with a consensus adds the weighted likeness to the captions people are expected to write.
-            Captions that break off or name the same thing twice have a score lower by 1000.
+        attention: attention weights of each word, float32 (words, rows, columns). The weights of a word sum to 1.
+        score: the number that ranks the captions of a photo; higher is better. It is the log-probability, divided by
+            (number of words + 1) ** 0.9. Models with a consensus divide by (number of words + 1) and add 6 times the
+            likeness, which tells how well the caption agrees with the words that people would use (see
+            `utils.model.consensus`). Captions that break off or name the same thing twice get at least 1000 less.
         photo: the photo as a PIL image, if the caller passed an image or array; None for files.
         confidence: probability, 0 to 1, that a person would call the caption right, or right in its main point.
             None for models without confidence and for captions sampled at random.
@@ -35,14 +39,23 @@ class Caption:
     confidence: float | None = None
 
 
-def empty_note(empty, total):
-    """A line that reports captions without words; None if there are none.
+def is_unsure(caption):
+    """Return True if the caption has a confidence below `UNSURE`."""
+    return caption.confidence is not None and caption.confidence < UNSURE
 
-    Search always writes a word, so an empty caption means that the network computes values that are not numbers.
+
+def empty_note(empty, total):
+    """Make a message that reports captions without words.
+
+    Search writes at least one word. A caption without words therefore means that the network computes infinities or
+    NaN.
 
     Args:
         empty: number of captions without words.
         total: number of all captions.
+
+    Returns:
+        The message, a string; None if `empty` is 0.
 
     Example:
         >>> empty_note(1, 3)

@@ -1,4 +1,4 @@
-"""Confidence of a caption: the probability that a person would call it right, or right in its main point."""
+"""Confidence: the probability that a person would call a caption right, or right in its main point."""
 
 import json
 from pathlib import Path
@@ -9,28 +9,30 @@ from utils.data.tokenizer import END, PAD
 from utils.errors import InputError, reason
 from utils.files import replacing
 
-# Inputs of the regression. Search computes both anyway. docs/confidence.md lists the features that did not help.
+# Inputs of the logistic regression. Search computes both already. docs/confidence.md lists the inputs that did not
+# improve the confidence.
 FEATURES = ("log_probability", "likeness")
 
-# Lower bound of the likeness before the logarithm. Below it a caption has practically no expected word.
+# The likeness is raised to at least this value before its logarithm is taken. A caption with a lower likeness has
+# almost no word that people would use for the photo.
 LEAST_LIKENESS = 0.005
 
-# Weight of the squared coefficients in the fit.
+# The fit adds _RIDGE / 2 times the sum of the squared coefficients to the loss, so that the coefficients stay small.
 _RIDGE = 1.0
 
 
 def features(hypotheses):
-    """Compute the regression's inputs for hypotheses of a search.
+    """Compute the inputs of the logistic regression for each caption that a search has found.
 
-    `log_probability` is the mean log-probability per word, the end included. `likeness` is the logarithm of the
-    likeness that `utils.model.consensus` computes. It is small for photos that differ from all training photos, since
-    the consensus expects no words there.
+    `log_probability` is the mean log-probability per word; the end counts as a word. `likeness` is the logarithm of
+    `Consensus.likeness`, a number that tells how well the caption agrees with the words that people would use. It is
+    small if the photo differs from all training photos, because the consensus then predicts no words.
 
     Args:
-        hypotheses: Hypotheses of a beam search with a consensus. Without a consensus `likeness` is nan.
+        hypotheses: the Hypotheses that `beam_search` returns. Without a consensus the feature `likeness` is NaN.
 
     Returns:
-        Features, float (photos, hypotheses, features), in the order of FEATURES.
+        The features, float (photos, captions, 2), in the order of `FEATURES`.
     """
     lengths = ((hypotheses.words != PAD) & (hypotheses.words != END)).sum(axis=-1)
     likeness = np.log(np.maximum(hypotheses.likeness, LEAST_LIKENESS))
@@ -38,12 +40,14 @@ def features(hypotheses):
 
 
 class Confidence:
-    """Logistic regression from `features` to a probability.
+    """Computes the confidence of captions by logistic regression.
+
+    Its inputs are the values that the function `features` computes for each caption.
 
     Args:
-        means, scales: mean and standard deviation of each feature over the captions of the fit.
-        weights: coefficient of each standardised feature.
-        bias: intercept.
+        means, scales: mean and standard deviation of each feature over the captions of the fit, float (features,).
+        weights: coefficient of each standardised feature, float (features,).
+        bias: intercept, a float.
     """
 
     def __init__(self, means, scales, weights, bias):
@@ -55,8 +59,11 @@ class Confidence:
         """Fit the regression by maximum likelihood with a small ridge penalty.
 
         Args:
-            rows: features, float (captions, features).
-            targets: whether each caption is right, boolean (captions,).
+            rows: the features of captions, float (captions, features).
+            targets: True for each caption that is right, boolean (captions,).
+
+        Returns:
+            A Confidence.
         """
         means, scales = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-9)
         inputs = np.c_[np.ones(len(rows)), (rows - means) / scales]
@@ -69,24 +76,32 @@ class Confidence:
         return cls(means, scales, weights[1:], weights[0])
 
     def __call__(self, rows):
-        """Compute probabilities.
+        """Compute the confidence of each caption.
 
         Args:
-            rows: features, float (…, features).
+            rows: the features of captions, float (…, features), for example the result of `features`.
 
         Returns:
-            Probabilities, float (…).
+            Probabilities, 0 to 1, float (…).
         """
         return _logistic((rows - self.means) / self.scales @ self.weights + self.bias)
 
     def to_dict(self):
-        """The regression as a dict for JSON: `bias`, and `mean`, `scale` and `weight` of each feature by its name."""
+        """Return the regression as a dict for JSON.
+
+        Returns:
+            A dict with two keys: `bias`, and `features`, a dict from the name of each feature to a dict with `mean`,
+            `scale` and `weight`.
+        """
         values = zip(self.means.tolist(), self.scales.tolist(), self.weights.tolist())
         by_name = {name: dict(zip(("mean", "scale", "weight"), value)) for name, value in zip(FEATURES, values)}
         return {"bias": self.bias, "features": by_name}
 
     def save(self, path):
-        """Write the regression as a JSON file.
+        """Write the regression to a JSON file.
+
+        Args:
+            path: the file, a Path. An existing file is replaced.
 
         Raises:
             InputError: the file cannot be written.
@@ -96,10 +111,16 @@ class Confidence:
 
     @classmethod
     def load(cls, path):
-        """Read a file that `save` has written. None if there is no file: model folders of earlier versions lack it.
+        """Read a file that the method `save` has written.
+
+        Args:
+            path: the file.
+
+        Returns:
+            A Confidence. None if the file is missing, because model folders of earlier versions do not have it.
 
         Raises:
-            InputError: the file is damaged or belongs to other features.
+            InputError: the file is damaged or was fitted with other features.
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Consensus: ranks the captions of a photo by their similarity to the captions that people are expected to write."""
+"""Consensus: predicts the words that people would use for a photo, and measures how well a caption agrees."""
 
 import h5py
 import numpy as np
@@ -8,69 +8,78 @@ from utils.data.tokenizer import SPECIAL_WORDS
 from utils.features.quantised_weights import quantise
 from utils.files import replacing
 
-# Captions are ranked by mean log-probability per word plus WEIGHT times the likeness, a cosine. The value is the best
-# one on Flickr8k's validation photos (models/README.md).
+# The score of a caption is its mean log-probability per word plus WEIGHT times its likeness. The value was chosen on
+# Flickr8k's validation photos (docs/experiments.md).
 WEIGHT = 6.0
 
-# Number of training photos that new photos are compared with, and number of frequent words whose use is predicted.
-# The file holds _LANDMARKS × (channels + _WORDS) values of 8 bits, compressed.
+# Maximum number of landmarks (training photos with which each new photo is compared), and maximum number of words whose
+# weights are predicted. The file holds _LANDMARKS × (channels + _WORDS) values of 8 bits, compressed.
 _LANDMARKS, _WORDS = 2048, 1024
 
-# The kernel of two photos is exp(-_SHARPNESS · distance²) of their directions. A photo's direction is its
-# standardised mean region, scaled to length 1. _RIDGE is the penalty of the regression.
+# The direction of a photo is the mean of the photo's region vectors, standardised and scaled to length 1. The kernel of
+# two photos is exp(-_SHARPNESS · d²), where d is the distance between their directions. _RIDGE is the penalty of the
+# ridge regression.
 _SHARPNESS, _RIDGE = 1.5, 0.4
 
-# Photos per batch of the fit.
+# Number of photos that `Consensus.fit` processes at a time.
 _BATCH_PHOTOS = 1024
 
 _ARRAYS = ("mean", "scale", "landmarks", "expected_words", "rarity", "coefficients")
 
-# Arrays that are stored with 8 bits per value, and the axis along which values share a quantisation step.
+# The arrays that are stored with 8 bits per value; for each, the axis along which all values share one quantisation
+# step.
 _STEP_AXES = {"landmarks": 1, "coefficients": 0}
 
 
 class Consensus:
-    """Predicts the words of human captions of a photo, and compares captions with the prediction.
+    """Predicts from a photo which words people would use for it, and measures how well a caption agrees.
 
-    A caption is represented by its tf-idf vector, scaled to length 1: each
-    word counts by its rarity. The prediction for a photo is the mean vector of
-    the captions that people would write. Kernel ridge regression computes it
-    from the photo's mean region; it is fitted on training photos and their
-    captions. The likeness of a caption is the product of both vectors. This is
-    CIDEr with single words: Vedantam, Zitnick and Parikh, "CIDEr:
-    consensus-based image description evaluation", 2015, equation 2.
+    A caption becomes a tf-idf vector (rare words weigh more), scaled to length 1.
+    The method `expectations` predicts, by kernel ridge regression, the mean of the
+    vectors of human captions. Its input is the mean of the photo's region vectors.
+    The *likeness* of a caption is the dot product of the caption's vector and the
+    prediction. If the prediction were exact, the likeness would equal CIDEr with
+    single words: Vedantam, Zitnick and Parikh, "CIDEr: consensus-based image
+    description evaluation", 2015, equation 2.
 
-    Devlin et al., "Exploring nearest neighbor approaches for image
-    captioning", 2015, rank by the captions of the most similar photos instead.
-    The regression does not need to store captions.
+    Devlin et al., "Exploring nearest neighbor approaches for image captioning",
+    2015, compare a caption with the captions of similar training photos instead.
+    The regression does not need these captions.
 
     Args:
-        mean, scale: mean and inverse standard deviation of the channels of mean regions, float (channels,).
-        landmarks: directions of a random choice of training photos, float (landmarks, channels).
-        expected_words: numbers of the predicted words, int (words,).
-        rarity: logarithm of (photos / photos with this word in a caption) for each word, float (vocabulary,).
+        mean, scale: two vectors, float (channels,), that standardise the mean of a photo's region vectors:
+            (vector - mean) * scale.
+        landmarks: a random sample of training photos, with which each new photo is compared (Nyström method). For
+            each one: the mean of its region vectors, standardised and scaled to length 1, float (landmarks, channels).
+        expected_words: the word numbers whose weights are predicted, int (words,).
+        rarity: for each word of the vocabulary: log(number of training photos / number of training photos with this
+            word in a caption), float (vocabulary,). It is 0 for the special words.
         coefficients: coefficients of the regression, float (landmarks, words).
     """
 
     def __init__(self, mean, scale, landmarks, expected_words, rarity, coefficients):
         self.mean, self.scale, self.landmarks = mean, scale, landmarks
         self.expected_words, self.rarity, self.coefficients = expected_words, rarity, coefficients
-        # The index of each word in `expected_words`; all other words get the index after the last one.
+        # For each word of the vocabulary: its index in `expected_words`. Words that are not predicted get the index
+        # after the last one.
         places = np.full(len(rarity), len(expected_words), "int32")
         places[expected_words] = np.arange(len(expected_words))
-        # Compiled functions refer to tensors, but copy arrays.
+        # Tensors, because a compiled function would store its own copy of each NumPy array.
         tensors = [ops.convert_to_tensor(each) for each in (landmarks, coefficients, rarity, places)]
         self._landmarks, self._coefficients, self._rarity, self._places = tensors
 
     @classmethod
     def fit(cls, means, captions, vocabulary_size, seed=0):
-        """Fit a consensus on training photos. Thousands of photos take seconds.
+        """Fit a consensus on training photos and their captions. Thousands of photos take seconds.
 
         Args:
-            means: mean regions of the photos, float32 (photos, channels).
-            captions: a list for each photo that holds one or more captions, each a list of word numbers.
-            vocabulary_size: number of words, the special ones included.
-            seed: random seed of the choice of landmarks.
+            means: for each photo, the mean of its region vectors, float32 (photos, channels).
+            captions: for each photo, a list of one or more captions. A caption is a list of word numbers.
+            vocabulary_size: number of words of the vocabulary, the special words included.
+            seed: random seed that selects the landmarks among the photos.
+
+        Returns:
+            A Consensus.
         """
         occurrences, photos = np.zeros(vocabulary_size), np.zeros(vocabulary_size)
         for each in captions:
@@ -87,8 +96,8 @@ class Consensus:
         directions = ops.convert_to_numpy(_directions(means, mean, scale))
         landmarks = _in_eight_bits("landmarks", directions[chosen])
 
-        # Normal equations of the regression, whose inputs are the kernels with the landmarks: Williams and Seeger,
-        # "Using the Nyström method to speed up kernel machines", 2001.
+        # The normal equations of the regression. The inputs of a photo are its kernels with all landmarks: Williams and
+        # Seeger, "Using the Nyström method to speed up kernel machines", 2001.
         between_landmarks = ops.convert_to_numpy(_kernel(landmarks, landmarks)).astype("float64")
         squares, products = _RIDGE * between_landmarks, np.zeros((len(chosen), len(expected)))
         for start in range(0, len(means), _BATCH_PHOTOS):
@@ -102,28 +111,30 @@ class Consensus:
         return cls(mean, scale, landmarks, expected, rarity, coefficients)
 
     def expectations(self, regions):
-        """Predict the tf-idf weight of each expected word.
+        """Predict the mean of the tf-idf vectors that human captions of each photo would have.
 
         Args:
-            regions: float32 (photos, regions, channels).
+            regions: regions of the photos, float32 (photos, regions, channels).
 
         Returns:
-            Weights, float32 (photos, words).
+            The predicted weight of each word of `expected_words`, float32 (photos, words).
         """
         directions = _directions(ops.mean(regions, axis=1), self.mean, self.scale)
         return _kernel(directions, self._landmarks) @ self._coefficients
 
     def likeness(self, regions, words):
-        """Compute the similarity of captions to the prediction, about 0 to 1. The method can be compiled.
+        """Compute the likeness of captions: how well each one agrees with the words that people would use.
+
+        Search compiles this method together with the beam search.
 
         Args:
-            regions: float32 (photos, regions, channels).
+            regions: regions of the photos, float32 (photos, regions, channels).
             words: word numbers of captions, int (photos, captions, length), with END after the last word, then PAD.
 
         Returns:
-            Likeness, float32 (photos, captions).
+            The likeness, about 0 to 1, float32 (photos, captions).
         """
-        # The product of two vectors. The captions' vectors would have the length of the vocabulary; they are not built.
+        # The dot product uses only the words of the caption. A tf-idf vector of the whole vocabulary would be slower.
         rarity, places = (ops.take(each, words) for each in (self._rarity, self._places))
         expected = ops.pad(self.expectations(regions), ((0, 0), (0, 1)))
         expected = ops.take_along_axis(expected[:, None], places, axis=-1)
@@ -132,7 +143,10 @@ class Consensus:
         return ops.sum(expected * rarity, axis=-1) / ops.maximum(ops.sqrt(squares), 1e-12)
 
     def save(self, path):
-        """Write the consensus as an .h5 file. Landmarks and coefficients take 8 bits per value.
+        """Write the consensus to an .h5 file. Landmarks and coefficients take 8 bits per value.
+
+        Args:
+            path: the file, a Path. An existing file is replaced.
 
         Raises:
             InputError: the file cannot be written.
@@ -148,7 +162,13 @@ class Consensus:
 
     @classmethod
     def load(cls, path):
-        """Read a file that `save` has written.
+        """Read a file that the method `save` has written.
+
+        Args:
+            path: the file.
+
+        Returns:
+            A Consensus.
 
         Raises:
             OSError, KeyError: the file is missing or damaged.
@@ -159,10 +179,10 @@ class Consensus:
 
 
 class JointConsensus:
-    """The consensus of an ensemble: the mean likeness over its models.
+    """Computes the likeness of captions for an ensemble: the mean over the models that have a consensus.
 
     Args:
-        members: a list with the Consensus of each model, or None for a model without one.
+        members: a list with one element per model: its Consensus, or None for a model without a consensus.
         channels: a list with the number of region channels of each model.
     """
 
@@ -170,11 +190,14 @@ class JointConsensus:
         self.members, self._ends = members, np.cumsum(channels)[:-1].tolist()
 
     def likeness(self, regions, words):
-        """Compute the mean likeness, as `Consensus.likeness`.
+        """Compute the mean likeness of captions over the models.
 
         Args:
             regions: regions of all models, concatenated along the channels, float32 (photos, regions, channels).
-            words: as for `Consensus.likeness`.
+            words: word numbers of captions, int (photos, captions, length), with END after the last word, then PAD.
+
+        Returns:
+            The likeness, about 0 to 1, float32 (photos, captions).
         """
         parts = ops.split(regions, self._ends, axis=-1)
         each = [member.likeness(part, words) for member, part in zip(self.members, parts, strict=True) if member]
@@ -182,30 +205,49 @@ class JointConsensus:
 
 
 def _in_eight_bits(name, array):
-    """Round an array to the values that its file will hold."""
+    """Round an array to the values that `save` will store with 8 bits."""
     levels, step = quantise(array, _STEP_AXES[name])
     return levels * step
 
 
 def _directions(means, mean, scale):
-    """Standardised mean regions, float (photos, channels), scaled to length 1."""
+    """Standardise vectors and scale them to length 1.
+
+    Args:
+        means: for each photo, the mean of its region vectors, float (photos, channels).
+        mean, scale: as for `Consensus`.
+
+    Returns:
+        Vectors of length 1, float (photos, channels).
+    """
     vectors = (means - mean) * scale
     return vectors / ops.maximum(ops.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
 def _kernel(directions, landmarks):
-    """Kernel of photos and landmarks, 0 to 1, float (photos, landmarks)."""
+    """Compute how similar each photo is to each landmark.
+
+    For vectors of length 1, this is the Gaussian kernel exp(-_SHARPNESS · d²) of their distance d.
+
+    Args:
+        directions: vectors of length 1, float (photos, channels).
+        landmarks: vectors of length 1, float (landmarks, channels).
+
+    Returns:
+        The kernel, 0 to 1, float (photos, landmarks).
+    """
     return ops.exp(2 * _SHARPNESS * (ops.matmul(directions, ops.transpose(landmarks)) - 1))
 
 
 def _caption_directions(captions, rarity):
-    """Tf-idf vectors of captions, scaled to length 1, float (captions, vocabulary).
-
-    Special words have rarity 0, so they do not count.
+    """Compute the tf-idf vectors of captions, scaled to length 1.
 
     Args:
-        captions: a list of lists of word numbers.
-        rarity: as for Consensus.
+        captions: a list of captions. A caption is a list of word numbers.
+        rarity: as for `Consensus`. Special words have rarity 0, so they do not count.
+
+    Returns:
+        The vectors, float (captions, vocabulary). The vector of a caption without other words is 0.
     """
     size, lengths = len(rarity), [len(words) for words in captions]
     cells = np.repeat(np.arange(len(captions)) * size, lengths) + np.concatenate([*captions, []]).astype(int)

@@ -1,4 +1,4 @@
-"""The decoder: an LSTM with attention that predicts the next word from the regions and the words before it."""
+"""The decoder: an LSTM with attention. It predicts the next word from the regions and the previous words."""
 
 from collections import namedtuple
 
@@ -10,47 +10,50 @@ from utils.model.attention import BahdanauAttention
 from utils.runtime import backend
 from utils.runtime.backend import Tensor
 
-# The tensors that are computed once per photo and used by every step: attention
+# The tensors that are computed once per photo and used for every word: attention
 # keys (batch, regions, attention units) and values (batch, regions, channels).
-# Values are the normalised regions or a projection of them.
+# The values are the normalised regions or a projection of them.
 Memory = namedtuple("Memory", "keys values")
 
-# The LSTM's hidden and cell state, each (batch, captions, units).
+# The hidden state and the cell state of the LSTM, each (batch, captions, units).
 State = namedtuple("State", "hidden cell")
 
 # Settings of grounded decoders: dropout rate of the previous word before the
-# output layer, and factor of the attention energies. Without the factor
-# attention becomes narrow late in training, after the decoder has learned to
-# do without it.
+# output layer, and factor of the attention energies. Without this factor,
+# attention becomes narrow late in training. By then the decoder has learned to
+# write captions without attention.
 _LAST_WORD_DROPOUT, _SHARPNESS = 0.7, 3.0
 
 
 @keras.saving.register_keras_serializable(package="captioning")
 class AttentionDecoder(keras.Model):
-    """An LSTM that writes captions word by word and attends to the regions before each word.
+    """Writes captions word by word with an LSTM, and attends to the regions before each word.
 
-    Xu et al., "Show, attend and tell", 2015, section 3.1 (soft attention, with
-    the gate β of section 4.2.1); word embeddings are shared with the output
-    layer as in Press and Wolf, "Using the output embedding to improve language
-    models", 2017. All tensors have an axis of captions per photo: references in
-    training, hypotheses in search.
+    The decoder is that of Xu et al., "Show, attend and tell", 2015, section 3.1:
+    soft attention, with the gate β of section 4.2.1. The output layer uses the
+    word embeddings as its weights: Press and Wolf, "Using the output embedding to
+    improve language models", 2017.
+
+    A photo has several captions at a time: the human captions in training, the
+    hypotheses in search. Most tensors therefore have an axis `captions` after the
+    batch axis.
 
     Args:
-        vocabulary_size: number of words, the special ones included.
+        vocabulary_size: number of words, the special words included.
         units: width of the LSTM.
-        attention_units: width of the attention's hidden layer.
+        attention_units: width of the hidden layer of the attention.
         embedding_size: width of the word embeddings.
-        dropout: dropout rate of the embedded words, the regions and the output
-            in training.
+        dropout: dropout rate of word embeddings, regions and output in training.
         grounded: whether each word depends mainly on the attended region. The
-            LSTM's state then controls attention and gate only: it does not start
-            from the mean region, and the output layer does not read it. In
-            training, the previous word is mostly dropped before the output
-            layer. Such a decoder can write "red square" even if no training
-            caption holds this pair. It was measured on the embedded sample only;
-            captions of photos may get worse.
-        value_size: width of a projection of the regions for the LSTM and the
-            output layer, which makes each step faster; None omits the projection.
+            LSTM then controls attention and gate only: the output layer does not
+            read the LSTM's state, and the initial state does not depend on the
+            photo. In training, the previous word is mostly dropped before the
+            output layer. Such a decoder can write "red square" even if no
+            training caption contains "red square". The setting was tested on the
+            sample of drawn scenes only; captions of photos may get worse.
+        value_size: number of channels to which the regions are projected for the
+            LSTM and the output layer. A small number makes each step faster. None
+            omits the projection.
         kwargs: arguments of every Keras model: `name`, `dtype`, `trainable`.
 
     Example:
@@ -70,7 +73,7 @@ class AttentionDecoder(keras.Model):
         >>> decoder.compile("adam", loss)
         >>> history = decoder.fit((regions, words), next_words, epochs=2, verbose=0)
 
-        One step, as search calls it:
+        Search calls the decoder one word at a time:
 
         >>> memory = decoder.remember(regions)
         >>> state = decoder.initial_state(memory, captions=1)
@@ -79,8 +82,9 @@ class AttentionDecoder(keras.Model):
         (4, 1, 49)
 
     Attributes:
-        attention_entropy: weight of the attention's entropy in the training
-            loss; 0 omits it. The training code sets it.
+        attention_entropy: factor of the mean entropy of the attention, which is
+            added to the training loss. With 0 nothing is added. The training code
+            sets the attribute.
     """
 
     attention_entropy = 0.0
@@ -135,8 +139,8 @@ class AttentionDecoder(keras.Model):
         """Create the weights.
 
         Args:
-            input_shape: shapes of the inputs of `call`, ((batch, regions, channels), (batch, captions, length)), or
-                the shape of the regions alone.
+            input_shape: the shape of the regions, (batch, regions, channels). Keras passes a pair: this shape, and that
+                of the word numbers, (batch, captions, length).
         """
         regions_shape = input_shape[0] if isinstance(input_shape[0], (tuple, list)) else input_shape
         channels = regions_shape[-1]
@@ -161,36 +165,44 @@ class AttentionDecoder(keras.Model):
         self.built = True
 
     def standardise(self, mean: Tensor, deviation: Tensor) -> None:
-        """Set the statistics by which `remember` standardises the regions.
+        """Set the statistics with which the method `remember` standardises the regions.
 
-        The output of a ReLU has channels with different means and sizes. Without
-        standardisation all regions of a random encoder look alike.
+        The channels of an encoder have different means and sizes. Without
+        standardisation, all regions of an encoder with random weights are similar.
 
         Args:
             mean: mean of each channel over the training regions, float (channels,).
             deviation: standard deviation of each channel, float (channels,).
         """
         self.region_mean.assign(mean)
-        # A lower bound, because dividing by a tiny deviation would amplify noise.
+        # The lower bound avoids divisions by tiny deviations, which would amplify noise.
         self.region_scale.assign(1 / ops.maximum(deviation, 0.1 * ops.mean(deviation)))
 
     def remember(self, regions: Tensor, training: bool = False) -> Memory:
-        """Compute keys and values of the photos, which all steps share.
+        """Compute the tensors of each photo that are used for every word.
 
         Args:
             regions: output of the encoder, float (batch, regions, channels).
             training: whether dropout is active.
+
+        Returns:
+            A Memory: the attention keys and values of the photos.
         """
         regions = (ops.cast(regions, "float32") - self.region_mean) * self.region_scale
         regions = self.region_dropout(self.region_norm(regions), training=training)
         return Memory(self.attention.keys(regions), self.value_projection(regions) if self.value_size else regions)
 
     def initial_state(self, memory: Memory, captions: int) -> State:
-        """The state before the first word. It depends on the mean region, except in grounded decoders.
+        """Compute the state of the LSTM before the first word.
+
+        It depends on the mean of the photo's values. In grounded decoders it is the same for all photos.
 
         Args:
-            memory: result of `remember`.
+            memory: result of the method `remember`.
             captions: number of captions per photo.
+
+        Returns:
+            A State, equal for all captions of a photo.
         """
         if self.grounded:
             initial = ops.tanh(ops.cast(self.start, memory.values.dtype))
@@ -200,19 +212,25 @@ class AttentionDecoder(keras.Model):
         return State(*ops.split(ops.repeat(initial[:, None], captions, axis=1), 2, axis=-1))
 
     def _embed(self, words, training=False):
-        # The output layer shares the embeddings and needs small values. The LSTM
-        # needs values of unit size: Vaswani et al., 2017, section 3.4.
+        # The output layer uses the same embeddings and needs small values. The LSTM
+        # needs values of about size 1: Vaswani et al., 2017, section 3.4.
         return self.word_dropout(self.embedding(words) * self.embedding_size**0.5, training=training)
 
     def _advance(self, embedded, state, memory):
         """Attend to the regions and advance the LSTM by one word.
 
+        Args:
+            embedded: embedding of the previous word, float (batch, captions, embedding size).
+            state: the State before this word.
+            memory: result of the method `remember`.
+
         Returns:
-            Features for the output layer, the new State and the attention weights.
+            The input of the output layer, float (batch, captions, features); the new State; the attention weights,
+            float32 (batch, captions, regions).
         """
         context, attention = self.attention(state.hidden, memory.values, memory.keys, return_attention_scores=True)
         context = context * self.gate(state.hidden)
-        # LSTMCell accepts one batch axis only.
+        # LSTMCell accepts one batch axis only, so the axes of photos and captions become one.
         batch, captions = ops.shape(state.hidden)[:2]
         flat = [ops.reshape(x, (-1, x.shape[-1])) for x in (ops.concatenate([embedded, context], -1), *state)]
         _, new = self.cell(flat[0], flat[1:])
@@ -221,12 +239,15 @@ class AttentionDecoder(keras.Model):
         return features, state, attention
 
     def _logits(self, features, embedded, training=False):
-        """Logits of the next word, float32 (batch, captions, …, vocabulary).
+        """Compute the logits of the next word.
 
         Args:
-            features: features of `_advance`.
-            embedded: embedding of the previous word.
+            features: first result of the method `_advance`, float (batch, captions, …, features).
+            embedded: embedding of the previous word, float (batch, captions, …, embedding size).
             training: whether dropout is active.
+
+        Returns:
+            The logits, float32 (batch, captions, …, vocabulary).
         """
         embedded = self.last_word_dropout(embedded, training=training)
         features = self.output_dropout(ops.concatenate([features, embedded], axis=-1), training=training)
@@ -235,16 +256,16 @@ class AttentionDecoder(keras.Model):
         return ops.cast(logits, "float32") + ops.cast(self.output_bias, "float32")
 
     def step(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, State, Tensor]:
-        """Advance all captions by one word; used by search and export.
+        """Advance all captions by one word. Search and the exported models use this method.
 
         Args:
-            words: the previous word of each caption, int (batch, captions).
-            state: the State before these words.
-            memory: result of `remember`.
+            words: number of the previous word of each caption, int (batch, captions).
+            state: the State that the previous step returned; `initial_state` gives the first one.
+            memory: result of the method `remember`.
 
         Returns:
-            Logits of the next word, float32 (batch, captions, vocabulary), the new
-            State, and the attention weights (batch, captions, regions).
+            The logits of the next word, float32 (batch, captions, vocabulary); the new
+            State; the attention weights, float32 (batch, captions, regions).
         """
         embedded = self._embed(words)
         features, state, attention = self._advance(embedded, state, memory)
@@ -253,18 +274,17 @@ class AttentionDecoder(keras.Model):
     def call(self, inputs: tuple[Tensor, Tensor], training: bool = False) -> Tensor:
         """Compute the logits after each word of given captions (teacher forcing).
 
-        The result equals that of `step` called word by word. Embeddings and logits
-        are computed for all positions at once, which is faster.
+        The logits equal those of the method `step`, called word by word. This method
+        is faster, because it computes the embeddings and logits of all words at once.
 
         Args:
-            inputs: regions (batch, regions, channels), and word numbers that begin
-                with <start>, int (batch, captions, length).
-            training: whether dropout is active, and the entropy term is added to
-                `losses`: `attention_entropy` times the mean entropy of the attention
-                over the words, in nats.
+            inputs: a pair: regions, float (batch, regions, channels), and word numbers
+                of captions that begin with <start>, int (batch, captions, length).
+            training: whether dropout is active. If True, `attention_entropy` times the
+                mean entropy of the attention, in nats, is added to the losses of Keras.
 
         Returns:
-            Logits, float32 (batch, captions, length, vocabulary).
+            The logits, float32 (batch, captions, length, vocabulary).
         """
         regions, words = inputs
         memory = self.remember(regions, training=training)
@@ -280,20 +300,23 @@ class AttentionDecoder(keras.Model):
         return self._logits(ops.stack(features, axis=2), embedded, training=training)
 
     def get_config(self) -> dict:
-        """The constructor's arguments, which Keras stores in a `.keras` file."""
+        """Return the constructor's arguments as a dict. Keras stores them in a `.keras` file."""
         names = ("vocabulary_size", "units", "attention_units", "embedding_size", "dropout", "grounded", "value_size")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 def _mean_entropy(weights, real):
-    """Mean entropy of the attention over all words other than padding, in nats, a scalar.
+    """Compute the mean entropy of the attention weights of all words except padding.
 
-    As a loss it makes attention narrow where the captions do not determine it: Grandvalet and Bengio,
+    As a part of the loss, it makes attention narrow where the captions do not determine it: Grandvalet and Bengio,
     "Semi-supervised learning by entropy minimization", 2004.
 
     Args:
-        weights: attention weights, float (…, regions).
-        real: False for padding, boolean (…).
+        weights: attention weights of each word, float (…, regions).
+        real: True for words, False for padding, boolean (…).
+
+    Returns:
+        The mean entropy in nats, a scalar.
     """
     real = ops.cast(real, "float32")
     entropy = -ops.sum(weights * ops.log(weights + 1e-9), axis=-1)

@@ -1,4 +1,4 @@
-"""The configuration of a model folder. Reading it does not import TensorFlow, so errors appear at once."""
+"""Functions that find model folders and read their config.json. They do not import TensorFlow, so they are fast."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 from utils.errors import InputError, reason, shorten
 from utils.files import is_file
 
-# Format version in config.json. It is raised when a version of the program cannot read older folders.
+# Format version in config.json. A change of the folder that this program could not read gets a new number.
 FORMAT = 1
 
 ENCODER_KEYS = {"name", "weights", "layer", "image_size", "seed", "mirror", "fingerprint"}
@@ -19,17 +19,27 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def find_model(folder):
-    """A model folder as a Path. A relative path is searched in the working folder, then beside the scripts."""
+    """Find a model folder. A relative path is searched in the working folder, then in the folder of the scripts.
+
+    Args:
+        folder: the path of the model folder, a string or a Path.
+
+    Returns:
+        A Path. It may name a folder that does not exist.
+    """
     beside = _ROOT / folder
     # os.path does not raise exceptions for invalid names, pathlib does.
     return beside if not os.path.lexists(folder) and os.path.isfile(beside / "config.json") else Path(folder)
 
 
 def read_config(folder):
-    """The content of a model folder's config.json after a check of version and keys.
+    """Read config.json of a model folder, and check its format version and keys.
 
     Args:
-        folder: the model folder; `find_model` resolves it.
+        folder: the model folder; `find_model` searches it.
+
+    Returns:
+        The content of config.json, a dict with the keys `CONFIG_KEYS`.
 
     Raises:
         InputError: the file is missing, damaged, or has another format version.
@@ -75,10 +85,10 @@ def read_config(folder):
 
 
 def check_together(folders):
-    """Check that models can write captions together, before they are loaded.
+    """Check, before several models are loaded, that they can write captions together.
 
     Args:
-        folders: model folders.
+        folders: a list of model folders.
 
     Raises:
         InputError: two models have different vocabularies or different image sizes.

@@ -1,4 +1,4 @@
-"""Beam search and sampling of captions, for batches of photos. A beam of one is greedy decoding."""
+"""Finds captions of photos by beam search or by sampling. A beam of one is greedy decoding."""
 
 import math
 from collections import namedtuple
@@ -12,64 +12,83 @@ from utils.model.consensus import WEIGHT
 from utils.model.decoder import State
 from utils.runtime import backend
 
-# The captions of each photo, best first. With several groups: the captions of the
-# first group, then those of the second group, and so on.
+# The result of a search: the captions of each photo, best first. `beam_search` with
+# several groups gives the captions of the first group, then those of the second group,
+# and so on; each group is sorted, best first. `sample` does not sort.
 #   words: word numbers, int (batch, beam, length), with END after the last word, then PAD.
 #   log_probabilities: log-probability of each caption, (batch, beam).
 #   attention: attention weights of each word, (batch, beam, length, regions).
 #   scores: the numbers that rank the captions, (batch, beam).
-#   likeness: `Consensus.likeness` of each caption, (batch, beam); nan without a consensus.
+#   likeness: `Consensus.likeness` of each caption, (batch, beam); NaN without a consensus.
 Hypotheses = namedtuple("Hypotheses", "words log_probabilities attention scores likeness")
 
-# Length of word sequences that may not occur twice in a caption. It prevents loops
-# such as "a white and white and white …", and adds .003 to CIDEr on Flickr8k's
-# validation photos (models/README.md).
+# Length of word sequences that may not occur twice in a caption. The rule prevents
+# loops such as "a white and white and white …".
 UNREPEATED = 3
 
-# Exponent of the length by which log-probabilities are divided. Without the division
-# the shortest captions win. Best value on Flickr8k's validation photos (models/README.md).
+# A log-probability is divided by (number of words + 1) ** LENGTH_PENALTY. Without the
+# division, the shortest captions have the best scores. This value gave the best CIDEr on
+# Flickr8k's validation photos (docs/experiments.md).
 LENGTH_PENALTY = 0.9
 
-# Penalty, in log-probability, for a word that an earlier group has just chosen; the
-# middle of the range that the paper recommends.
+# Penalty of diverse beam search: it is subtracted from the log-probability of a word
+# that an earlier group has chosen at the same position. The value is the middle of the
+# range that Vijayakumar et al., 2018, recommend.
 DIVERSITY = 0.5
 
 # Log-probability of a forbidden word.
 _IMPOSSIBLE = -1e9
 
-# Penalty that ranks unfinished captions after all finished ones. It exceeds all differences of log-probabilities, and
-# float32 still keeps the order of the unfinished captions.
+# Penalty that ranks unfinished captions after all finished ones. It is larger than all differences of scores, but small
+# enough that float32 keeps the order of the unfinished captions.
 _UNENDED = 1e3
 
 
 def _take(tensor, parents):
-    """Select `tensor[b, parents[b, k]]` for a tensor (batch, beam, …) and parents (batch, beam)."""
+    """Select the hypotheses that were extended.
+
+    Args:
+        tensor: a tensor (batch, beam, …).
+        parents: indices along the axis `beam`, int (batch, chosen).
+
+    Returns:
+        A tensor (batch, chosen, …) whose element [b, k] is `tensor[b, parents[b, k]]`.
+    """
     index = ops.reshape(parents, (*parents.shape, *[1] * (len(tensor.shape) - 2)))
     return ops.take_along_axis(tensor, index, axis=1)
 
 
 def _per_word(log_probabilities, words, length_penalty):
-    """Log-probabilities (batch, beam) divided by (number of words + 1) ** length_penalty."""
+    """Divide log-probabilities, float (batch, beam), by (number of words + 1) ** length_penalty."""
     lengths = ops.sum(ops.cast((words != PAD) & (words != END), "float32"), axis=-1)
     return log_probabilities / (lengths + 1) ** length_penalty
 
 
 def never_written(vocabulary_size):
-    """Mask of the special words that captions never contain, boolean (vocabulary,)."""
+    """Return a mask of the special words that captions never contain: <pad>, <start> and <unk>.
+
+    Args:
+        vocabulary_size: number of words of the vocabulary.
+
+    Returns:
+        True for these words, boolean (vocabulary,).
+    """
     numbers = ops.arange(vocabulary_size)
     return (numbers == PAD) | (numbers == START) | (numbers == UNKNOWN)
 
 
 def forbidden_words(vocabulary_size, last):
-    """Which hypotheses have ended, and which words may not follow.
+    """Find the hypotheses that have ended, and the words that may not come next.
+
+    After the end, only PAD may come. A caption may not end before its first word.
 
     Args:
-        vocabulary_size: number of words.
-        last: last word of each hypothesis, int (batch, beam).
+        vocabulary_size: number of words of the vocabulary.
+        last: number of the last word of each hypothesis, int (batch, beam).
 
     Returns:
-        Ended, boolean (batch, beam, 1), and forbidden words, boolean (batch, beam, vocabulary). Only PAD may follow
-        the end. A caption may not end before its first word.
+        Two masks: True for hypotheses that have ended, boolean (batch, beam, 1); True for words that may not come
+        next, boolean (batch, beam, vocabulary).
     """
     numbers = ops.arange(vocabulary_size)
     ended = ops.expand_dims((last == END) | (last == PAD), -1)
@@ -78,16 +97,16 @@ def forbidden_words(vocabulary_size, last):
 
 
 def repeating_words(words, position, vocabulary_size, length):
-    """Mask of the next words that would repeat a sequence of `length` words.
+    """Find the words that would repeat a sequence of words if they came next.
 
     Args:
-        words: the hypotheses' words, int (batch, beam, max_words), PAD from `position` on.
-        position: number of words written.
-        vocabulary_size: number of words in the vocabulary.
-        length: length of the sequences that may not occur twice.
+        words: word numbers of the hypotheses, int (batch, beam, max_words), PAD from `position` on.
+        position: number of words written so far.
+        vocabulary_size: number of words of the vocabulary.
+        length: length, 2 or more, of the sequences that may not occur twice.
 
     Returns:
-        Boolean (batch, beam, vocabulary).
+        True for each word that would complete a second copy of a sequence, boolean (batch, beam, vocabulary).
     """
     before, room = length - 1, words.shape[2] - length + 1
     last = ops.slice(words, (0, 0, ops.maximum(position - before, 0)), (*ops.shape(words)[:2], before))
@@ -98,19 +117,21 @@ def repeating_words(words, position, vocabulary_size, length):
 
 
 def _extensions(candidates, groups, diversity):
-    """Choose the best extensions by one word for each group of hypotheses.
+    """Choose the best extensions by one word, for each group of hypotheses.
 
     Vijayakumar et al., "Diverse beam search", 2018, equation 3 with Hamming
-    diversity: a word is penalised by `diversity` for each hypothesis of an earlier
-    group that has just chosen it. The penalty affects the choice, not the scores.
+    diversity: for each hypothesis of an earlier group that has chosen a word at this
+    position, `diversity` is subtracted from the score of this word. The penalty
+    affects the choice. It is not part of the returned scores.
 
     Args:
         candidates: scores of all extensions, float (batch, groups * beam, vocabulary).
-        groups: number of groups.
-        diversity: penalty in log-probability.
+        groups: number of groups. Each has `beam` hypotheses.
+        diversity: the penalty, a float.
 
     Returns:
-        Scores, parents and words of the chosen extensions, each (batch, groups * beam).
+        Three tensors (batch, groups * beam): the scores of the chosen extensions; the
+        indices of the hypotheses that they extend; the numbers of the added words.
     """
     batch, size, vocabulary = candidates.shape
     beam, cost = size // groups, ops.zeros((batch, vocabulary), dtype="float32")
@@ -121,7 +142,7 @@ def _extensions(candidates, groups, diversity):
         words = ops.cast(best % vocabulary, "int32")
         chosen.append((ops.take_along_axis(own, best, axis=1), best // vocabulary + group * beam, words))
         if group + 1 < groups:
-            # No penalty for PAD: a caption may end although one of an earlier group has ended.
+            # PAD has no penalty: ended captions continue with PAD in all groups.
             taken = ops.sum(ops.one_hot(words, vocabulary, dtype="float32"), axis=1)
             cost += diversity * ops.where(ops.arange(vocabulary) == PAD, 0.0, taken)
     return [ops.concatenate(parts, axis=1) for parts in zip(*chosen)]
@@ -140,30 +161,32 @@ def beam_search(
 ):
     """Find the best captions of each photo by beam search.
 
-    All photos and hypotheses advance together. Keys are computed once per photo. A
-    finished hypothesis keeps its place in the beam. A hypothesis without an end
-    after `max_words` words may break off, as in "… in front of a". It ranks after
-    all finished ones and is not removed, so each photo has a caption.
+    All photos and hypotheses are extended together, one word at a time. A finished
+    hypothesis stays in the beam. A hypothesis that has not ended after `max_words`
+    words may break off, as in "… in front of a". It ranks after all finished ones. It
+    is not removed, so that each photo has a caption.
 
     Args:
         decoder: an AttentionDecoder.
-        regions: float (batch, regions, channels); the batch size must be static.
+        regions: regions of the photos, float (batch, regions, channels). The batch size
+            must be known when the search is compiled.
         beam_size: hypotheses kept per photo and group; 1 is greedy decoding.
         max_words: maximum number of words of a caption.
-        length_penalty: exponent of the ranking: log-probability / (words + 1) **
+        length_penalty: exponent in the score log-probability / (words + 1) **
             length_penalty (Wu et al., "Google's neural machine translation system",
-            2016, section 7, without its constant 5). Ignored with a consensus.
+            2016, section 7, without its constant 5). With a consensus it is ignored.
         unrepeated: length, 2 or more, of word sequences that may not occur twice in a
             caption (Paulus et al., "A deep reinforced model for abstractive
             summarization", 2018, section 2.5); 0 allows all repetitions.
-        groups: number of beams that differ from each other; the first one equals
-            ordinary beam search.
-        diversity: penalty that makes the groups differ, see `_extensions`.
-        consensus: a Consensus that helps to rank: log-probability / (words + 1) +
-            WEIGHT * likeness. None ranks by log-probability.
+        groups: number of groups of hypotheses. The captions of different groups differ.
+            The first group equals ordinary beam search.
+        diversity: the larger this penalty, the more the groups differ (`_extensions`).
+        consensus: a Consensus, with which the score of a caption is log-probability /
+            (words + 1) + WEIGHT * likeness. None: the score has no likeness.
 
     Returns:
-        Hypotheses with `groups * beam_size` captions per photo and length `max_words`.
+        Hypotheses with `groups * beam_size` captions per photo. Captions have `max_words`
+        word numbers.
     """
     batch, places = regions.shape[0], regions.shape[1]
     beam_size, group_size = groups * beam_size, beam_size
@@ -171,7 +194,7 @@ def beam_search(
     state = decoder.initial_state(memory, beam_size)
     words = ops.full((batch, beam_size, max_words), PAD, dtype="int32")
     attention = ops.zeros((batch, beam_size, max_words, places), dtype="float32")
-    # All hypotheses of a group start equal, so only the first one may be extended in the first step.
+    # All hypotheses of a group are equal at the start, so only the first one may be extended in the first step.
     scores = ops.tile(ops.where(ops.arange(beam_size) % group_size == 0, 0.0, _IMPOSSIBLE)[None], (batch, 1))
     last = ops.full((batch, beam_size), START, dtype="int32")
 
@@ -206,20 +229,23 @@ def beam_search(
 
 
 def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated=0):
-    """Sample captions word by word from the model's probabilities.
+    """Draw captions at random, word by word, with the probabilities that the decoder predicts.
 
     Args:
         decoder: an AttentionDecoder.
-        regions: float (batch, regions, channels); the batch size must be static.
-        count: captions sampled per photo.
+        regions: regions of the photos, float (batch, regions, channels). The batch size
+            must be known when the search is compiled.
+        count: number of captions drawn per photo.
         max_words: maximum number of words of a caption.
         seed: a keras.random.SeedGenerator.
-        temperature: divisor of the logits; below 1 likely words become likelier.
-        unrepeated: as for `beam_search`.
+        temperature: divisor of the logits. With a divisor below 1, likely words become
+            likelier.
+        unrepeated: length of word sequences that may not occur twice in a caption; 0
+            allows all repetitions.
 
     Returns:
-        Hypotheses in the order of sampling, with length `max_words + 1` for the words
-        and END. Log-probabilities and scores are those at temperature 1.
+        Hypotheses that are not sorted. Captions have `max_words + 1` word numbers: the
+        words, and END. Log-probabilities and scores are those at temperature 1.
     """
     batch, places, size = regions.shape[0], regions.shape[1], decoder.vocabulary_size
     memory = decoder.remember(regions)
@@ -229,8 +255,8 @@ def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated
     attention = ops.zeros((batch, count, length, places), dtype="float32")
     scores = ops.zeros((batch, count), dtype="float32")
     last = ops.full((batch, count), START, dtype="int32")
-    # The argmax of logits plus Gumbel noise is a sample of the softmax: Maddison et al., "A* sampling", 2014. The noise
-    # is computed before the loop, because loops of JAX cannot change a random state.
+    # The argmax of (logits + Gumbel noise) is a random draw from the softmax of the logits: Maddison et al., "A*
+    # sampling", 2014. The noise is computed before the loop, because a loop of JAX cannot change a random state.
     noise = -ops.log(-ops.log(keras.random.uniform((length, batch, count, size), 1e-7, 1.0, seed=seed)))
 
     def unfinished(position, last, *_):
@@ -258,14 +284,16 @@ def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated
 
 
 class Search:
-    """A search that is compiled once and accepts batches of different sizes.
+    """Searches captions with a function that is compiled only once.
 
     Args:
-        decoder, beam_size, max_words: as for `beam_search`.
+        decoder: an AttentionDecoder.
+        beam_size: hypotheses kept per photo and group. For the method `sample`: the number of captions per photo.
+        max_words: maximum number of words of a caption.
         batch_size: photos decoded together. Smaller batches are padded to this size,
             so that the search is compiled only once.
-        method: `beam_search` or `sample`.
-        options: further arguments of the method.
+        method: the function `beam_search` or `sample`.
+        options: further arguments of this function.
     """
 
     def __init__(self, decoder, beam_size, max_words, batch_size=64, method=beam_search, **options):
@@ -277,15 +305,19 @@ class Search:
         )
 
     def reseed(self, seed):
-        """Restart the sampling with a seed. A beam search has no random state, so nothing changes."""
+        """Restart the random sampling with a seed. For beam search, the method does nothing.
+
+        Args:
+            seed: the random seed, an int.
+        """
         if self._generator is not None:
             self._generator.state.assign(keras.random.SeedGenerator(seed).state)
 
     def __call__(self, regions):
-        """Search captions.
+        """Find captions of photos.
 
         Args:
-            regions: float (photos, regions, channels), at most `batch_size` photos.
+            regions: regions of at most `batch_size` photos, float (photos, regions, channels).
 
         Returns:
             Hypotheses whose fields are NumPy arrays.

@@ -1,4 +1,4 @@
-"""Weights of Keras models on disk: half precision, and a check for values that are not finite."""
+"""Functions that save the weights of a Keras model in half precision, and check that weights are finite."""
 
 import h5py
 import keras
@@ -6,17 +6,20 @@ import numpy as np
 
 
 def find_not_finite(network):
-    """The path of a variable that holds an infinity or NaN; None if all weights are finite.
+    """Find a variable that holds an infinity or NaN.
 
     Args:
         network: a Keras model.
+
+    Returns:
+        The path of the first such variable, a string; None if all weights are finite.
     """
     paths = (v.path for v in network.weights if not np.isfinite(keras.ops.convert_to_numpy(v)).all())
     return next(paths, None)
 
 
 def save_half(network, path):
-    """Write a network's weights in half precision. `network.load_weights` converts them back to float32.
+    """Write the weights of a network in half precision. `network.load_weights` converts them back to float32.
 
     Args:
         network: a Keras model.
@@ -42,10 +45,16 @@ def save_half(network, path):
 
 
 def _halved(weights):
-    """Matrices and kernels in half precision; unchanged if a value is too large for it.
+    """Convert one variable to half precision.
 
-    Vectors are small and stay in float32. With random encoder weights the statistics of the regions exceed the range
-    of half precision.
+    Vectors, which need little space, stay in float32. A variable with a value beyond the range of half precision stays
+    in float32 too. Such values occur if the encoder has random weights.
+
+    Args:
+        weights: the variable, a float32 array.
+
+    Returns:
+        An array of the same shape, float16 or float32.
     """
     if weights.ndim < 2 or np.abs(weights).max(initial=0) > np.finfo("float16").max:
         return weights

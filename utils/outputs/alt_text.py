@@ -1,4 +1,4 @@
-"""Captions as alternative text, in a text file beside each photo or in the photo's EXIF and XMP metadata."""
+"""Functions that write captions as alternative text, into a text file beside a photo or into the photo's metadata."""
 
 import json
 import os
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from utils.errors import InputError, reason
 
-# IPTC's alt text for assistive technology, and the descriptions that catalogues
-# and older programs show.
+# The metadata fields that get the alternative text. Screen readers use the first one; photo catalogues and older
+# programs show the other two.
 _TAGS = ("XMP-iptcCore:AltTextAccessibility", "XMP-dc:Description", "EXIF:ImageDescription")
 
 
@@ -17,8 +17,8 @@ def check(sources, where):
     """Check, before any photo is captioned, that alternative text can be written.
 
     Args:
-        sources: a list of utils.data.photo_sources.Source.
-        where: "file" or "metadata".
+        sources: the photos, a list of utils.data.photo_sources.Source.
+        where: "file" for a text file beside each photo, or "metadata" for the metadata of each photo.
 
     Raises:
         InputError: a photo is not on this machine, a folder is not writable, or ExifTool is missing.
@@ -40,17 +40,17 @@ def find_described(sources, where):
     """Find the photos that already have an alternative text.
 
     Args:
-        sources: a list of utils.data.photo_sources.Source on this machine.
-        where: "file" or "metadata".
+        sources: the photos, a list of utils.data.photo_sources.Source. All of them are files on this machine.
+        where: "file" for a text file beside each photo, or "metadata" for the metadata of each photo.
 
     Returns:
-        The paths of these photos, a set.
+        The paths of the photos with an alternative text, a set.
     """
     paths = [source.path for source in sources]
     if where == "file":
         return {path for path in paths if os.path.lexists(_beside(path))}
-    # One call for all photos, because starting ExifTool is slow. It reads one name per line, so names that contain a
-    # newline are left out.
+    # ExifTool is called once for all photos, because it starts slowly. It reads one name per line, so names that
+    # contain a newline are left out.
     by_name = {str(path.resolve()): path for path in paths if path.is_file() and "\n" not in str(path.resolve())}
     done = _exiftool([f"-{_TAGS[0]}", "-json", "-@", "-"], "\n".join(by_name)) if by_name else None
     try:
@@ -72,14 +72,14 @@ def _exiftool(arguments, given=None):
 def write_alt_text(path, text, where, overwrite=False):
     """Write the alternative text of one photo.
 
-    The pixels never change. ExifTool copies the compressed image data, keeps the
-    file's modification time, and replaces the file by a rename. Unless `overwrite` is
-    set, it keeps the original file as `photo.jpg_original`.
+    The pixels never change. ExifTool, which writes the metadata, copies the compressed
+    image data and keeps the modification time of the file. Unless `overwrite` is True,
+    it keeps the original file as `photo.jpg_original`.
 
     Args:
-        path: the photo's file.
+        path: the file of the photo.
         text: the alternative text, one sentence.
-        where: "file" for `photo.jpg.txt` beside `photo.jpg`, or "metadata".
+        where: "file" for a text file `photo.jpg.txt` beside `photo.jpg`, or "metadata" for the metadata of the photo.
         overwrite: whether to replace an existing text, without a backup.
 
     Returns:
@@ -105,9 +105,9 @@ def _write_file(path, text, overwrite):
 
 def _write_metadata(path, text, overwrite):
     unasked = ["-overwrite_original"] if overwrite else ["-wm", "cg", "-if", f"not defined ${_TAGS[0]}"]
-    # The path is absolute, because ExifTool would read a name such as -photo.jpg as an option.
+    # An absolute path is used, because ExifTool would read a name such as -photo.jpg as an option.
     done = _exiftool(["-preserve", *unasked, *(f"-{tag}={text}" for tag in _TAGS), str(path.resolve())])
-    if done.returncode == 2:  # the condition failed: the photo has a text
+    if done.returncode == 2:  # the condition `-if` is false: the photo has a text already
         return False
     if done.returncode:
         raise InputError(f"ExifTool cannot write into {path}: {' '.join(done.stderr.split())[:200]}")

@@ -1,4 +1,4 @@
-"""A caption as HTML. While a word is hovered or focused, the photo shows the word's attention."""
+"""Makes HTML that shows a photo and its caption. Pointing at a word shows where the model looked for it."""
 
 import base64
 import html
@@ -9,11 +9,12 @@ import numpy as np
 from PIL import Image
 
 from utils.data.images import open_photo
+from utils.model.caption import is_unsure
 
-# Maximum length of the photo's longer side, in pixels.
+# Maximum length of the longer side of the photo, in pixels.
 _SIZE = 900
 
-# Numbers for the HTML ids, because each caption of a page needs its own id.
+# Each caption on a page needs its own HTML id. These numbers make the ids different.
 _numbers = count()
 
 # `!important` overrides the button style of the surrounding page, such as Gradio's theme.
@@ -39,31 +40,35 @@ def _data_uri(image, form, **options):
 
 
 def _shade(attention):
-    """Attention weights (rows, columns) as a picture with one pixel per region; low weights are dark."""
+    """Draw the attention of one word as a picture that is laid over the photo.
+
+    The picture has one black pixel per region. The lower the weight of a region, the more the pixel darkens the photo.
+
+    Args:
+        attention: attention weights, float (rows, columns).
+
+    Returns:
+        A PIL image in RGBA.
+    """
     strength = attention / max(attention.max(), 2 / attention.size)
     pixels = np.zeros((*attention.shape, 4), "uint8")
     pixels[..., 3] = np.rint(225 * (1 - strength))
     return Image.fromarray(pixels)
 
 
-def is_unsure(caption):
-    """Whether the caption has a confidence below 0.5."""
-    return caption.confidence is not None and caption.confidence < 0.5
-
-
 def attention_html(caption, photo=None, others=()):
-    """HTML that shows a photo, its caption and the attention of each word.
+    """Make HTML that shows a photo, its caption and the attention of each word.
 
-    The HTML needs no script and no other file. Words can be focused with the keyboard.
-    A sentence reports a confidence below 0.5.
+    The HTML needs no script and no other file. Words can be reached with the Tab key.
+    If the confidence of the caption is low, a sentence says so.
 
     Args:
         caption: a Caption.
-        photo: the photo as a PIL image; None uses the caption's photo.
-        others: further Captions of the photo, which are listed as sentences.
+        photo: the photo as a PIL image, which is made smaller if it is large. None: the photo of the caption.
+        others: further Captions of the photo. Their sentences are listed.
 
     Returns:
-        HTML text.
+        HTML, a string.
     """
     photo = photo or caption.photo or open_photo(caption.path)
     photo.thumbnail((_SIZE, _SIZE))
@@ -86,7 +91,7 @@ def attention_html(caption, photo=None, others=()):
     if others:
         items = "".join(f"<li>{html.escape(other.text)}</li>" for other in others)
         lines.append(f'<ul class="others">{items}</ul>')
-    # The photo's height is limited to 60 % of the window's height, so that the words stay visible.
+    # The photo takes at most 60 % of the height of the window, so that the words stay visible.
     width = f"width: calc(60vh * {photo.width / photo.height:.3f})"
     return (
         f'<div class="captioned" id="{name}"><style>{"".join(rules)}</style>'

@@ -1,4 +1,4 @@
-"""Captions of many photos as text: plain lines, JSON Lines or CSV."""
+"""Functions that write the captions of many photos as plain lines, JSON Lines or CSV."""
 
 import csv
 import json
@@ -20,7 +20,14 @@ def _round(number):
 
 
 def caption_record(caption):
-    """A caption as a dict for JSON: `text`, `log_probability`, `score`, and `confidence` if the caption has one."""
+    """Convert a Caption to a dict for JSON.
+
+    Args:
+        caption: a Caption.
+
+    Returns:
+        A dict with the keys `text`, `log_probability`, `score`, and `confidence` if the caption has one.
+    """
     record = {"text": caption.text, "log_probability": _round(caption.log_probability), "score": _round(caption.score)}
     confidence = caption.confidence
     return record if confidence is None else record | {"confidence": _round(confidence)}
@@ -48,14 +55,17 @@ def _write_csv(stream, header):
 
 
 def table_writer(form, stream, header=True, with_scores=False):
-    """Return a function that writes the captions of one photo: `write(name, captions)`.
+    """Make a function that writes the captions of one photo to a stream.
 
     Args:
         form: "texts" (one caption per line), "lines" (photo, tab, caption), "json" (JSON Lines, one object per photo)
-            or "csv" (one row per caption, after a header).
+            or "csv" (a header, then one row per caption).
         stream: the text stream to write to.
-        header: whether to write the CSV header; False for a later part of a table.
-        with_scores: whether "texts" and "lines" add a tab and the caption's score.
+        header: whether to write the CSV header. It is False if the stream continues a table.
+        with_scores: whether "texts" and "lines" add a tab and the score of the caption.
+
+    Returns:
+        A function `write(name, captions)` that takes the name of a photo and a list of Captions.
     """
     if form == "csv":
         return _write_csv(stream, header)

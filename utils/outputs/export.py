@@ -1,4 +1,4 @@
-"""Export of a captioner to one file, which other programs run without this repository."""
+"""Exports a captioner to one file, which other programs can run without this repository."""
 
 import importlib.util
 import json
@@ -60,25 +60,32 @@ _INSIDE = {
 
 
 def missing_packages(form):
-    """The packages that a format needs and that are not installed, a list of names."""
+    """Find the packages that an export format needs and that are not installed.
+
+    Args:
+        form: a key of `FORMATS`.
+
+    Returns:
+        A list of package names.
+    """
     return [name for name in FORMATS[form][1] if importlib.util.find_spec(name) is None]
 
 
 def greedy_function(captioner, photos=None):
-    """The encoder and greedy search as one TensorFlow function.
+    """Make one TensorFlow function of the encoder and greedy decoding.
 
-    The words equal those of `beam_search` with a beam of one. Not all converters
-    support loops and `argmax`, so the loop over words is unrolled and `top_k` chooses
-    the words.
+    Its words equal those of `beam_search` with a beam of one. Some converters do not
+    support loops and `argmax`. The loop over words is therefore written out, and
+    `top_k` chooses the words.
 
     Args:
         captioner: a Captioner.
         photos: batch size; None allows any.
 
     Returns:
-        A tf.function from pixels, uint8 (photos, size, size, 3), to a dict of `words`,
-        int32 (photos, max_words), with END after the last word, then PAD, and
-        `attention`, float32 (photos, max_words, regions).
+        A tf.function that takes pixels, uint8 (photos, size, size, 3), and returns a
+        dict with two keys: `words`, int32 (photos, max_words), with END after the last
+        word, then PAD; and `attention`, float32 (photos, max_words, regions).
     """
     encoder, decoder = captioner.encoder, captioner.decoder
     size = encoder.image_size
@@ -148,7 +155,7 @@ def load_exported(folder, form):
         form: a key of `FORMATS`.
 
     Returns:
-        A function from pixels, uint8 (photos, size, size, 3), to word numbers, int (photos, max_words).
+        A function that takes pixels, uint8 (photos, size, size, 3), and returns word numbers, int (photos, max_words).
     """
     model = exported_example.load_model(Path(folder) / FORMATS[form][0], form)
     if form == "litert":
@@ -157,7 +164,7 @@ def load_exported(folder, form):
 
 
 def describe(captioner, form, model):
-    """The content of metadata.json: the facts that a program needs to use the exported model.
+    """Make the content of metadata.json: the facts that a program needs to use the exported model.
 
     Args:
         captioner: a Captioner.
@@ -179,18 +186,18 @@ def describe(captioner, form, model):
 def export(captioner, form, folder, model="a model folder", overwrite=False):
     """Export a captioner to a folder: the model, its vocabulary, metadata, an example program and a README.
 
-    The exported model is loaded again for a check: it must write the same caption of
-    the sample photo as the captioner.
+    At the end, the exported model is loaded for a check: its caption of the sample
+    photo must equal that of the captioner.
 
     Args:
         captioner: a Captioner.
         form: a key of `FORMATS`.
         folder: the folder to write.
-        model: the model folder that the captioner was loaded from, for README and metadata.
+        model: the model folder that the captioner was loaded from. README and metadata name it.
         overwrite: whether to replace files of an existing folder.
 
     Returns:
-        The path of the exported model.
+        The path of the exported model, a file or folder inside `folder`.
 
     Raises:
         InputError: a package is missing, the folder exists or cannot be written, or the exported model writes another
@@ -224,7 +231,7 @@ def export(captioner, form, folder, model="a model folder", overwrite=False):
 
 
 def _in_float32(captioner):
-    """The Captioner with a float32 encoder, because other runtimes have no bfloat16 convolutions."""
+    """Copy a Captioner, with an encoder that computes in float32: other runtimes have no bfloat16 convolutions."""
     encoder = captioner.encoder.copy(precision="float32")
     return Captioner(
         encoder, captioner.tokenizer, captioner.decoder, captioner.max_words, captioner.dataset, captioner.training

@@ -1,4 +1,4 @@
-"""Captions photos with the exported model beside this file: `python caption.py photo.jpg`."""
+"""Writes captions of photos with the exported model beside this file: `python caption.py photo.jpg`."""
 
 import json
 import re
@@ -17,7 +17,8 @@ def load_model(path, form):
         form: "onnx", "tf_saved_model" or "litert". A litert model accepts one photo at a time.
 
     Returns:
-        A function from pixels, uint8 (photos, size, size, 3), to two arrays: word numbers and attention weights.
+        A function that takes pixels, uint8 (photos, size, size, 3), and returns two arrays: word numbers, int (photos,
+        max_words), and attention weights, float32 (photos, max_words, regions).
     """
     if form == "onnx":
         import onnxruntime
@@ -33,7 +34,7 @@ def load_model(path, form):
 
         loaded = tf.saved_model.load(str(path))
 
-        # The default argument keeps `loaded` and its weights in memory as long as the function exists.
+        # The default argument keeps the model in memory as long as the function exists.
         def run(pixels, loaded=loaded):
             return loaded.signatures["serving_default"](pixels=tf.constant(pixels))
 
@@ -45,17 +46,20 @@ def load_model(path, form):
 
 
 def read_pixels(path, size):
-    """Read a photo: upright, in RGB with 8 bits, transparent pixels over white, resized to a square.
+    """Read a photo as the model needs it.
+
+    The photo is rotated by its EXIF orientation, converted to 8-bit RGB with a white background behind transparent
+    pixels, and resized to a square.
 
     Args:
-        path: the photo's file.
-        size: the model's image size, in pixels.
+        path: the file of the photo.
+        size: width and height of the model's input, in pixels.
 
     Returns:
         Pixels, uint8 (1, size, size, 3).
     """
     with Image.open(path) as image:
-        image.draft("RGB", (2 * size, 2 * size))  # large JPEGs are decoded at reduced size, as in training
+        image.draft("RGB", (2 * size, 2 * size))  # decodes large JPEGs at a reduced size, as in training
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I") or image.mode == "F":
             values = np.asarray(image, dtype="float32")
@@ -70,11 +74,11 @@ def read_pixels(path, size):
 
 
 def to_words(numbers, vocabulary):
-    """Look up word numbers in the vocabulary, up to the first <end> or <pad>.
+    """Convert the word numbers of a caption to words, up to the first <end> or <pad>.
 
     Args:
         numbers: word numbers of one caption.
-        vocabulary: a list of all words.
+        vocabulary: the words of the model, a list. The word with number n is `vocabulary[n]`.
 
     Returns:
         A list of words.
@@ -85,7 +89,16 @@ def to_words(numbers, vocabulary):
 
 
 def to_sentence(words):
-    """Join words to a sentence with a capital letter and a full stop; 's and n't follow without a space."""
+    """Join words to a sentence with a capital letter and a full stop.
+
+    Short forms such as "'s" and "n't" follow the previous word without a space.
+
+    Args:
+        words: a list of words.
+
+    Returns:
+        The sentence, a string; "" if there are no words.
+    """
     text = re.sub(r" ('(?:s|m|d|ll|re|ve)|n't)\b", r"\1", " ".join(words))
     return text[:1].upper() + text[1:] + "." if text else ""
 

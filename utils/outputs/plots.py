@@ -1,4 +1,4 @@
-"""Figures: the attention of each word on the photo, and the curves of a training run."""
+"""Draws figures with matplotlib: the attention of each word on the photo, and the curves of a training run."""
 
 import math
 from pathlib import Path
@@ -10,15 +10,15 @@ from utils.errors import InputError, reason
 
 
 def attention_figure(captions, columns=5, photo=None):
-    """Draw the photo, and again for each word with the word's attention.
+    """Draw a photo once as it is, and once for each word of its caption with the attention of this word.
 
-    The encoder resizes the whole photo to a square, so the attention map is stretched
+    The regions of the encoder cover the whole photo, so an attention map is stretched
     over the whole photo. Values between the centres of regions are interpolated.
 
     Args:
-        captions: a Caption, or a list of Captions of one photo, drawn one below another.
+        captions: a Caption, or a list of Captions of one photo, which are drawn one below another.
         columns: number of pictures per row.
-        photo: the photo as a PIL image; None uses the captions' photo.
+        photo: the photo as a PIL image, which is made smaller if it is large. None: the photo of the captions.
 
     Returns:
         A matplotlib Figure.
@@ -38,7 +38,14 @@ def attention_figure(captions, columns=5, photo=None):
 
 
 def _draw_caption(figure, caption, axes, photo):
-    """Draw the caption as a title, then the photo, then the attention map of each word."""
+    """Draw one caption: the sentence as a title, then the photo, then the attention of each word.
+
+    Args:
+        figure: the matplotlib SubFigure that gets the title.
+        caption: a Caption.
+        axes: an iterable of matplotlib Axes, at least one more than the caption has words.
+        photo: the photo as a PIL image.
+    """
     width, height = photo.size
     figure.suptitle(caption.text)
     axes = list(axes)
@@ -63,12 +70,13 @@ def _draw_caption(figure, caption, axes, photo):
 
 
 def training_figure(history):
-    """Draw training loss and validation scores by epoch. A dotted line marks the end of a training stage.
+    """Draw three curves over the epochs: training loss, validation CIDEr and validation BLEU-4.
 
-    The loss of the self-critical stage is the negative mean reward.
+    Dotted lines separate the training stages. In the self-critical stage, the loss is the negative mean reward.
 
     Args:
-        history: a list of dicts, one per epoch, as `Trainer.history`.
+        history: a list with one dict per epoch, with the keys `stage`, `loss`, `val_CIDEr` and `val_Bleu_4`.
+            `Trainer.history` and the rows of history.csv have this form.
 
     Returns:
         A matplotlib Figure.
@@ -80,7 +88,7 @@ def training_figure(history):
         figure.subplots(1, 3),
         (("loss", "training loss"), ("val_CIDEr", "validation CIDEr"), ("val_Bleu_4", "validation BLEU-4")),
     ):
-        # The tagging stage writes no captions, so it has no caption scores.
+        # The tagging stage has no CIDEr and BLEU-4, because it writes no captions.
         values = [math.nan if row[name] in (None, "") else float(row[name]) for row in history]
         axis.plot(epochs, values, marker="o", markersize=3)
         for begin in begins:
@@ -92,7 +100,10 @@ def training_figure(history):
 
 
 def check_format(path):
-    """Check, before any photo is captioned, that matplotlib can write a file with this suffix.
+    """Check, before any photo is captioned, that matplotlib can write a file with the suffix of `path`.
+
+    Args:
+        path: the file to write.
 
     Raises:
         InputError: the suffix is unknown.

@@ -1,15 +1,15 @@
-"""Tables as text, for the terminal."""
+"""Writes tables as text, for the terminal."""
 
 
 def table(rows, header):
-    """Rows as lines of text with aligned columns: the first column to the left, the others to the right.
+    """Write a table as lines of text. The first column is aligned to the left, the others to the right.
 
     Args:
-        rows: list of tuples of cells, each written by `str`.
-        header: tuple of strings.
+        rows: a list with one tuple per row. Each value is written with `str`.
+        header: a tuple with the titles of the columns.
 
     Returns:
-        A list of strings, the header first.
+        A list of lines, strings. The first one is the header.
     """
     cells = [[str(cell) for cell in row] for row in [header, *rows]]
     widths = [max(map(len, column)) for column in zip(*cells)]

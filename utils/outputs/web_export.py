@@ -1,4 +1,4 @@
-"""Export of a captioner to a web page that captions photos in the visitor's browser. Any static host can serve it.
+"""Exports a captioner to a web page that captions photos in the browser of its visitors. Any web server can serve it.
 
 The page runs two ONNX graphs with onnxruntime-web: `encoder` once per photo, `step` once per word. Beam search is
 written in JavaScript (`web/search.js`) and has the default beam size of `inference.py`.
@@ -21,30 +21,32 @@ from keras import ops
 from utils.data.images import MAX_PIXELS, load_pixels, sample_photo
 from utils.data.tokenizer import END, PAD, START, UNKNOWN
 from utils.errors import InputError, reason
+from utils.model import caption_faults
 from utils.model.confidence import LEAST_LIKENESS
 from utils.model.consensus import WEIGHT, Consensus
 from utils.model.decoder import Memory, State
 from utils.model.search import LENGTH_PENALTY, UNREPEATED
 from utils.outputs.export import check_export
 
+# The folder with the files of the page that are the same for all models.
 TEMPLATE = Path(__file__).with_name("web")
 
-# Beam size of the page; the default of inference.py.
+# Beam size of the page. inference.py has the same default.
 _BEAM_SIZE = 3
 
-# Files of onnxruntime-web. The page loads the first three in browsers with WebGPU, the others elsewhere.
+# Files of onnxruntime-web. Browsers with WebGPU load the first three, other browsers the last three.
 _RUNTIME = (
     "ort.jspi.min.mjs", "ort-wasm-simd-threaded.jspi.mjs", "ort-wasm-simd-threaded.jspi.wasm",
     "ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm",
 )  # fmt: skip
 
-# Suffix of compressed files. Some hosts send ".gz" as a content encoding, so that the browser would decompress it.
+# Suffix of compressed files. It is not ".gz", because some web servers let the browser decompress files of that name.
 _PACKED = ".gzip"
 
-# Number of values below which a tensor stays in float32, because compressing it saves too little.
+# A tensor with fewer values than this stays in float32, because compression would save almost nothing.
 _LARGE = 1024
 
-# Relative error below which 8 bits count as exact; float32 rounding causes errors of this size.
+# If 8 bits cause a smaller relative error than this, they count as exact. float32 rounding has errors of this size.
 _EXACT = 1e-6
 
 # Version of the ONNX operator set.
@@ -52,20 +54,20 @@ _OPSET = 17
 
 
 def export_web(captioner, folder, model="a model folder", overwrite=False):
-    """Write a folder that holds the page, onnxruntime-web and the captioner's graphs.
+    """Write a folder that holds the page, onnxruntime-web and the ONNX graphs of a captioner.
 
     Args:
         captioner: a Captioner.
         folder: the folder to write.
-        model: the model folder that the captioner was loaded from; the page shows it.
+        model: the model folder that the captioner was loaded from. The page shows its name.
         overwrite: whether to replace the files of an earlier export in a folder that is not empty.
 
     Returns:
-        The folder's path.
+        The path of the folder.
 
     Raises:
-        InputError: a package or npm is missing, the folder exists or cannot be written, or the graphs compute other
-            probabilities than the captioner.
+        InputError: a package or npm is missing, the folder exists or cannot be written, or the word probabilities of
+            the graphs differ from those of the captioner.
     """
     folder = Path(folder)
     check_web_export(folder, overwrite)
@@ -100,12 +102,16 @@ def check_web_export(folder, overwrite):
 
 
 def runtime_version():
-    """The version of onnxruntime-web that the page needs."""
+    """Return the version of onnxruntime-web that the page needs, a string."""
     return json.loads((TEMPLATE / "package.json").read_text(encoding="utf-8"))["dependencies"]["onnxruntime-web"]
 
 
 def _installed_runtime():
-    """The folder where `npm install` has put onnxruntime-web beside the template; None without the right version."""
+    """Find onnxruntime-web if someone has run `npm install` in the folder `TEMPLATE`.
+
+    Returns:
+        The folder of the package; None if it is missing or has another version than the page needs.
+    """
     folder = TEMPLATE / "node_modules" / "onnxruntime-web"
     description = folder / "package.json"
     if description.is_file() and json.loads(description.read_text(encoding="utf-8"))["version"] == runtime_version():
@@ -120,7 +126,7 @@ def _copy_template(folder):
 
 
 def _copy_runtime(target):
-    """Copy the files of onnxruntime-web into the folder `target`, with compressed WebAssembly."""
+    """Copy the files of onnxruntime-web into the new folder `target`. WebAssembly files are compressed."""
     with tempfile.TemporaryDirectory(prefix="export-") as temporary:
         source = _installed_runtime() or _fetch_runtime(Path(temporary))
         target.mkdir()
@@ -134,7 +140,17 @@ def _copy_runtime(target):
 
 
 def _fetch_runtime(folder):
-    """Fetch onnxruntime-web into a folder, from npm's cache or its registry. Returns the package's folder."""
+    """Fetch onnxruntime-web with npm.
+
+    Args:
+        folder: an empty folder, a Path, for the files.
+
+    Returns:
+        The folder of the package, a Path.
+
+    Raises:
+        InputError: npm failed.
+    """
     package = f"onnxruntime-web@{runtime_version()}"
     done = subprocess.run(
         ["npm", "pack", package, "--ignore-scripts", "--prefer-offline", "--loglevel=error"],
@@ -152,12 +168,21 @@ def _fetch_runtime(folder):
 
 
 def _write_packed(path, content):
-    # Without a time stamp, equal content gives equal files.
+    # The file gets no time stamp, so that equal content gives equal files.
     path.write_bytes(gzip.compress(content, 9, mtime=0))
 
 
 def _write_model(captioner, folder, model):
-    """Write the two graphs and `model.json`, which describes them for the page, into a folder."""
+    """Write the two ONNX graphs, and `model.json` with all other facts that the page needs.
+
+    Args:
+        captioner: a Captioner.
+        folder: the folder to make, a Path.
+        model: the name of the model folder. The page shows it.
+
+    Raises:
+        InputError: the word probabilities of the graphs differ from those of the captioner.
+    """
     folder.mkdir()
     encoder = captioner.encoder.copy(precision="float32")
     functions = {
@@ -166,9 +191,9 @@ def _write_model(captioner, folder, model):
     }
     for name, function in functions.items():
         graph = _convert(function)
-        # Number of 200 greedy captions that change with 8 bits: 35 if MobileNet's weights are rounded, 3 for the
-        # embeddings, 1 for the layer before them, none for the decoder's other matrices. These three therefore have
-        # half precision. VGG16's weights are 8-bit values already.
+        # If weights are rounded to 8 bits, some of 200 greedy captions change: 35 with MobileNet's weights, 3 with the
+        # word embeddings, 1 with the layer before the embeddings, none with the other matrices of the decoder. The
+        # first three therefore get half precision. VGG16's weights are 8-bit values already.
         decoder = captioner.decoder
         _shrink(graph, {decoder.vocabulary_size, decoder.embedding_size} if name == "step" else None)
         _write_packed(folder / f"{name}.onnx{_PACKED}", graph.SerializeToString())
@@ -187,6 +212,7 @@ def _write_model(captioner, folder, model):
         "consensus_weight": WEIGHT if consensus else 0.0,
         "rarity": [round(float(value), 6) for value in consensus.rarity] if consensus else [],
         "confidence": consensus and confidence and confidence.to_dict() | {"least_likeness": LEAST_LIKENESS},
+        "fault_words": fault_words(),
         "special": {"pad": PAD, "start": START, "end": END, "unknown": UNKNOWN},
         "vocabulary": captioner.tokenizer.words,
     }
@@ -195,17 +221,30 @@ def _write_model(captioner, folder, model):
     _check_graphs(captioner, encoder, folder)
 
 
-def encoder_function(encoder, decoder, consensus=None):
-    """The computations that run once per photo, as a tf.function for a converter.
+def fault_words():
+    """Return the word lists with which the page finds faulty captions, a dict from a list's name to the list."""
+    return {
+        "before_nouns": sorted(caption_faults.BEFORE_NOUNS),
+        "function_words": sorted(caption_faults.FUNCTION_WORDS),
+        "colours": sorted(caption_faults.COLOURS),
+        "never_last": sorted(caption_faults.NEVER_LAST),
+    }
 
-    Its input is `pixels`, uint8 (1, size, size, 3). It returns a dict: `keys` and `values` (1, regions, …), the initial
-    `hidden` and `cell` (1, 1, units) and, with a consensus, `worth` (1, vocabulary). `worth` is the summand of each
-    word in a caption's likeness, before the division by the length of the caption's tf-idf vector.
+
+def encoder_function(encoder, decoder, consensus=None):
+    """Make one TensorFlow function of all computations that run once per photo.
 
     Args:
         encoder: an Encoder.
         decoder: an AttentionDecoder.
         consensus: a Consensus, or None.
+
+    Returns:
+        A tf.function that takes `pixels`, uint8 (1, size, size, 3), and returns a dict of float32 tensors: the
+        attention `keys` (1, regions, attention units) and `values` (1, regions, channels), and the initial state
+        `hidden` and `cell` (1, 1, units). With a consensus, also `worth` (1, vocabulary): how much each word adds to
+        the likeness of a caption. To get the likeness, add the worth of all words and divide by the length (norm) of
+        the caption's tf-idf vector.
     """
     size = encoder.image_size
 
@@ -215,8 +254,8 @@ def encoder_function(encoder, decoder, consensus=None):
         state = decoder.initial_state(memory, 1)
         outputs = memory._asdict() | state._asdict()
         if consensus:
-            # Tensors created outside this function would become inputs of the graph. Those of a new Consensus become
-            # constants.
+            # Tensors that were created outside this function would become inputs of the graph. A new Consensus, created
+            # here, has tensors that become constants.
             copy = Consensus(*(getattr(consensus, name) for name in inspect.signature(Consensus).parameters))
             expected = ops.pad(copy.expectations(regions), ((0, 0), (0, 1)))
             places = np.full(len(consensus.rarity), len(consensus.expected_words), "int32")
@@ -228,15 +267,17 @@ def encoder_function(encoder, decoder, consensus=None):
 
 
 def step_function(decoder, places):
-    """One decoder step for all hypotheses of a photo, as a tf.function for a converter.
-
-    Its inputs are the previous `words`, int32 (1, beam), the state `hidden` and `cell` (1, beam, units), and the `keys`
-    and `values` of `encoder_function`. It returns a dict: `log_probabilities` (1, beam, vocabulary), `attention`
-    (1, beam, places), and the new state `next_hidden` and `next_cell`.
+    """Make one TensorFlow function that extends all hypotheses of a photo by one word.
 
     Args:
         decoder: an AttentionDecoder.
         places: number of regions per photo.
+
+    Returns:
+        A tf.function of five tensors: the previous `words`, int32 (1, beam); the state `hidden` and `cell`, float32
+        (1, beam, units); and `keys` and `values`, which the function of `encoder_function` returns. It returns a dict:
+        `log_probabilities` (1, beam, vocabulary), `attention` (1, beam, places), and the new state `next_hidden` and
+        `next_cell`.
     """
     units, values = decoder.units, decoder.value_size or decoder.region_mean.shape[0]
     shapes = {
@@ -264,12 +305,14 @@ def _convert(function):
 
 
 def _shrink(graph, precise=None):
-    """Store a graph's weights in 8 or 16 bits. The runtime converts them to float32 when it loads the graph.
+    """Store the weights of a graph in 8 or 16 bits. onnxruntime converts them to float32 when it loads the graph.
+
+    Tensors that 8 bits represent exactly get 8 bits. Small tensors stay in float32.
 
     Args:
-        graph: an ONNX model, changed in place.
-        precise: which tensors get 16 bits. None: all tensors that 8 bits do not represent exactly. A set of lengths:
-            only tensors with an axis of one of these lengths, and vectors.
+        graph: an ONNX model, which is changed in place.
+        precise: selects which of the other tensors get 16 bits. None: all of them. A set of numbers: vectors, and
+            tensors whose shape contains one of these numbers; the rest get 8 bits.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -279,7 +322,7 @@ def _shrink(graph, precise=None):
             stored.append(tensor)
             continue
         values, name = numpy_helper.to_array(tensor), tensor.name
-        # The output layer's weights are the transposed embeddings, so they are stored once.
+        # The weights of the output layer are the transposed word embeddings, so they are stored only once.
         if values.ndim == 2 and values.T.tobytes() in tables:
             nodes.append(helper.make_node("Transpose", [tables[values.T.tobytes()]], [name]))
             continue
@@ -303,13 +346,16 @@ def _shrink(graph, precise=None):
 
 
 def _in_8_bits(values):
-    """Quantise weights to 8 bits, with one step per index of the axis that gives the smallest error.
+    """Round weights to 8 bits. The weights are approximately levels × steps.
+
+    All weights with the same index along one axis share a step. The axis that gives the smallest error is chosen.
 
     Args:
-        values: float32 weights.
+        values: the weights, a float32 array.
 
     Returns:
-        Levels, int8; steps, float32; and the relative error. Levels times steps approximate the weights.
+        The levels, an int8 array of the same shape; the steps, a float32 array that broadcasts with it; and the
+        relative error, a float.
     """
     best, size = None, np.sqrt(np.mean(values**2)) + np.finfo("float32").tiny
     for axis in range(values.ndim):
@@ -323,7 +369,16 @@ def _in_8_bits(values):
 
 
 def _check_graphs(captioner, encoder, folder):
-    """Raise InputError if ONNX Runtime computes word probabilities that differ from the captioner's by .05 or more."""
+    """Check that the graphs predict the first word of the sample photo as the captioner does.
+
+    Args:
+        captioner: a Captioner.
+        encoder: the encoder of the captioner, computing in float32.
+        folder: the folder with the graphs, a Path.
+
+    Raises:
+        InputError: the probability of a word differs by .05 or more.
+    """
     import onnxruntime
 
     sessions = {
@@ -346,7 +401,7 @@ def _check_graphs(captioner, encoder, folder):
 
 
 def _write_list(folder):
-    """Write `files.json`: a version, which is a hash of all files, and the size in bytes of each file."""
+    """Write `files.json`, which tells the page the sizes of all large files in bytes and a version, a hash of them."""
     names = [f"{wing}/{path.name}" for wing in ("model", "runtime") for path in sorted((folder / wing).iterdir())]
     digest, sizes = hashlib.sha256(), {}
     for name in names:

@@ -9,8 +9,8 @@ from utils.evaluation import metrics
 from utils.evaluation.confidence_quality import is_right
 from utils.features.cache import RegionCache
 from utils.features.extraction import cache_regions
+from utils.model.caption_faults import best_first, fault
 from utils.model.confidence import Confidence, features
-from utils.model.sentences import best_first, fault
 from utils.progress import QUIET
 from utils.training.recipes import Recipe
 

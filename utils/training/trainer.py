@@ -14,9 +14,9 @@ from utils.data.tokenizer import Tokenizer
 from utils.errors import InputError
 from utils.evaluation import metrics
 from utils.features.encoders import ARCHITECTURES
+from utils.model.caption_faults import best_first, fault
 from utils.model.decoder import AttentionDecoder
 from utils.model.search import Search
-from utils.model.sentences import best_first, fault
 from utils.progress import silent
 from utils.runtime import backend, keras_internals
 from utils.runtime.devices import Devices

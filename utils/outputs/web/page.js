@@ -3,12 +3,14 @@ import { altAttribute, megabytes, toCsv, toJson } from "./text.js";
 
 const find = (id) => document.getElementById(id);
 const status = find("status");
-const photos = new Map(); // number → { file, item of the list, and, when they are known, done and caption }
+// Maps the number of each photo to an object: `file`, `item` (the element of the list), and later `done` and `caption`.
+const photos = new Map();
 let worker;
 let count = 0;
 let firstAsked;
 
-// Confidence below which the page says that the model is unsure, as app.py does.
+// The page says that the model is unsure of captions with a lower confidence. The same as UNSURE in
+// utils/model/caption.py.
 const UNSURE = 0.5;
 
 const unsureNote = (confidence) => `The model is unsure (confidence ${Math.round(confidence * 100)}%).`;

@@ -6,13 +6,15 @@ const STRIP_PIXELS = 2 ** 22;
 // The value 1 in the fixed-point numbers with which Pillow resizes 8-bit images.
 const PRECISION = 2 ** 22;
 
-// The factor, 8, 4, 2 or 1, by which Pillow lets libjpeg reduce a JPEG of which `size` pixels are needed.
+// Returns the factor, 8, 4, 2 or 1, by which Pillow lets libjpeg reduce a JPEG that will be resized to `size` × `size`.
 export function draftFactor(width, height, size) {
   const room = Math.floor(Math.min(width / (2 * size), height / (2 * size)));
   return [8, 4, 2].find((factor) => room >= factor) ?? 1;
 }
 
-// Means of boxes of pixels, as Pillow's `Image.reduce`. Pixels are RGBA; the alpha channel is ignored.
+// Makes a photo smaller by averaging boxes of pixels, as Pillow's `Image.reduce`. Pixels are RGBA; the alpha channel is
+// ignored.
+//   horizontal, vertical: width and height of a box, in pixels.
 export function reduce(pixels, width, height, horizontal, vertical) {
   if (horizontal === 1 && vertical === 1) return { pixels, width, height };
   const columns = Math.ceil(width / horizontal);
@@ -42,7 +44,10 @@ export function reduce(pixels, width, height, horizontal, vertical) {
   return { pixels: reduced, width: columns, height: rows };
 }
 
-// For each output pixel: the first input pixel that contributes to it, and the weights of the contributing pixels.
+// Returns for each output pixel of a line: the first input pixel that contributes to it, and the weights of all input
+// pixels that contribute to it.
+//   inputSize, outputSize: lengths of the input line and of the output line.
+//   end: the part of the input line that is used, from 0; it need not be an integer.
 function bilinearWeights(inputSize, end, outputSize) {
   const scale = end / outputSize;
   const support = Math.max(scale, 1);
@@ -59,8 +64,12 @@ function bilinearWeights(inputSize, end, outputSize) {
   });
 }
 
-// Resizes one axis as Pillow's bilinear `Image.resize`. Array indices of neighbouring pixels of a line differ by `step`
-// in the input and by `toStep` in the output; those of neighbouring lines by `lineStep` and `toLineStep`.
+// Resizes one axis of a photo as Pillow's bilinear `Image.resize`. A line is a row or a column of pixels.
+//   pixels, to: the input and the output, arrays of RGBA pixels.
+//   lines: the number of lines.
+//   step, toStep: by how much the array indices of neighbouring pixels of a line differ, in input and output.
+//   lineStep, toLineStep: by how much the array indices of neighbouring lines differ, in input and output.
+//   places: the result of `bilinearWeights`.
 function resizeLines(pixels, lines, lineStep, step, to, toLineStep, toStep, places) {
   for (let line = 0; line < lines; line++) {
     places.forEach(({ first, weights }, place) => {
@@ -77,7 +86,8 @@ function resizeLines(pixels, lines, lineStep, step, to, toLineStep, toStep, plac
   }
 }
 
-// Pillow's `resize((size, size), BILINEAR, box=(0, 0, right, bottom))` for RGBA pixels; the alpha channel is ignored.
+// Resizes a photo as Pillow's `resize((size, size), BILINEAR, box=(0, 0, right, bottom))`. Pixels are RGBA; the alpha
+// channel is ignored.
 export function resize({ pixels, width, height }, size, right = width, bottom = height) {
   if (width !== size || right !== width) {
     const narrow = new Uint8ClampedArray(size * height * 4);
@@ -93,8 +103,9 @@ export function resize({ pixels, width, height }, size, right = width, bottom = 
 }
 
 // Resizes a whole photo to `size` × `size` RGB pixels, as `open_photo` and `to_pixels` of utils/data/images.py.
-//   read(top, rows): returns the RGBA pixels of `rows` rows from row `top` on.
+//   read(top, rows): a function that returns the RGBA pixels of `rows` rows, from row `top` on.
 //   width, height: size of the photo in pixels.
+//   isJpeg: whether the file is a JPEG, which Pillow decodes at a reduced size.
 export function toPixels(read, width, height, size, isJpeg) {
   const draft = isJpeg ? draftFactor(width, height, size) : 1;
   const drafted = [Math.ceil(width / draft), Math.ceil(height / draft)];
@@ -125,7 +136,8 @@ export async function decode(file) {
   return { bitmap, isJpeg: start[0] === 0xff && start[1] === 0xd8 };
 }
 
-// The model's input from a decoded photo: RGB, `size` × `size`, transparent pixels over white.
+// Makes the input of the model from a decoded photo: `size` × `size` RGB pixels, with a white background behind
+// transparent pixels.
 export function photoPixels({ bitmap, isJpeg }, size) {
   const { width, height } = bitmap;
   const canvas = new OffscreenCanvas(width, Math.min(height, Math.max(Math.ceil(STRIP_PIXELS / width), 256)));

@@ -1,4 +1,6 @@
-// Beam search for one photo, with the rules of `beam_search` in utils/model/search.py.
+// Beam search for one photo, with the rules of `beam_search` in utils/model/search.py. The choice of the best caption
+// follows `Captioner._captions` in utils/captioner.py.
+import { isFaulty } from "./faults.js";
 
 // Log-probability of a forbidden word.
 const IMPOSSIBLE = -1e9;
@@ -6,7 +8,10 @@ const IMPOSSIBLE = -1e9;
 // Penalty that ranks unfinished captions after all finished ones.
 const UNENDED = 1e3;
 
-// The words that would repeat a sequence of `length` words of the hypothesis, if one of them came next.
+// This number is subtracted from the score of a faulty caption.
+const FAULT = 1e3;
+
+// Finds the words that would repeat a sequence of `length` words of a hypothesis if they came next.
 export function repeatingWords(words, length) {
   const before = length - 1;
   const last = words.slice(-before).join();
@@ -17,7 +22,7 @@ export function repeatingWords(words, length) {
   return repeating;
 }
 
-// The `count` extensions with the highest scores, best first. Of two equal scores the earlier one wins.
+// Chooses the `count` elements with the highest `score`, best first. Of two equal scores, the earlier one comes first.
 function best(extensions, count) {
   const kept = [];
   for (const extension of extensions) {
@@ -31,7 +36,7 @@ function best(extensions, count) {
   return kept;
 }
 
-// All extensions of all hypotheses by one word.
+// Yields all extensions of all hypotheses by one word. `parent` is the index of the hypothesis that is extended.
 function* extend(hypotheses, logProbabilities, { vocabulary, special, unrepeated }) {
   const size = vocabulary.length;
   const never = new Set([special.pad, special.start, special.unknown]);
@@ -48,7 +53,7 @@ function* extend(hypotheses, logProbabilities, { vocabulary, special, unrepeated
   }
 }
 
-// Similarity of a caption to the captions that people are expected to write, as `Consensus.likeness`.
+// Computes how well a caption agrees with the words that people would use, as `Consensus.likeness`.
 function likenessOf(words, worth, rarity) {
   let sum = 0;
   let squares = 0;
@@ -59,8 +64,9 @@ function likenessOf(words, worth, rarity) {
   return sum / Math.max(Math.sqrt(squares), 1e-12);
 }
 
-// Probability that a caption is right, as utils/model/confidence.py.
-//   logProbability: mean log-probability per word, the end included.
+// Computes the probability that a caption is right, as utils/model/confidence.py.
+//   logProbability: mean log-probability per word; the end counts as a word.
+//   likeness: the result of `likenessOf`.
 //   regression: `confidence` of model.json.
 export function confidenceOf(logProbability, likeness, regression) {
   const values = { log_probability: logProbability, likeness: Math.log(Math.max(likeness, regression.least_likeness)) };
@@ -71,21 +77,21 @@ export function confidenceOf(logProbability, likeness, regression) {
   return 1 / (1 + Math.exp(-sum));
 }
 
-// The best caption of a photo by beam search.
+// Finds the best caption of a photo by beam search.
 //   model: the content of model.json.
 //   start: the decoder state `hidden` and `cell` before the first word, for one hypothesis; with a consensus also
-//     `worth`, the summand of each word in the likeness.
-//   step(words, hidden, cell): log-probabilities of the next word and the new state. Each array holds the values of
-//     all hypotheses, one hypothesis after another.
-// Returns
+//     `worth`: how much each word adds to the likeness of a caption.
+//   step(words, hidden, cell): a function that returns the log-probabilities of the next word, the attention and the
+//     new state. Each array holds the values of all hypotheses, one hypothesis after another.
+// Returns an object:
 //   words, maps: word numbers, and the attention map (rows × columns) of each word.
-//   logProbability: natural logarithm of the caption's probability.
+//   logProbability: natural logarithm of the probability of the caption.
 //   score: the number that ranks captions.
 //   confidence: probability that the caption is right; undefined for models without confidence.
 export async function beamSearch(model, start, step) {
   const { special, beam_size: beam } = model;
   const units = start.hidden.length;
-  // All hypotheses start equal, so only the first one may be extended in the first step.
+  // All hypotheses are equal at the start, so only the first one may be extended in the first step.
   let hypotheses = Array.from({ length: beam }, (_, number) => (
     { words: [], maps: [], last: special.start, score: number ? IMPOSSIBLE : 0, ended: false }
   ));
@@ -116,5 +122,9 @@ export async function beamSearch(model, start, step) {
       ? confidenceOf(logProbability / (words.length + 1), likeness, model.confidence) : undefined;
     return { words, maps, logProbability, score, confidence };
   });
-  return best(captions, 1)[0];
+  const faulty = ({ words }) => isFaulty(words.map((number) => model.vocabulary[number]), model.fault_words);
+  const right = captions.filter((caption) => !faulty(caption));
+  if (right.length) return best(right, 1)[0];
+  const [caption] = best(captions, 1);
+  return { ...caption, score: caption.score - FAULT };
 }

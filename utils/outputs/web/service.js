@@ -13,8 +13,8 @@ function isolated(response) {
   return new Response(response.body, { status, statusText, headers });
 }
 
-// Answers a request. Addresses with a version (?v=…) never change, so their stored files are used. All other files are
-// fetched again; their stored copies are used only if that fails.
+// Answers a request. A file with a version in its address (?v=…) never changes, so its stored copy is used. Any other
+// file is fetched again; its stored copy is used only if that fails.
 async function answer(request) {
   const cache = await caches.open(CACHE);
   const version = new URL(request.url).searchParams.get("v");

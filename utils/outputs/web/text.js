@@ -1,4 +1,4 @@
-// Captions as sentences and as tables.
+// Writes captions as sentences and as tables.
 
 // Joins words to a sentence, as `join_words` of utils/data/tokenizer.py: 's and n't follow without a space, the first
 // letter is a capital, and a full stop ends the sentence.
@@ -7,7 +7,7 @@ export function joinWords(words) {
   return text && `${text[0].toUpperCase()}${text.slice(1)}.`;
 }
 
-// The HTML attribute `alt` with the caption.
+// Makes the HTML attribute `alt` with the caption.
 export function altAttribute(text) {
   return `alt="${text.replaceAll("&", "&amp;").replaceAll('"', "&quot;")}"`;
 }
@@ -16,9 +16,9 @@ function cell(value) {
   return /[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
 }
 
-// Captions as CSV, with the columns of `inference.py --csv`.
+// Writes captions as CSV, with the columns of `inference.py --csv`.
 //   captions: a list of { name, text, logProbability, score, confidence }, one for each photo. `name` is the name of
-//     the photo's file. `confidence` is undefined for models without confidence.
+//     the file. `confidence` is undefined for models without confidence.
 export function toCsv(captions) {
   const rows = captions.map(({ name, text, logProbability, score, confidence }) => {
     const numbers = [logProbability, score, confidence].map((number) => number?.toFixed(4) ?? "");
@@ -29,7 +29,7 @@ export function toCsv(captions) {
 
 const round = (number) => (number === undefined ? undefined : Number(number.toFixed(4)));
 
-// Captions as JSON: a list of the objects that `inference.py --json` writes line by line.
+// Writes captions as a JSON list. Its objects are those that `inference.py --json` writes line by line.
 export function toJson(captions) {
   const rows = captions.map(({ name, text, logProbability, score, confidence }) => ({
     photo: name,

@@ -8,7 +8,9 @@ const THREADS = 8; // maximum number of threads
 
 let model, runtime, sessions, encoderBytes;
 
-// Fetches and decompresses a file of the page's folder. `count` is called with the size of each chunk that arrives.
+// Fetches a file from the folder of the page and decompresses it.
+//   version: the version in files.json, which becomes a part of the address.
+//   count(bytes): a function that is called with the size of each part that arrives.
 async function load(name, version, count) {
   const response = await fetch(`${name}?v=${version}`);
   if (!response.ok) throw new Error(`${name} cannot be loaded (status ${response.status})`);
@@ -22,8 +24,8 @@ async function load(name, version, count) {
   return new Uint8Array(await new Response(unpacked).arrayBuffer());
 }
 
-// Whether to use WebGPU. The browser must support suspending WebAssembly (JSPI). A fallback adapter computes on the CPU
-// and is slower than WebAssembly.
+// Returns whether to use WebGPU. The browser must be able to suspend WebAssembly (JSPI). A fallback adapter of WebGPU is
+// not used, because it computes on the CPU and is slower than WebAssembly.
 async function hasWebGpu() {
   try {
     const adapter = "Suspending" in WebAssembly && await navigator.gpu?.requestAdapter();
@@ -81,7 +83,8 @@ async function encode(pixels) {
   return sessions.encoder.run(feeds()).catch(async (error) => (await withoutGpu(error)).run(feeds()));
 }
 
-// Captions a decoded photo. Returns the sentence and the results of `beamSearch`, with words instead of numbers.
+// Writes the caption of a decoded photo. Returns the results of `beamSearch`, with words instead of word numbers, and
+// the sentence `text`.
 async function caption(photo) {
   const { keys, values, hidden, cell, worth } = await encode(photoPixels(photo, model.image_size));
   const step = async (words, hiddenNow, cellNow) => {

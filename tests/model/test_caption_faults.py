@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from utils.data.tokenizer import END, PAD
+from utils.model.caption_faults import best_first, fault
 from utils.model.search import Hypotheses
-from utils.model.sentences import best_first, fault
 
 
 @pytest.mark.parametrize(
