@@ -150,13 +150,13 @@ def main(arguments=None):
         if not files.is_file(path):
             raise InputError(f"{path}: no such file of captions")
     split, results, neighbours = measure(arguments)
-    from utils.evaluation import baselines, coco_results, tables
+    from utils.evaluation import baselines, coco_results, score_tables
 
     people = baselines.human_scores(split.references) if arguments.baselines else {}
-    differences = tables.compare_all(results) if arguments.compare else []
-    console.say("", *tables.lines(split, results, neighbours, people, differences))
+    differences = score_tables.compare_all(results) if arguments.compare else []
+    console.say("", *score_tables.lines(split, results, neighbours, people, differences))
     if arguments.json:
-        console.write_json(arguments.json, tables.as_json(split, results, neighbours, people, differences))
+        console.write_json(arguments.json, score_tables.as_json(split, results, neighbours, people, differences))
     if arguments.captions_out:
         console.write_json(arguments.captions_out, coco_results.as_results(results[0].captions))
     if arguments.report:

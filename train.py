@@ -7,7 +7,7 @@ from pathlib import Path
 
 from utils import console
 from utils.training import run_folder
-from utils.training.recipes import RECIPES, STARTED, Recipe
+from utils.training.recipes import RECIPES, START_FROM_DEFAULTS, Recipe
 
 DESCRIPTION = """Train an image captioner with visual attention.
 
@@ -217,7 +217,7 @@ def choose_recipe(arguments):
         InputError: a value is invalid.
     """
     from utils.features.encoders import learnt_size
-    from utils.training.start import inherit
+    from utils.training.start_from_model import inherit
 
     given = {name: getattr(arguments, name) for name in _FLAGS if getattr(arguments, name) is not None}
     if given.get("finetune_encoder") == "none":
@@ -232,7 +232,7 @@ def choose_recipe(arguments):
     if start is None and arguments.dataset == "custom" and not any(name in given for name in _FROM_NOTHING):
         start = START if (START / "config.json").is_file() else None
     if start not in (None, "none"):
-        recipe = replace(recipe, **STARTED | given, start_from=_shown(start))
+        recipe = replace(recipe, **START_FROM_DEFAULTS | given, start_from=_shown(start))
         recipe.check()
         return inherit(recipe, given)
     if given.get("encoder", recipe.encoder) != recipe.encoder:
@@ -290,14 +290,14 @@ def main(arguments=None, callbacks=()):
         )
         return 0
     if arguments.confidence_only:
-        from utils.training.confidence import add_confidence
+        from utils.training.fit_confidence import add_confidence
 
         folders = arguments.data_dir, arguments.cache_dir, arguments.output_dir
         add_confidence(arguments.dataset, *folders, arguments.encoder_weights, **common)
         console.say(f"model  {arguments.output_dir}")
         return 0
     if arguments.consensus_only:
-        from utils.training.consensus import add_consensus
+        from utils.training.fit_consensus import add_consensus
 
         folders = arguments.data_dir, arguments.cache_dir, arguments.output_dir
         add_consensus(arguments.dataset, *folders, arguments.encoder_weights, **common)

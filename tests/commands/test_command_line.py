@@ -16,7 +16,7 @@ import train
 from utils.captioner import Captioner
 from utils.data import shapes
 from utils.model.consensus import Consensus
-from utils.training import judge, recipes
+from utils.training import best_epoch, recipes
 from utils.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -324,7 +324,7 @@ def test_a_part_of_coco_with_ones_own_photos_trains_and_is_evaluated(
     tiny, command, fails, shared, save_photo, monkeypatch
 ):
     monkeypatch.setitem(recipes.RECIPES, "coco", replace(recipes.RECIPES["shapes"], consensus=True))
-    monkeypatch.setattr(judge, "FEW_PHOTOS", 1)
+    monkeypatch.setattr(best_epoch, "FEW_PHOTOS", 1)
     likeness = Consensus.likeness
     # No caption changes, so the consensus is kept.
     monkeypatch.setattr(Consensus, "likeness", lambda *given: 0 * likeness(*given))
@@ -374,7 +374,7 @@ def test_a_part_of_coco_with_ones_own_photos_trains_and_is_evaluated(
 @pytest.mark.slow
 def test_consensus_that_makes_captions_worse_is_left_out(tiny, command, monkeypatch):
     monkeypatch.setitem(recipes.RECIPES, "shapes", replace(recipes.RECIPES["shapes"], consensus=True, epochs=1))
-    monkeypatch.setattr(judge, "FEW_PHOTOS", 1)
+    monkeypatch.setattr(best_epoch, "FEW_PHOTOS", 1)
     likeness = Consensus.likeness
     monkeypatch.setattr(Consensus, "likeness", lambda *given: -100 * likeness(*given))
     status, output, error = command(train)

@@ -10,8 +10,8 @@ import numpy as np
 
 from utils.data.images import open_photo
 from utils.errors import ImageError
-from utils.evaluation import attention_on_boxes, confidence_quality, tables
-from utils.evaluation.tables import ATTENTION, BOXES_HEADER, STATISTICS, boxes_rows
+from utils.evaluation import attention_on_boxes, confidence_quality, score_tables
+from utils.evaluation.score_tables import ATTENTION, BOXES_HEADER, STATISTICS, boxes_rows
 from utils.files import replacing
 
 # Photos per group, and their longer side in pixels.
@@ -100,9 +100,9 @@ def _tables(evaluation):
         rows = [BOXES_HEADER, *boxes_rows(evaluation)]
         found.append({"heading": "attention on boxes (in brackets: mass over area; uniform: 1)", "rows": rows})
     if evaluation.confidence:
-        coverage, bins = tables.confidence_rows(evaluation)
-        found.append({"heading": "the most confident captions", "rows": [tables.COVERAGE_HEADER, *coverage]})
-        found.append({"heading": "confidence", "rows": [tables.CALIBRATION_HEADER, *bins]})
+        coverage, bins = score_tables.confidence_rows(evaluation)
+        found.append({"heading": "the most confident captions", "rows": [score_tables.COVERAGE_HEADER, *coverage]})
+        found.append({"heading": "confidence", "rows": [score_tables.CALIBRATION_HEADER, *bins]})
     return found
 
 
@@ -112,7 +112,7 @@ def _confidence(evaluation):
         return None
     picture = confidence_quality.draw(evaluation.confidence, *evaluation.sure).encode()
     return {
-        "line": tables.confidence_line(evaluation),
+        "line": score_tables.confidence_line(evaluation),
         "picture": "data:image/svg+xml;base64," + base64.b64encode(picture).decode(),
     }
 

@@ -21,13 +21,13 @@ from utils.runtime.devices import open_distribution
 from utils.runtime.hardware import choose_precision
 from utils.training import run_folder
 from utils.training.batches import PhotoSource, RegionSource
+from utils.training.best_epoch import BestEpoch
 from utils.training.checkpoint import read_state
-from utils.training.confidence import fit_confidence
-from utils.training.consensus import fit_consensus, score_val
+from utils.training.fit_confidence import fit_confidence
+from utils.training.fit_consensus import fit_consensus, score_val
 from utils.training.history import describe_epoch, write_history
-from utils.training.judge import Judge
 from utils.training.model_card import write_card
-from utils.training.start import add_words, hash_files, widen
+from utils.training.start_from_model import add_words, hash_files, widen
 from utils.training.trainer import Setup, Trainer
 from utils.training.views import ViewSource, open_views, view_of
 
@@ -205,7 +205,7 @@ class _Training:
                 f"{unknown:.0%} of the words in the training captions are too rare for the vocabulary; "
                 "--min_word_count 1 keeps all"
             )
-        if Judge(recipe, val).by_loss:
+        if BestEpoch(recipe, val).by_loss:
             say(
                 f"{val} photos are few to validate on: the epoch with the lowest validation loss is kept, not the one "
                 "with the best CIDEr"
@@ -236,8 +236,8 @@ class _Training:
             history = trainer.history
         captioner = None
         if distribution.chief:
-            self.say(trainer.judge.explain(history))
-            captioner = self._finish(trainer.judge, history)
+            self.say(trainer.best_epoch.explain(history))
+            captioner = self._finish(trainer.best_epoch, history)
         # The other workers wait here until the first worker has finished.
         distribution.from_chief(None)
         return captioner
@@ -299,11 +299,11 @@ class _Training:
             f"{trainer.batches.steps_per_epoch} steps an epoch, {stage.epochs} epochs at most"
         )
         if self.start and not trainer.history:
-            trainer.judge_start(self._after_epoch)
+            trainer.validate_start(self._after_epoch)
         trainer.fit(self._after_epoch, self.reporter.progress, callbacks)
         if trainer.should_stop():
-            since = trainer.judge.epochs_since_best([row for row in trainer.history if row["stage"] == stage.name])
-            say(f"{stage.name} stopped: no better {trainer.judge.score} for {since} epochs")
+            since = trainer.best_epoch.epochs_since_best([row for row in trainer.history if row["stage"] == stage.name])
+            say(f"{stage.name} stopped: no better {trainer.best_epoch.score} for {since} epochs")
         else:
             say(f"{stage.name} ended after all its {stage.epochs} epochs")
 
@@ -327,11 +327,11 @@ class _Training:
         if note := empty_note(row["empty_captions"], len(trainer.val)):
             self.say(f"validation: {note}")
 
-    def _finish(self, judge, history):
+    def _finish(self, best_epoch, history):
         """Fit consensus and confidence, write the model card, and delete the files that only a run needs."""
-        folder, cache_dir, best = self.folder, self.places["cache_dir"], judge.best(history)
+        folder, cache_dir, best = self.folder, self.places["cache_dir"], best_epoch.best(history)
         captioner, scores = Captioner.from_folder(folder), {}
-        if self.recipe.consensus and judge.by_loss:
+        if self.recipe.consensus and best_epoch.by_loss:
             self.say("consensus is left out: too few validation photos to measure its effect")
         elif self.recipe.consensus:
             views = ViewSource(captioner.encoder, self.views, self.recipe.views) if self.views else None
@@ -345,7 +345,7 @@ class _Training:
                 captioner, scores = plain, {}
         fit_confidence(captioner, folder, self.splits["val"], cache_dir, self.reporter)
         counts = {split: len(photos) for split, photos in self.splits.items()}
-        write_card(folder, captioner, history, best, judge.score, counts, scores)
+        write_card(folder, captioner, history, best, best_epoch.score, counts, scores)
         for name in (_TAGGED_ENCODER, run_folder.RUN_FILE, run_folder.CHECKPOINT_FILE):
             (folder / name).unlink(missing_ok=True)
         return captioner

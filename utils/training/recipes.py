@@ -171,7 +171,7 @@ RECIPES = {
 }
 
 # Defaults of a run that starts from a trained model. Small steps, since the model knows much already.
-STARTED = {
+START_FROM_DEFAULTS = {
     "learning_rate": 3e-4, "batch_size": 8, "min_word_count": 2, "tagging_epochs": 0, "least_steps": 100,
     "patience_steps": 30,
 }  # fmt: skip

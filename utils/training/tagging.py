@@ -42,7 +42,7 @@ class Tagger(keras.Model):
         self.head.build((None, encoder.channels))
         self.built = True
 
-    def prepare(self, means, targets, seed=0):
+    def fit_head(self, means, targets, seed=0):
         """Fit the linear layer to the frozen encoder; takes seconds for thousands of photos.
 
         With an untrained layer the encoder would learn noise and lose what it knows: Kumar et al., "Fine-tuning can

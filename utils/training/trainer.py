@@ -22,9 +22,9 @@ from utils.runtime import backend, keras_internals
 from utils.runtime.hardware import dtype_policy
 from utils.runtime.one_device import OneDevice
 from utils.training.batches import Batches, caption_arrays
+from utils.training.best_epoch import BestEpoch
 from utils.training.checkpoint import Checkpoint
 from utils.training.encoder_decoder import EndToEnd
-from utils.training.judge import Judge
 from utils.training.losses import CaptionLoss
 from utils.training.optimizers import make_optimizer
 from utils.training.recipes import Recipe
@@ -154,7 +154,7 @@ class Trainer:
         seed = setup.seed + 1000 * stage.number  # so that each stage sees the photos in another order
         keras.utils.set_random_seed(seed)
         self.recipe, self.stage, self.tokenizer, self.source, self.val = recipe, stage, setup.tokenizer, source, val
-        self.judge = Judge(recipe, len(val), stage.tagging)
+        self.best_epoch = BestEpoch(recipe, len(val), stage.tagging)
         self.checkpoint_steps, self.distribution = checkpoint_steps, setup.distribution
         self.batches = Batches(source, train, setup.tokenizer, recipe, seed)
         self._statistics = None
@@ -256,11 +256,11 @@ class Trainer:
             # At the end of a fit Keras replaces the weights by the averaged ones; restore the weights in training.
             self.resume()
         if self.stage.tagging and not self.state["epoch"]:
-            self._prepare_tagger(progress)
+            self._fit_head(progress)
         if self.state["epoch"] < self.stage.epochs and not self.should_stop():
             self._fit(self.batches.steps_per_epoch, False, progress, callbacks)
 
-    def _prepare_tagger(self, progress):
+    def _fit_head(self, progress):
         """Fit the tagger's linear layer to the encoder before both are trained."""
         photos, means = self.batches.photos, []
         encoder = self.source.encoder.copy(mirror=False)  # training does not add the mirror image
@@ -270,7 +270,7 @@ class Trainer:
                 means.append(self.source.regions(encoder, batch).mean(axis=1))
                 bar.update(len(batch))
         # Fit the layer in the averaged model: the variables in training may be mirrored on several devices.
-        self.averaged.prepare(np.concatenate(means), self.batches.arrays[1], self.batches.seed)
+        self.averaged.fit_head(np.concatenate(means), self.batches.arrays[1], self.batches.seed)
         self.model.set_weights(self.averaged.get_weights())
 
     def _fit(self, steps, single, progress, callbacks):
@@ -331,7 +331,7 @@ class Trainer:
         state |= {"epoch": state["epoch"] + 1, "step": 0, "loss_sum": 0.0}
         self.checkpoint.save(state)
 
-    def judge_start(self, on_epoch):
+    def validate_start(self, on_epoch):
         """Validate the model that training starts from as epoch 0, so that no worse model replaces it.
 
         Args:
@@ -416,9 +416,9 @@ class Trainer:
     @property
     def is_best(self):
         """Whether the last epoch is better than all earlier ones."""
-        return self.judge.best(self.history) is self.history[-1]
+        return self.best_epoch.best(self.history) is self.history[-1]
 
     def should_stop(self):
         """Whether the stage's validation score has stalled for the recipe's patience."""
         rows = [row for row in self.history if row["stage"] == self.stage.name]
-        return self.judge.has_stalled(rows, self.batches.steps_per_epoch)
+        return self.best_epoch.has_stalled(rows, self.batches.steps_per_epoch)

@@ -4,7 +4,7 @@
 FEW_PHOTOS = 100
 
 
-class Judge:
+class BestEpoch:
     """Ranking of the epochs of a run.
 
     Epochs are ranked by validation CIDEr, and equal ones by validation loss. With fewer than 100 validation photos they
@@ -28,7 +28,7 @@ class Judge:
             return "precision of the tags"
         return "validation loss" if self.by_loss else "validation CIDEr"
 
-    def merit(self, row):
+    def sort_key(self, row):
         """Sort key of a row of the history, a tuple: greater is better. None if this judge does not rank its stage."""
         if self.tagging or row["val_loss"] is None:
             return (row["val_tag_precision"],) if self.tagging and row["val_tag_precision"] is not None else None
@@ -36,11 +36,11 @@ class Judge:
 
     def best(self, rows):
         """The best row; the first of equal ones. None if no row is ranked."""
-        return max((row for row in rows if self.merit(row)), key=self.merit, default=None)
+        return max((row for row in rows if self.sort_key(row)), key=self.sort_key, default=None)
 
     def epochs_since_best(self, rows):
         """Number of a stage's rows after the best one; 0 without rows."""
-        rows = [row for row in rows if self.merit(row)]
+        rows = [row for row in rows if self.sort_key(row)]
         return len(rows) - 1 - rows.index(self.best(rows)) if rows else 0
 
     def has_stalled(self, rows, steps_per_epoch):

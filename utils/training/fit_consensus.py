@@ -13,7 +13,7 @@ from utils.features.extraction import cache_regions
 from utils.files import exists
 from utils.model.consensus import Consensus
 from utils.progress import QUIET
-from utils.training.confidence import fit_confidence
+from utils.training.fit_confidence import fit_confidence
 from utils.training.recipes import Recipe
 from utils.training.run_folder import RUN_FILE
 
