@@ -1,20 +1,23 @@
-"""The choice of the best epoch, and the decision to stop a stage."""
+"""Choose the best epoch of a run, and decide when a stage stops early."""
 
-# On fewer photos, CIDEr varies more by chance than between epochs. CIDEr of a single photo is always 0.
+# With fewer validation photos, CIDEr varies more by chance than between epochs. CIDEr of a single photo is always 0.
 FEW_PHOTOS = 100
 
 
 class BestEpoch:
-    """Ranking of the epochs of a run.
+    """Rank the epochs of a run by their validation scores.
 
-    Epochs are ranked by validation CIDEr, and equal ones by validation loss. With fewer than 100 validation photos they
-    are ranked by the loss alone. A run with self-critical training is always ranked by CIDEr, since it maximises a
-    reward, not the likelihood. The tagging stage is ranked by the precision of its tags.
+    - Epochs are ranked by CIDEr. If the CIDEr of two epochs is equal, the one with the lower loss is better.
+    - With fewer than 100 validation photos, epochs are ranked by the loss alone. A run with self-critical training is
+      ranked by CIDEr even then, since it maximises a reward and not the likelihood.
+    - Epochs of the tagging stage are ranked by the precision of the predicted tags.
+
+    The methods take rows of the training history. A row is a dict with the scores of one epoch.
 
     Args:
         recipe: a Recipe.
         photos: number of validation photos.
-        tagging: whether the stage is the tagging stage.
+        tagging: whether to rank the epochs of the tagging stage, rather than those of the other stages.
     """
 
     def __init__(self, recipe, photos, tagging=False):
@@ -23,38 +26,38 @@ class BestEpoch:
 
     @property
     def score(self):
-        """Name of the score that ranks the epochs."""
+        """Name of the score by which the epochs are ranked, for messages."""
         if self.tagging:
             return "precision of the tags"
         return "validation loss" if self.by_loss else "validation CIDEr"
 
     def sort_key(self, row):
-        """Sort key of a row of the history, a tuple: greater is better. None if this judge does not rank its stage."""
+        """Return the tuple that ranks a row: the greatest tuple is the best. None if the row's stage is not ranked."""
         if self.tagging or row["val_loss"] is None:
             return (row["val_tag_precision"],) if self.tagging and row["val_tag_precision"] is not None else None
         return (-row["val_loss"],) if self.by_loss else (row["val_CIDEr"], -row["val_loss"])
 
     def best(self, rows):
-        """The best row; the first of equal ones. None if no row is ranked."""
+        """Return the best row, or None if no row is ranked. Of equal rows, the first one is returned."""
         return max((row for row in rows if self.sort_key(row)), key=self.sort_key, default=None)
 
     def epochs_since_best(self, rows):
-        """Number of a stage's rows after the best one; 0 without rows."""
+        """Count the ranked rows after the best one. `rows` are those of one stage; without rows the count is 0."""
         rows = [row for row in rows if self.sort_key(row)]
         return len(rows) - 1 - rows.index(self.best(rows)) if rows else 0
 
     def has_stalled(self, rows, steps_per_epoch):
-        """Whether a stage has not improved for the recipe's `patience` epochs and `patience_steps` steps.
+        """Return whether a stage has not improved for `recipe.patience` epochs and `recipe.patience_steps` steps.
 
         Args:
-            rows: the stage's rows of the history.
-            steps_per_epoch: number of steps in an epoch.
+            rows: rows of the stage, a list of dicts.
+            steps_per_epoch: number of training steps in an epoch.
         """
         since = self.epochs_since_best(rows)
         return since >= self.recipe.patience and since * steps_per_epoch >= self.recipe.patience_steps
 
     def explain(self, rows):
-        """One line about the epoch that is kept and the score that chose it."""
+        """Say in one line which epoch is kept and why. `rows` is the training history, with at least one ranked row."""
         best = self.best(rows)
         where = "the model it started from" if best["stage"] == "start" else f"{best['stage']} epoch {best['epoch']}"
         if self.by_loss:

@@ -1,4 +1,4 @@
-"""The model card: the README.md of a model folder."""
+"""Write the model card: the README.md of a model folder."""
 
 from pathlib import Path
 
@@ -58,13 +58,13 @@ def write_card(folder, captioner, history, best, chosen_by, counts, scores, refe
 
     Args:
         folder: model folder.
-        captioner: its Captioner.
-        history: rows of `Trainer.history`.
-        best: the row of the epoch that is kept.
-        chosen_by: name of the score that chose it.
-        counts: number of photos by split.
-        scores: validation scores with consensus, including `distinct_captions`; empty without a consensus.
-        references: largest number of captions a photo has.
+        captioner: Captioner of the model in `folder`.
+        history: `Trainer.history`, a list with a dict of scores for each epoch.
+        best: the element of `history` whose epoch is kept.
+        chosen_by: name of the score by which the epoch was chosen.
+        counts: a dict from split name to the number of photos.
+        scores: validation scores with the consensus, a dict from `fit_consensus`. Empty if the model has no consensus.
+        references: largest number of captions of a photo.
     """
     recipe, encoder = captioner.training, captioner.encoder
     kept = f"epoch {best['epoch']} of the {best['stage']} stage"
