@@ -128,7 +128,7 @@ def fail(message):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that reports errors in one line.
+    """Parse arguments, and report errors in one line.
 
     Args:
         description: text for --help.
@@ -234,8 +234,8 @@ def import_keras():
     files.check_temporary()
     os.environ["KERAS_BACKEND"] = asked  # takes precedence over Keras's settings file
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Keep memory from one step to the next. By default, TensorFlow on CPUs returns memory to the system after each step.
-    # The system must clear every page before the next use, which takes time.
+    # Keep memory from one step to the next. By default, TensorFlow on CPUs returns memory to the system after each
+    # step. The system must clear every page before the next use, which takes time.
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
     unwanted = "matplotlib.pyplot" not in sys.modules
     sys.stderr.flush()
@@ -282,7 +282,7 @@ def check_outputs(paths, overwrite=True):
 
 
 class _Output:
-    """A text stream that raises InputError with its name if it cannot be written.
+    """Write to a text stream, and raise InputError with its name if it cannot be written.
 
     Args:
         name: name for errors.
@@ -356,7 +356,7 @@ def write_json(path, content):
 
 
 class _Lines(tqdm):
-    """A progress bar for pipes and logs: it prints a line of text every ten seconds. It takes tqdm's arguments."""
+    """Report progress in pipes and logs: print a line of text every ten seconds. The arguments are tqdm's."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, mininterval=10, ascii=True, file=sys.stderr, **kwargs)
@@ -367,7 +367,7 @@ class _Lines(tqdm):
 
 
 class _Clock(tqdm):
-    """A progress bar that is redrawn every second, also during a long step. It takes tqdm's arguments."""
+    """Show a progress bar and redraw it every second, also during a long step. The arguments are tqdm's."""
 
     def __init__(self, *args, **kwargs):
         self._closed = threading.Event()
@@ -386,7 +386,7 @@ class _Clock(tqdm):
 
 
 def progress(**kwargs):
-    """Make a progress bar on terminals and in notebooks, or lines of text elsewhere. It takes tqdm's arguments."""
+    """Make a progress bar on terminals and in notebooks, or lines of text elsewhere. The arguments are tqdm's."""
     if type(sys.stdout).__module__.startswith("ipykernel"):
         # Text and not a widget, because GitHub shows no widgets. Standard output, because notebooks show standard error
         # in red.

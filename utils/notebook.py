@@ -1,4 +1,4 @@
-"""Functions for the notebooks: describe the runtime, resume runs, show progress, photos and captions, take uploads."""
+"""Support the notebooks: describe the runtime, resume runs, show progress, photos and captions, take uploads."""
 
 import base64
 import html
@@ -51,7 +51,7 @@ def resume_flags(output_dir):
 
 
 class LiveView(keras.callbacks.Callback):
-    """Keras callback that shows the training curves and the captions of some photos after every epoch.
+    """Show the training curves and the captions of some photos after every epoch: a Keras callback.
 
     Args:
         output_dir: model folder of the run.

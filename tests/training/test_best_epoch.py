@@ -5,7 +5,7 @@ from utils.training.recipes import Recipe
 
 
 def rows(*scores, stage="decoder"):
-    """Epochs of (validation loss, CIDEr)."""
+    """Make the history of a stage from the (validation loss, CIDEr) of each epoch."""
     return [
         {"stage": stage, "epoch": n, "val_loss": loss, "val_CIDEr": cider, "val_tag_precision": None}
         for n, (loss, cider) in enumerate(scores, start=1)

@@ -25,7 +25,7 @@ def test_precision_is_one_for_the_right_order_and_worse_for_others():
 
 
 def test_the_linear_layer_is_fitted_before_the_encoder_moves(tiny_encoder):
-    """Two words, each in the captions of the photos that have its channel."""
+    """There are two words. One channel of the regions tells which of them is in the captions of a photo."""
     tagger = Tagger(tiny_encoder, 7, dropout=0.5)
     before = tiny_encoder.network.get_weights()
     generator = np.random.default_rng(0)

@@ -13,7 +13,7 @@ BETTER_LOW = ("s", "MB", "bytes")
 
 @dataclass(frozen=True)
 class Measurement:
-    """The measurements of one piece of work, for the program and for the tutorial baseline.
+    """Hold the measurements of one piece of work, for the program and for the tutorial baseline.
 
     Args:
         phase: "first caption", "caching", "training", "decoding" or "peak memory".
@@ -32,7 +32,7 @@ class Measurement:
 
     @property
     def ratio(self):
-        """How many times better the program's median is than the tutorial baseline's; None without baseline."""
+        """Compute how many times better the program's median is than the tutorial baseline's; None without baseline."""
         if not self.baseline:
             return None
         ratio = statistics.median(self.ours) / statistics.median(self.baseline)

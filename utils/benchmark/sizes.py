@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Sizes:
-    """The amount of work of a benchmark run.
+    """Hold the amount of work of a benchmark run.
 
     Args:
         repetitions: number of repetitions, whose median is the result.
@@ -50,7 +50,7 @@ class Sizes:
 
     @property
     def all_photos(self):
-        """Largest number of photos that a measurement uses."""
+        """Return the largest number of photos that a measurement uses."""
         return max(self.photos, self.recipe.batch_size, *self.batches)
 
 

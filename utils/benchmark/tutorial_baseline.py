@@ -1,4 +1,4 @@
-"""Tutorial baseline: the same computations as in the program, but in the way in which tutorials program them.
+"""Do the same computations as the program, but in the way in which tutorials program them: the tutorial baseline.
 
 Layers and weights are those of the program. The order and the batching of the work differ. Tests check that regions,
 losses and captions of both agree.

@@ -113,7 +113,7 @@ _COCO_WORDS = {
 
 @dataclass(frozen=True)
 class Entity:
-    """An object in a photo, with the words that name it and its boxes.
+    """Hold an object in a photo: the words that name it, and its boxes.
 
     Args:
         words: frozenset of lower-case words that name the object.
@@ -128,7 +128,7 @@ class Entity:
 
 @dataclass(frozen=True)
 class PhotoBoxes:
-    """The objects of one photo, with their boxes.
+    """Hold the objects of one photo, with their boxes.
 
     Args:
         entities: list of Entity. Their boxes are in pixels.

@@ -13,7 +13,7 @@ _BLOCK = 50
 
 @dataclass(frozen=True)
 class Difference:
-    """The score of the second captioner minus the score of the first one.
+    """Hold the difference of a score: that of the second captioner minus that of the first one.
 
     Args:
         value: difference of the scores of all images.

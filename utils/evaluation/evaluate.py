@@ -28,7 +28,7 @@ _BATCH_PHOTOS = 50
 
 @dataclass
 class Split:
-    """A split of a dataset: its photos and their references.
+    """Hold a split of a dataset: its photos and their references.
 
     Args:
         dataset: name of the dataset.
@@ -46,7 +46,7 @@ class Split:
 
     @property
     def references(self):
-        """A dict from photo id to the list of the photo's references."""
+        """Return a dict from photo id to the list of the photo's references."""
         return {photo.id: list(photo.references) for photo in self.photos}
 
     def describe(self):
@@ -58,7 +58,7 @@ class Split:
 
 @dataclass
 class Evaluation:
-    """Captions of a split, with their scores and statistics.
+    """Hold the captions of a split, and compute their scores and statistics.
 
     Scores, statistics and intervals are computed when they are first read, because METEOR takes seconds.
 
@@ -90,33 +90,33 @@ class Evaluation:
 
     @property
     def title(self):
-        """Name of the captioner, with the beam size if there is one."""
+        """Return the name of the captioner, with the beam size if there is one."""
         return f"{self.name}, beam {self.beam_size}" if self.beam_size else self.name
 
     @cached_property
     def scores(self):
-        """Scores of the captions, from `metrics.score`."""
+        """Compute the scores of the captions with `metrics.score`."""
         return metrics.score(self.references, self.captions)
 
     @cached_property
     def statistics(self):
-        """Statistics of the captions: a dict from `diversity.describe`."""
+        """Compute the statistics of the captions: a dict from `diversity.describe`."""
         return diversity.describe(list(self.captions.values()), self.training)
 
     @cached_property
     def confidence(self):
-        """Quality of confidence: a dict from `score_confidence`. It is empty if the captions have no confidence."""
+        """Measure the quality of confidence: a dict from `score_confidence`, empty if captions have no confidence."""
         return confidence_quality.score_confidence(*self.sure) if self.sure else {}
 
     @property
     def sure(self):
-        """The pair (confidence of each caption, CIDEr of each caption). None if the captions have no confidence."""
+        """Return (confidence of each caption, CIDEr of each caption), or None if the captions have no confidence."""
         confidence = [self.written[i].confidence if i in self.written else None for i in self.scores.ids]
         return None if None in confidence or not confidence else (confidence, self.scores.images["CIDEr"])
 
     @cached_property
     def intervals(self):
-        """95 % bootstrap intervals: a dict from score name to (low, high)."""
+        """Compute the 95 % bootstrap intervals: a dict from score name to (low, high)."""
         return bootstrap.intervals(self.scores)
 
     def describe_scenes(self):

@@ -24,7 +24,7 @@ _TINY, _SMALL = 1e-15, 1e-9
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of captions against references.
+    """Hold the scores of captions against references.
 
     Args:
         ids: image ids, in the order of the arrays.

@@ -26,7 +26,7 @@ class BestEpoch:
 
     @property
     def score(self):
-        """Name of the score by which the epochs are ranked, for messages."""
+        """Return the name of the score by which the epochs are ranked, for messages."""
         if self.tagging:
             return "precision of the tags"
         return "validation loss" if self.by_loss else "validation CIDEr"

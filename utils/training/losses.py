@@ -1,4 +1,4 @@
-"""Loss functions."""
+"""Define the losses of training."""
 
 import keras
 from keras import ops
@@ -7,7 +7,7 @@ from utils.data.tokenizer import PAD
 
 
 class MeanLoss(keras.losses.Loss):
-    """Base class of losses that are a sum over a batch divided by a count, such as the number of words.
+    """Compute a loss as a sum over the batch divided by a count, such as the number of words: a base class.
 
     With several devices, the sums and the counts of all devices are added up before the division.
     """
@@ -26,7 +26,7 @@ class MeanLoss(keras.losses.Loss):
 
 
 class CaptionLoss(MeanLoss):
-    """Mean cross-entropy per word, with label smoothing. Padding is left out.
+    """Compute the mean cross-entropy per word, with label smoothing. Padding is left out.
 
     Label smoothing: Szegedy et al., "Rethinking the inception architecture", 2016, section 7.
 

@@ -10,7 +10,7 @@ _FORGETTING = 2
 
 @keras.saving.register_keras_serializable(package="captioning")
 class PacedAdamW(keras.optimizers.AdamW):
-    """AdamW with a lower learning rate and no weight decay for chosen variables.
+    """Optimize with AdamW, with a lower learning rate and no weight decay for chosen variables.
 
     A pretrained encoder needs smaller steps than the decoder that is trained with it. AdamW: Loshchilov and Hutter,
     "Decoupled weight decay regularization", 2019.

@@ -97,7 +97,7 @@ def train(
 
 
 class _Training:
-    """A training run: `open` prepares data and model, `run` trains stage after stage.
+    """Carry out a training run: `open` prepares data and model, `run` trains stage after stage.
 
     Args:
         dataset, recipe, seed, reporter: as for `train`.
@@ -187,7 +187,7 @@ class _Training:
         return {name: text(place) for name, place in self.places.items()}
 
     def _warn(self, texts):
-        """Before the training, report what may make the captions poor. `texts` are the training captions."""
+        """Report, before training, what may make the captions poor. `texts` are the training captions."""
         recipe, say, (train, val) = self.recipe, self.say, map(len, self.splits.values())
         if recipe.encoder_weights in ("random", "scenes"):
             say(

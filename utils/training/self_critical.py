@@ -11,7 +11,7 @@ from utils.training.losses import logits_of
 
 
 class SelfCritical(EndToEnd):
-    """An EndToEnd model that is trained to maximise a reward.
+    """Extend EndToEnd by training that maximises a reward.
 
     Captions are sampled and get rewards. The baseline of a caption is the mean reward of the photo's other samples.
     Rennie et al., "Self-critical sequence training for image captioning", 2017; baseline: Luo, "A better variant of
@@ -34,7 +34,7 @@ class SelfCritical(EndToEnd):
 
     @property
     def metrics(self):
-        """List of the Keras metrics: the reported loss, which is minus the mean reward."""
+        """List the Keras metrics: only the reported loss, which is minus the mean reward."""
         return [self.reward_tracker]
 
     def call(self, inputs, training=False):

@@ -81,7 +81,7 @@ class Tagger(keras.Model):
 
 
 class TagLoss(MeanLoss):
-    """Binary cross-entropy between the predicted tags and `tag_shares`, divided by the sum of these shares."""
+    """Compute the binary cross-entropy between predicted tags and `tag_shares`, divided by the sum of these shares."""
 
     def __init__(self):
         super().__init__("tag_loss")

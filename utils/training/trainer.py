@@ -69,7 +69,7 @@ class Setup:
 
 
 class Run(keras.callbacks.Callback):
-    """Keras callback that writes checkpoints, ends the epochs of a Trainer, and stops training early.
+    """Write checkpoints, end the epochs of a Trainer, and stop training early: a Keras callback.
 
     Args:
         trainer: the Trainer that calls `fit`.
@@ -424,12 +424,12 @@ class Trainer:
 
     @property
     def history(self):
-        """Training history: a list with a dict of scores for each finished epoch."""
+        """Return the training history: a list with a dict of scores for each finished epoch."""
         return self.state["history"]
 
     @property
     def is_best(self):
-        """Whether the last epoch is better than all earlier epochs."""
+        """Return whether the last epoch is better than all earlier epochs."""
         return self.best_epoch.best(self.history) is self.history[-1]
 
     def should_stop(self):
