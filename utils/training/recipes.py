@@ -57,7 +57,8 @@ _BOUNDS = dict.fromkeys(
 class Recipe:
     """Hold the settings of a training run.
 
-    The fields before the first empty line have their own flags in train.py. The flag `--set` changes any field.
+    Most fields before the first empty line have their own flags in train.py. The flag `--set` changes any field except
+    `start_from`.
 
     Example:
         dataclasses.replace(RECIPES["flickr8k"], encoder="mobilenet", epochs=20)
