@@ -13,7 +13,7 @@ compared. It needs no dataset and no download, and takes some minutes."""
 
 
 def parse_arguments(arguments=None):
-    """The command line as a namespace."""
+    """Parse the command line, a list of strings or None, and return a namespace."""
     parser = console.Parser(DESCRIPTION)
     parser.add_argument(
         "--photos", type=Path, metavar="FOLDER", help="folder of photos to measure with (default: drawn pictures)"
@@ -40,7 +40,7 @@ def parse_arguments(arguments=None):
 
 
 def main(arguments=None):
-    """Measure, from the arguments to the tables."""
+    """Run benchmark.py on a list of arguments (None for those of the process), and return the exit status."""
     arguments = parse_arguments(arguments)
     console.check_outputs([arguments.json, arguments.growth])
     from utils.benchmark import sizes
@@ -51,7 +51,12 @@ def main(arguments=None):
 
 
 def measure_speed(chosen, arguments):
-    """Print the speed of this machine beside that of the tutorial baseline."""
+    """Measure and print the speed of the program and of the tutorial baseline.
+
+    Args:
+        chosen: Sizes, the amount of work.
+        arguments: namespace from `parse_arguments`.
+    """
     from utils import benchmark
     from utils.benchmark import measurements
 
@@ -81,7 +86,12 @@ def measure_speed(chosen, arguments):
 
 
 def measure_growth(chosen, arguments):
-    """Print and draw how time, memory and disk use grow."""
+    """Measure, print and draw how time, memory and disk use grow with the numbers of photos and words.
+
+    Args:
+        chosen: Sizes, the amount of work.
+        arguments: namespace from `parse_arguments`.
+    """
     from utils.outputs.plots import check_format, save_figure
 
     check_format(arguments.growth)

@@ -15,7 +15,7 @@ photo count. Tokenisation and scores are those of pycocoevalcap."""
 
 
 def parse_arguments(arguments=None):
-    """The command line as a namespace."""
+    """Parse the command line, a list of strings or None, and return a namespace."""
     parser = console.Parser(DESCRIPTION)
     parser.add_argument(
         "--model", type=Path, nargs="+", help="model folders (default: models/DATASET, or none with --captions)"
@@ -96,10 +96,14 @@ def parse_arguments(arguments=None):
 
 
 def measure(arguments):
-    """Score everything that the arguments name.
+    """Evaluate all models and files of captions that the arguments name.
+
+    Args:
+        arguments: namespace from `parse_arguments`.
 
     Returns:
-        The Split; a list of Evaluation, one for each model, beam size and file; the Evaluations of baselines.
+        (split, results, neighbours): a Split, a list with an Evaluation for each model, beam size and file, and a list
+        with the Evaluation of the nearest-neighbour baseline, if it was requested.
     """
     from utils.evaluation.attention_on_boxes import read_boxes
 
@@ -139,7 +143,7 @@ def measure(arguments):
 
 
 def main(arguments=None):
-    """Score captions, from the arguments to the tables."""
+    """Run evaluate.py on a list of arguments (None for those of the process), and return the exit status."""
     arguments = parse_arguments(arguments)
     console.check_outputs([arguments.json, arguments.captions_out, arguments.report])
     for model in arguments.model:
@@ -150,13 +154,13 @@ def main(arguments=None):
         if not files.is_file(path):
             raise InputError(f"{path}: no such file of captions")
     split, results, neighbours = measure(arguments)
-    from utils.evaluation import baselines, coco_results, tables
+    from utils.evaluation import baselines, coco_results, score_tables
 
     people = baselines.human_scores(split.references) if arguments.baselines else {}
-    differences = tables.compare_all(results) if arguments.compare else []
-    console.say("", *tables.lines(split, results, neighbours, people, differences))
+    differences = score_tables.compare_all(results) if arguments.compare else []
+    console.say("", *score_tables.lines(split, results, neighbours, people, differences))
     if arguments.json:
-        console.write_json(arguments.json, tables.as_json(split, results, neighbours, people, differences))
+        console.write_json(arguments.json, score_tables.as_json(split, results, neighbours, people, differences))
     if arguments.captions_out:
         console.write_json(arguments.captions_out, coco_results.as_results(results[0].captions))
     if arguments.report:

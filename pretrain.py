@@ -9,12 +9,12 @@ DESCRIPTION = """Pretrain an encoder on drawn scenes.
 Every training step gets new scenes. Their labels name the shape and the colour
 at each region; captions are not needed."""
 
-# One hour on two cores.
+# Default number of training steps. They take one hour on two cores.
 _STEPS = 2000
 
 
 def parse_arguments(arguments=None):
-    """The command line as a namespace."""
+    """Parse the command line, a list of strings or None, and return a namespace."""
     parser = console.Parser(DESCRIPTION)
     encoder = parser.add_argument_group("encoder")
     encoder.add_argument("--encoder", default="vgg16", help="vgg16, vgg19, mobilenet or resnet50 (default: vgg16)")
@@ -60,7 +60,7 @@ def parse_arguments(arguments=None):
 
 
 def main(arguments=None):
-    """Pretrain, from the arguments to the folder with the weights."""
+    """Run pretrain.py on a list of arguments (None for those of the process), and return the exit status."""
     arguments = parse_arguments(arguments)
     console.import_keras()
     from utils.features.encoders import Encoder

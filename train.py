@@ -1,4 +1,4 @@
-"""Train a captioner: `python train.py` on the built-in sample, `--dataset flickr8k` on photos."""
+"""Train a captioner: `python train.py` on the built-in sample, `python train.py --dataset flickr8k` on photos."""
 
 import argparse
 from contextlib import nullcontext
@@ -7,28 +7,28 @@ from pathlib import Path
 
 from utils import console
 from utils.training import run_folder
-from utils.training.recipes import RECIPES, STARTED, Recipe
+from utils.training.recipes import RECIPES, START_FROM_DEFAULTS, Recipe
 
 DESCRIPTION = """Train an image captioner with visual attention.
 
 Without arguments it draws a sample of scenes and trains on it in minutes, with
 no download. Flags that are not given take the values of the dataset's recipe."""
 
-# Default model that training on your own photos starts from.
+# Model that training on your own photos starts from by default.
 START = Path(__file__).resolve().parent / "models" / "flickr8k"
 
-# Fields of the recipe that have their own flag.
+# Fields of the recipe that have their own flags.
 _FLAGS = (
     "encoder", "encoder_weights", "image_size", "finetune_encoder", "tagging_epochs", "finetune_epochs", "epochs",
     "scst_epochs", "batch_size", "learning_rate", "min_word_count", "precision",
 )  # fmt: skip
 
-# Flags that choose another model than the default one to start from.
+# If one of these flags is given, training on your own photos does not start from START.
 _FROM_NOTHING = ("encoder", "encoder_weights", "image_size")
 
 
 def setting(text):
-    """Argument type: `units=256` as ("units", 256), the name and the value of a field of the recipe."""
+    """Convert an argument such as "units=256" to ("units", 256): the name and the value of a field of the recipe."""
     name, _, value = text.partition("=")
     known = {field.name: field.type for field in fields(Recipe) if field.name != "start_from"}
     if name not in known or not value:
@@ -48,7 +48,14 @@ def setting(text):
 
 
 def parse_arguments(arguments=None):
-    """The command line as a namespace."""
+    """Parse the command line.
+
+    Args:
+        arguments: list of strings; None for the arguments of the process.
+
+    Returns:
+        A namespace. For a resumed run, `begun` is the JSON object in its run.json; otherwise it is None.
+    """
     parser = console.Parser(DESCRIPTION)
     data = parser.add_argument_group("data")
     console.add_dataset_flags(data, RECIPES)
@@ -188,7 +195,7 @@ def parse_arguments(arguments=None):
 
 
 def _take_from_run(parser, parsed):
-    """Complete the arguments with those of the run that is resumed."""
+    """Read the interrupted run as `parsed.begun`, and take the arguments that are not given from it."""
     if parsed.resume is not True:
         if parsed.output_dir and parsed.output_dir != Path(parsed.resume):
             parser.error(f"--resume {parsed.resume} and --output_dir {parsed.output_dir} are two folders: give one")
@@ -209,15 +216,21 @@ def _take_from_run(parser, parsed):
 
 
 def choose_recipe(arguments):
-    """The recipe of the dataset (of several, the first one) with the given flags.
+    """Make the Recipe of a run: the recipe of the dataset with the values of the given flags.
 
-    Weights of `pretrain.py` set the image size. A model to start from sets all fields that decide its shape.
+    - Of several datasets, the first one gives the recipe.
+    - Encoder weights from pretrain.py give the image size at which they were trained.
+    - A model that training starts from gives all fields on which the shapes of its weights depend.
+    - A resumed run keeps its recipe.
+
+    Args:
+        arguments: namespace from `parse_arguments`.
 
     Raises:
         InputError: a value is invalid.
     """
     from utils.features.encoders import learnt_size
-    from utils.training.start import inherit
+    from utils.training.start_from_model import inherit
 
     given = {name: getattr(arguments, name) for name in _FLAGS if getattr(arguments, name) is not None}
     if given.get("finetune_encoder") == "none":
@@ -232,11 +245,11 @@ def choose_recipe(arguments):
     if start is None and arguments.dataset == "custom" and not any(name in given for name in _FROM_NOTHING):
         start = START if (START / "config.json").is_file() else None
     if start not in (None, "none"):
-        recipe = replace(recipe, **STARTED | given, start_from=_shown(start))
+        recipe = replace(recipe, **START_FROM_DEFAULTS | given, start_from=_shown(start))
         recipe.check()
         return inherit(recipe, given)
     if given.get("encoder", recipe.encoder) != recipe.encoder:
-        # Weights and layer in the recipe belong to the recipe's encoder.
+        # The weights and the layer in the recipe fit only the recipe's encoder.
         given = {name: getattr(Recipe, name) for name in ("encoder_weights", "layer")} | given
     recipe = replace(recipe, **given)
     if "encoder_weights" in given and "image_size" not in given:
@@ -246,9 +259,13 @@ def choose_recipe(arguments):
 
 
 def _recipe_of_run(arguments, given):
-    """The recipe of the run that is resumed.
+    """Return the recipe of the run that is resumed.
 
-    Flags given beside --resume replace its fields, and `train` then reports the difference as an error.
+    Other flags that are given with --resume replace its fields. If they differ, `train` reports an error.
+
+    Args:
+        arguments: namespace from `parse_arguments`.
+        given: a dict from field of the recipe to the value that the user has given.
     """
     known = {field.name for field in fields(Recipe)}
     begun = {name: value for name, value in arguments.begun.get("recipe", {}).items() if name in known}
@@ -260,17 +277,17 @@ def _recipe_of_run(arguments, given):
 
 
 def _shown(folder):
-    """A folder as a short path, relative to the working folder if it lies inside."""
+    """Return the path of a folder as a string, relative to the working folder if it lies inside it."""
     folder = Path(folder)
     return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)
 
 
 def main(arguments=None, callbacks=()):
-    """Train, from the arguments to the model folder.
+    """Run train.py and return the exit status.
 
     Args:
-        arguments: list of strings; None for those of the command line.
-        callbacks: Keras callbacks, passed to `fit`.
+        arguments: list of strings; None for the arguments of the process.
+        callbacks: list of Keras callbacks, passed to `Model.fit`.
     """
     arguments = parse_arguments(arguments)
     console.import_keras()
@@ -290,14 +307,14 @@ def main(arguments=None, callbacks=()):
         )
         return 0
     if arguments.confidence_only:
-        from utils.training.confidence import add_confidence
+        from utils.training.fit_confidence import add_confidence
 
         folders = arguments.data_dir, arguments.cache_dir, arguments.output_dir
         add_confidence(arguments.dataset, *folders, arguments.encoder_weights, **common)
         console.say(f"model  {arguments.output_dir}")
         return 0
     if arguments.consensus_only:
-        from utils.training.consensus import add_consensus
+        from utils.training.fit_consensus import add_consensus
 
         folders = arguments.data_dir, arguments.cache_dir, arguments.output_dir
         add_consensus(arguments.dataset, *folders, arguments.encoder_weights, **common)
@@ -328,7 +345,7 @@ def main(arguments=None, callbacks=()):
 
 
 def show(captioner, arguments):
-    """Caption validation photos, and print what the model folder holds."""
+    """Caption some validation photos, print the captions, and print what the model folder holds."""
     from utils.data.datasets import load_dataset
     from utils.outputs.plots import attention_figure, save_figure
 
@@ -352,7 +369,7 @@ def show(captioner, arguments):
 
 
 def show_scene_scores(captioner, arguments):
-    """Compare captions with the scenes themselves, on unseen scenes and on unseen pairs of colour and shape."""
+    """Print how well captions fit drawn scenes: unseen scenes, and scenes with unseen pairs of colour and shape."""
     from utils.evaluation.evaluate import evaluate_captioner, open_split
 
     splits = {"test": "unseen scenes", "unseen": "unseen pairs of colour and shape"}

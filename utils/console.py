@@ -1,4 +1,7 @@
-"""The terminal: arguments, one-line errors and progress bars. No other module of utils prints."""
+"""Use the terminal: parse arguments, print results and one-line errors, and show progress bars.
+
+No other module of utils prints, except `utils.notebook`.
+"""
 
 import argparse
 import codecs
@@ -21,19 +24,19 @@ from utils.progress import Reporter
 
 
 def _escape(error):
-    # In the form of JSON and Python, so that JSON stays valid: \u00e9, and two escapes for characters above \uffff.
+    # Escape as JSON and Python do, so that JSON stays valid: \u00e9, and two escapes for characters above \uffff.
     text = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{text[i : i + 4]}" for i in range(0, len(text), 4)), error.end
 
 
-# Characters that a stream cannot write are escaped, for example in file names that are not UTF-8.
+# Escape characters that a stream cannot write, for example in file names that are not UTF-8.
 codecs.register_error("escaped", _escape)
 
 
 def _prepare_streams():
-    """Open all three standard streams, and let them escape characters that they cannot write."""
+    """Open standard input, output and error if they are closed. Let them escape characters that they cannot write."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # closed, as by `<&-`; the next file would get its number
+        if getattr(sys, name) is None:  # closed, for example by `<&-`; the next opened file would get its number
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -52,7 +55,7 @@ def _show_warning(message, category, *rest, **more):
 
 
 def _flush_output():
-    # Give up unwritten output: Python's own attempt at exit would print a second error of several lines.
+    # Write buffered output. If that fails, discard it: otherwise Python would print a second error at exit.
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
@@ -63,8 +66,8 @@ def _flush_output():
 def run(main):
     """Run a script's `main` and end the process.
 
-    The exit status is 0, 2 after an error that the user can fix, or 130 after Ctrl-C. Unexpected errors of the system
-    end in one line too. Errors of the program itself show a traceback.
+    The exit status is that of `main`, 2 after an error that the user can fix, or 130 after Ctrl-C. Errors of the user
+    and of the system, such as a full disk, are printed as one line. Errors in the program show a traceback.
 
     Args:
         main: function without arguments that returns the exit status.
@@ -72,7 +75,7 @@ def run(main):
     _prepare_streams()
     try:
         status = main()
-        sys.stdout.flush()  # raises if the disk is full and the last lines are not written yet
+        sys.stdout.flush()  # raises an error now if the last lines cannot be written, for example on a full disk
         sys.exit(status)
     except InputError as error:
         fail(error)
@@ -94,9 +97,9 @@ def run(main):
 
 @contextmanager
 def ending_at_once():
-    """End the process as `run` does after an error, but at once.
+    """If the code in a `with` statement raises an error, report it as `run` does and end the process at once.
 
-    TensorFlow's shutdown is skipped: it would wait for the other workers, which wait for this one.
+    TensorFlow's shutdown is skipped. It would wait for the other workers, which wait for this worker.
     """
     try:
         yield
@@ -118,14 +121,18 @@ def ending_at_once():
 
 
 def fail(message):
-    """Print `error: …` and end with status 2."""
+    """Print `error: ` and the message on standard error, and end the process with status 2."""
     with suppress(OSError):  # the disk may be full
         print(f"error: {one_line(message)}", file=sys.stderr, flush=True)
     sys.exit(2)
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser with one-line errors."""
+    """Parse arguments, and report errors in one line.
+
+    Args:
+        description: text for --help.
+    """
 
     def __init__(self, description):
         super().__init__(
@@ -137,11 +144,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def number(convert, low, high=None):
-    """Argument type: a number within bounds.
+    """Make an argument type for argparse: a number within bounds.
 
     Args:
         convert: int or float.
-        low, high: smallest and largest value allowed; `high` None for no limit.
+        low, high: smallest and largest value allowed. None for `high` means no limit.
+
+    Returns:
+        A function from text to number. It raises argparse.ArgumentTypeError.
     """
 
     def parse(text):
@@ -159,11 +169,11 @@ def number(convert, low, high=None):
 
 
 def add_dataset_flags(group, names):
-    """Add the flags --dataset and --data_dir; `name_datasets` completes their values.
+    """Add the flags --dataset and --data_dir. After parsing, `name_datasets` completes their values.
 
     Args:
-        group: argument parser or group.
-        names: names of the datasets.
+        group: argument parser or argument group.
+        names: names of the datasets that are allowed.
     """
     default = "default: shapes, the built-in sample; " if "shapes" in names else ""
     group.add_argument(
@@ -176,10 +186,14 @@ def add_dataset_flags(group, names):
 
 
 def name_datasets(parser, parsed):
-    """Check --dataset and --data_dir, and set their final values.
+    """Check the values of --dataset and --data_dir, and replace them by their final values.
 
-    `dataset` becomes one name, several joined by "+". `data_dir` becomes a Path, or a list of Paths for several
-    datasets.
+    `parsed.dataset` becomes a string, in which the names of several datasets are joined by "+". `parsed.data_dir`
+    becomes a Path, or a list of Paths for several datasets.
+
+    Args:
+        parser: a Parser, which reports errors.
+        parsed: namespace of the parsed arguments.
     """
     if parsed.data_dir and not parsed.dataset:
         parser.error("--data_dir: name its dataset with --dataset; custom for your own photos")
@@ -194,7 +208,7 @@ def name_datasets(parser, parsed):
 
 
 def part(text):
-    """Argument type: `2/8` as (2, 8), the second of eight parts."""
+    """Convert an argument such as "2/8", the second of eight parts, to (2, 8)."""
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise argparse.ArgumentTypeError(f"{text!r} is not a part such as 2/8, the second of eight")
@@ -202,10 +216,11 @@ def part(text):
 
 
 def import_keras():
-    """Import Keras and its backend without banners.
+    """Import Keras and its backend quietly.
 
-    TensorFlow's libraries print banners before logging can be configured. Keras imports pyplot, which takes half a
-    second and is not needed; that import is blocked.
+    During the import, output to standard error is discarded, because TensorFlow prints messages before its logging can
+    be configured. Keras would also import matplotlib's pyplot. This takes half a second and is not needed, so it is
+    prevented.
 
     Raises:
         InputError: KERAS_BACKEND names an unsupported or missing backend, or no temporary file can be written.
@@ -217,10 +232,10 @@ def import_keras():
         if importlib.util.find_spec(package) is None:
             raise InputError(f"{package} is not installed: pip install {package}")
     files.check_temporary()
-    os.environ["KERAS_BACKEND"] = asked  # overrides Keras's settings file
+    os.environ["KERAS_BACKEND"] = asked  # takes precedence over Keras's settings file
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Keep memory from one step to the next. By default TensorFlow on CPUs returns it to the system, which then clears
-    # it page by page at every use.
+    # Keep memory from one step to the next. By default, TensorFlow on CPUs returns memory to the system after each
+    # step. The system must clear every page before the next use, which takes time.
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
     unwanted = "matplotlib.pyplot" not in sys.modules
     sys.stderr.flush()
@@ -229,7 +244,7 @@ def import_keras():
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
             if unwanted:
-                sys.modules["matplotlib.pyplot"] = None  # makes its import fail, which Keras handles
+                sys.modules["matplotlib.pyplot"] = None  # makes the import of pyplot fail, which Keras tolerates
             import keras
 
             if keras.config.backend() == "tensorflow":
@@ -240,16 +255,19 @@ def import_keras():
         os.dup2(saved, 2)
         os.close(saved)
     if keras.config.backend() == "tensorflow":
-        # TensorFlow warns when a function is compiled for several sizes or models, which is intended here.
+        # TensorFlow warns if a function is compiled for several sizes or models. This is intended here.
         tensorflow.get_logger().setLevel("ERROR")
 
 
 def check_outputs(paths, overwrite=True):
-    """Raise InputError, before the work, unless the files can be written.
+    """Check before the work that the output files can be written. Create missing folders.
 
     Args:
-        paths: Paths; None for a file that was not asked for.
+        paths: list of Paths. None stands for a file that was not requested.
         overwrite: whether existing files may be replaced.
+
+    Raises:
+        InputError: a file cannot be written, is a folder, or exists although `overwrite` is False.
     """
     for path in paths:
         if path is None:
@@ -264,7 +282,12 @@ def check_outputs(paths, overwrite=True):
 
 
 class _Output:
-    """A text stream whose errors become InputErrors with its name."""
+    """Write to a text stream, and raise InputError with its name if it cannot be written.
+
+    Args:
+        name: name for errors.
+        stream: the text stream that is written.
+    """
 
     def __init__(self, name, stream):
         self._name, self._stream = name, stream
@@ -290,10 +313,13 @@ class _Output:
 
 @contextmanager
 def open_output(name):
-    """A text stream for a `with` statement.
+    """Open a text stream for writing, in a `with` statement.
 
     Args:
         name: file name, or "-" for standard output.
+
+    Yields:
+        The stream.
 
     Raises:
         InputError: the file cannot be opened, or a later write fails.
@@ -310,15 +336,19 @@ def open_output(name):
         yield output
         output.flush()
     finally:
-        with suppress(OSError):  # `flush` has reported it
+        with suppress(OSError):  # `flush` has reported the error already
             stream.close()
 
 
 def write_json(path, content):
     """Write an object as a JSON file.
 
+    Args:
+        path: the file, a Path.
+        content: the object.
+
     Raises:
-        InputError: the file cannot be written; an existing file stays unchanged.
+        InputError: the file cannot be written. An existing file does not change then.
     """
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     with files.replacing(path) as temporary:
@@ -326,18 +356,18 @@ def write_json(path, content):
 
 
 class _Lines(tqdm):
-    """Progress as lines of text, one every ten seconds, for pipes and logs."""
+    """Report progress in pipes and logs: print a line of text every ten seconds. The arguments are tqdm's."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, mininterval=10, ascii=True, file=sys.stderr, **kwargs)
 
     def display(self, msg=None, pos=None):
-        """Print the state as one line."""
+        """Print the progress as one line."""
         print(str(self), file=sys.stderr, flush=True)
 
 
 class _Clock(tqdm):
-    """A progress bar whose time is updated every second, also between two steps of the work."""
+    """Show a progress bar and redraw it every second, also during a long step. The arguments are tqdm's."""
 
     def __init__(self, *args, **kwargs):
         self._closed = threading.Event()
@@ -350,36 +380,37 @@ class _Clock(tqdm):
             self.refresh()
 
     def close(self):
-        """Stop the updates and close the bar."""
+        """Stop redrawing and close the bar."""
         self._closed.set()
         super().close()
 
 
 def progress(**kwargs):
-    """A tqdm progress bar on terminals and in notebooks, lines of text elsewhere; takes tqdm's arguments."""
+    """Make a progress bar on terminals and in notebooks, or lines of text elsewhere. The arguments are tqdm's."""
     if type(sys.stdout).__module__.startswith("ipykernel"):
-        # As text, since GitHub shows no widgets, and on standard output, since notebooks show standard error in red.
+        # Text and not a widget, because GitHub shows no widgets. Standard output, because notebooks show standard error
+        # in red.
         return tqdm(file=sys.stdout, ncols=100, mininterval=2, **kwargs)
     bar = _Clock if sys.stderr.isatty() else _Lines
     return bar(dynamic_ncols=sys.stderr.isatty(), **kwargs)
 
 
 def say(*lines):
-    """Print lines and flush, so that a log is up to date."""
+    """Print lines and flush, so that they appear in a log at once."""
     for line in lines:
         print(line, flush=True)
 
 
-# Lines and progress bars of long work, on this terminal.
+# Shows the lines and progress bars of long work on the terminal.
 REPORTER = Reporter(say, progress)
 
 
 def note(message):
-    """Print a line on standard error; standard output is for results."""
+    """Print a line on standard error, so that standard output holds only results."""
     print(message, file=sys.stderr, flush=True)
 
 
 def warn(message):
-    """Print `warning: …` on standard error."""
+    """Print `warning: ` and the message on standard error."""
     with suppress(OSError):  # the disk may be full
         print(f"warning: {one_line(message)}", file=sys.stderr, flush=True)

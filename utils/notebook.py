@@ -1,4 +1,4 @@
-"""Helpers of the notebooks: runtime, resuming, live pictures, uploads."""
+"""Support the notebooks: describe the runtime, resume runs, show progress, photos and captions, take uploads."""
 
 import base64
 import html
@@ -25,7 +25,7 @@ _THUMBNAIL = 160
 
 
 def describe_runtime():
-    """One line with versions and devices; without a GPU, with advice."""
+    """Describe versions and devices in one line. Without a GPU, the line says how to get one."""
     framework, gpus = backend.describe()
     device = ", ".join(gpus) or "no GPU: training on photos takes hours (in Colab: Runtime, Change runtime type)"
     return f"{framework}, Keras {keras.__version__}, {os.cpu_count()} processors, {device}"
@@ -41,21 +41,22 @@ def tell_errors_in_a_line():
 
 
 def is_trained(output_dir):
-    """Whether a folder holds a finished model; then the training cell can be skipped."""
+    """Return whether a folder holds a finished model. If it does, the training cell can be skipped."""
     return (Path(output_dir) / "config.json").exists() and not (Path(output_dir) / RUN_FILE).exists()
 
 
 def resume_flags(output_dir):
-    """Flags of train.py that continue an interrupted run in a folder; empty without such a run."""
+    """Return the list of train.py's flags that continue the interrupted run in a folder. Empty without such a run."""
     return ["--resume"] if (Path(output_dir) / RUN_FILE).exists() else []
 
 
 class LiveView(keras.callbacks.Callback):
-    """Keras callback that shows, after every epoch, the curves and the captions of a few validation photos.
+    """Show the training curves and the captions of some photos after every epoch: a Keras callback.
 
     Args:
         output_dir: model folder of the run.
-        find_photos: function without arguments that returns photo files; called once, after the first model is written.
+        find_photos: function without arguments that returns the photo files to caption. It is called once, after the
+            first model is written.
     """
 
     def __init__(self, output_dir, find_photos):
@@ -102,11 +103,11 @@ def show_figure(figure):
 
 
 def show_captions(captions, references=()):
-    """Show photos and their captions as a table.
+    """Show photos and their captions as a table below the cell.
 
     Args:
         captions: list of Caption.
-        references: for each caption a list of captions of people; empty for none.
+        references: list with a list of captions by people for each photo; empty to show none.
     """
     rows = []
     for caption, people in itertools.zip_longest(captions, references, fillvalue=()):
@@ -119,11 +120,14 @@ def show_captions(captions, references=()):
 
 
 def choose_photo(name, folder):
-    """The Source of a photo: the named one, an uploaded one (in Colab, without a name), or a sample photo.
+    """Choose a photo and return it as a Source.
+
+    With a name, it is the named photo. With an empty name, Colab asks for an upload. If there is no upload, it is the
+    sample photo.
 
     Args:
-        name: file or address, as for `find_sources`, or "".
-        folder: folder for the uploaded or downloaded photo.
+        name: file or web address, as for `find_sources`, or "".
+        folder: folder to which an uploaded, downloaded or sample photo is written.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     if not name:
@@ -138,12 +142,12 @@ def choose_photo(name, folder):
 
 
 def show_page(path, height=700):
-    """Show a self-contained HTML file in a frame.
+    """Show an HTML file, which needs no other files, in a frame below the cell.
 
     Args:
-        path: the file.
+        path: the HTML file.
         height: height of the frame in pixels.
     """
     page = html.escape(Path(path).read_text(encoding="utf-8"))
     frame = f'<iframe srcdoc="{page}" width="100%" height="{height}" style="border: 0"></iframe>'
-    display({"text/html": frame}, raw=True)  # HTML() would warn that IFrame is better, but IFrame takes addresses only
+    display({"text/html": frame}, raw=True)  # not HTML(), which would recommend IFrame, which cannot show a file's text

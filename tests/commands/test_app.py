@@ -1,4 +1,4 @@
-"""The page of app.py in a real browser, where Gradio, Selenium and Chromium are, and as other programs call it."""
+"""Test the page of app.py in a real browser, if Gradio, Selenium and Chromium are installed, and its API."""
 
 import base64
 import csv
@@ -17,7 +17,7 @@ from utils.errors import InputError
 
 
 def _visible(browser, selector):
-    """The elements of a CSS selector; waits until there is one."""
+    """Wait until a CSS selector finds elements, and return them."""
     from selenium.webdriver.support.ui import WebDriverWait
 
     return WebDriverWait(browser, 30).until(lambda b: b.find_elements("css selector", selector))
@@ -28,13 +28,13 @@ def _drop(browser, *photos):
 
 
 def _content(link):
-    """The content of the file that a download link contains."""
+    """Return the content of the file in a download link."""
     return base64.b64decode(link.get_attribute("href").split("base64,")[1])
 
 
 @pytest.fixture
 def resize(browser):
-    """A function that sets the size of the window."""
+    """Return a function that sets the size of the window."""
 
     def resize(width, height):
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
@@ -45,7 +45,7 @@ def resize(browser):
 
 @pytest.fixture(scope="module")
 def address(tiny_captioner, tmp_path_factory):
-    pytest.importorskip("gradio")  # takes seconds, and not from those who run other tests
+    pytest.importorskip("gradio")  # imported here, because the import takes seconds
 
     def load(name):
         if name == "broken":
@@ -175,7 +175,7 @@ def test_models_beside_the_given_one_are_offered_after_it(tiny_captioner, tmp_pa
 
 
 def test_examples_fit_the_training_data_of_the_models(tiny_captioner, tmp_path):
-    tiny_captioner.save(tmp_path / "scenes")  # says that it learnt from shapes
+    tiny_captioner.save(tmp_path / "scenes")  # its config says that it was trained on shapes
     flickr8k = Path(app.__file__).parent / "models" / "flickr8k"
     for number, (models, names) in enumerate([([tmp_path / "scenes"], ["test-000"] * 4), ([flickr8k], ["grace_ho"])]):
         folder = tmp_path / str(number)

@@ -1,4 +1,4 @@
-"""The benchmark: the tutorial baseline computes what ours does, and every measurement is made."""
+"""Test that the tutorial baseline computes the same as the program, and that every measurement is made."""
 
 import json
 from dataclasses import replace
@@ -36,7 +36,7 @@ def test_the_tutorial_baselines_regions_are_ours(tiny_encoder, save_photo, tmp_p
 
 
 def test_the_tutorial_baselines_losses_are_ours(tmp_path):
-    """Teacher forced, and with a sample for every word; label smoothing is on, dropout off."""
+    """Both losses are tested: of whole captions, and of one sample for every word. Dropout is off."""
     paths = samples.draw_photos(tmp_path, 3)
     trainer = make_trainer(TINY, (4, 6), paths, tmp_path)
     model, loop = (

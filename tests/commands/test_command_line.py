@@ -1,4 +1,4 @@
-"""The three scripts as a person uses them: the whole way on a tiny sample, and everything that goes wrong."""
+"""Test the scripts as a person uses them: from training to captions on a tiny sample, and all errors."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ import train
 from utils.captioner import Captioner
 from utils.data import shapes
 from utils.model.consensus import Consensus
-from utils.training import judge, recipes
+from utils.training import best_epoch, recipes
 from utils.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,14 +24,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(autouse=True)
 def _without_java(monkeypatch):
-    """A machine without Java, whose start takes seconds."""
+    """Hide Java, because its start takes seconds."""
     available = ("Bleu", "ROUGE_L", "CIDEr"), {"METEOR": "needs java"}
     monkeypatch.setattr("utils.evaluation.metrics.available", lambda: available)
 
 
 @pytest.fixture
 def tiny(monkeypatch, tmp_path):
-    """The flags of a run on a sample so small that it takes seconds."""
+    """Return the flags of a run on a tiny sample, which takes seconds."""
     recipe = replace(
         recipes.RECIPES["shapes"], epochs=2, image_size=32, layer="block2_pool", units=16, attention_units=16,
         embedding_size=16, beam_size=2,
@@ -93,7 +93,7 @@ def test_from_training_to_a_caption(tiny, command, fails, save_photo):
     assert status == 0, error
     one, same, together = json.loads(Path("out/three.json").read_text())["evaluations"]
     assert together["name"] == f"{folder} with copy"
-    assert "extracting" not in output  # what each model sees is in its own cache
+    assert "extracting" not in output  # the regions of each model are in its own cache
     assert one["CIDEr"] == same["CIDEr"] == together["CIDEr"]
 
     save_photo("photos/a.png")
@@ -129,7 +129,7 @@ def test_an_interrupted_run_is_never_lost_by_accident_and_can_be_resumed(tiny, c
         other = replace(scenes(Path("data/shapes"), 1)[0], references=("a cat",))
         patch.setattr(shapes, "load_scenes", lambda *given: [other, *scenes(*given)[1:]])
         assert "captions have changed since the run began" in fails(train, "--resume")
-    # Nothing but the folder is needed.
+    # Only the folder must be given.
     status, output, error = command(train, "--resume", "models/shapes")
     assert status == 0, error
     recipe = json.loads(Path("models/shapes/config.json").read_text())["training"]
@@ -168,7 +168,7 @@ def test_ones_own_photos_start_from_a_trained_model(tiny, model, command, save_p
 
 @pytest.mark.slow
 def test_all_stages_one_after_the_other_and_resumed_in_between(tiny, command, monkeypatch):
-    """The encoder learns tags, then the decoder, both together, and both on the reward."""
+    """The stages are tagging, decoder, fine-tuning and self-critical training."""
     flags = (
         "--epochs", "1", "--finetune_encoder", "block1_conv1", "--tagging_epochs", "1", "--finetune_epochs", "1",
         "--scst_epochs", "1",
@@ -256,7 +256,7 @@ def test_errors_are_one_line_and_status_2(tiny, fails, script, arguments, messag
 
 @pytest.fixture
 def flickr8k(tmp_path):
-    """Flickr8k's captions and lists without its photos."""
+    """Make a folder with the captions and the lists of splits of Flickr8k, but without photos."""
     folder = tmp_path / "captions_only"
     folder.mkdir()
     names = [f"{n}.jpg" for n in range(4)]
@@ -324,7 +324,7 @@ def test_a_part_of_coco_with_ones_own_photos_trains_and_is_evaluated(
     tiny, command, fails, shared, save_photo, monkeypatch
 ):
     monkeypatch.setitem(recipes.RECIPES, "coco", replace(recipes.RECIPES["shapes"], consensus=True))
-    monkeypatch.setattr(judge, "FEW_PHOTOS", 1)
+    monkeypatch.setattr(best_epoch, "FEW_PHOTOS", 1)
     likeness = Consensus.likeness
     # No caption changes, so the consensus is kept.
     monkeypatch.setattr(Consensus, "likeness", lambda *given: 0 * likeness(*given))
@@ -359,7 +359,7 @@ def test_a_part_of_coco_with_ones_own_photos_trains_and_is_evaluated(
     assert "with consensus: val CIDEr" in output
     after = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert json.loads(after.pop("config.json")) == json.loads(before.pop("config.json"))
-    # Files of HDF5 hold the time of their making.
+    # HDF5 files contain the time when they were written.
     assert Consensus.load(folder / "consensus.h5").landmarks.shape[0] == 26
     assert after.keys() == before.keys()
     assert all(after[name] == before[name] for name in after if name != "consensus.h5")
@@ -374,7 +374,7 @@ def test_a_part_of_coco_with_ones_own_photos_trains_and_is_evaluated(
 @pytest.mark.slow
 def test_consensus_that_makes_captions_worse_is_left_out(tiny, command, monkeypatch):
     monkeypatch.setitem(recipes.RECIPES, "shapes", replace(recipes.RECIPES["shapes"], consensus=True, epochs=1))
-    monkeypatch.setattr(judge, "FEW_PHOTOS", 1)
+    monkeypatch.setattr(best_epoch, "FEW_PHOTOS", 1)
     likeness = Consensus.likeness
     monkeypatch.setattr(Consensus, "likeness", lambda *given: -100 * likeness(*given))
     status, output, error = command(train)
@@ -414,7 +414,7 @@ def test_the_mission_command_line_is_understood():
 
 
 def test_another_encoder_comes_with_its_own_layer_and_weights():
-    """The sample's are those of its VGG16."""
+    """The layer and the weights in the recipe of the sample fit only VGG16."""
     recipe = train.choose_recipe(train.parse_arguments(["--encoder", "mobilenet"]))
     assert (recipe.layer, recipe.encoder_weights) == (None, "imagenet")
     recipe = train.choose_recipe(train.parse_arguments(["--encoder", "mobilenet", "--encoder_weights", "random"]))

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_process(code, **options):
-    """(status, standard output, standard error) of a process that runs `console.run` on a function `main`."""
+    """Run `console.run` on a function `main` in a new process. Return (status, standard output, standard error)."""
     code = f"import sys, os\nfrom utils import console\ndef main():\n    {code}\nconsole.run(main)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, timeout=60, **options)
     return done.returncode, done.stderr.decode()
@@ -74,7 +74,7 @@ def test_names_that_a_terminal_cannot_show_are_escaped(tmp_path):
     assert status == 0
     text = (tmp_path / "out").read_text()
     assert text == '"\\u00e9\\udcff\\ud83d\\ude00"\n'
-    assert json.loads(text) == "é\udcff😀"  # what is JSON stays JSON
+    assert json.loads(text) == "é\udcff😀"  # JSON stays valid
 
 
 def test_names_that_are_not_utf_8_are_escaped_in_files(tmp_path):

@@ -1,4 +1,4 @@
-"""A model that writes only empty captions is reported by every program that captions photos."""
+"""Test that every program that captions photos reports a model that writes only empty captions."""
 
 import pytest
 
@@ -14,7 +14,7 @@ _REPORT = "the model writes only empty captions"
 
 @pytest.fixture
 def dead(tiny_captioner):
-    """A captioner whose weights are finite, but whose network computes NaN."""
+    """Make a captioner whose weights are finite, but whose network computes NaN."""
     decoder = make_decoder(len(tiny_captioner.tokenizer), channels=tiny_captioner.encoder.channels)
     decoder.region_scale.assign(decoder.region_scale * 3e38)
     return Captioner(tiny_captioner.encoder, tiny_captioner.tokenizer, decoder, 6, "shapes", {})

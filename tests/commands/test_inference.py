@@ -1,4 +1,4 @@
-"""inference.py as a person uses it: a photo, folders, tables, maps, and what goes wrong."""
+"""Test inference.py as a person uses it: photos, folders, tables, attention maps, and errors."""
 
 import csv
 import io

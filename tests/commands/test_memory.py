@@ -7,7 +7,7 @@ from utils import console
 
 
 def print_page_faults():
-    """How many pages the system hands out in ten operations whose results take 64 MB each."""
+    """Print how many memory pages the system gives to ten operations whose results take 64 MB each."""
     console.import_keras()
     import resource
 

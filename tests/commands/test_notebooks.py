@@ -1,4 +1,4 @@
-"""The notebooks: in step with their sources and the scripts, and run from top to bottom on a tiny sample."""
+"""Test that the notebooks agree with their sources and the scripts, and that they run on a tiny sample."""
 
 import os
 import re
@@ -34,7 +34,7 @@ shapes.COUNTS = {{"train": 40, "val": 12, "test": 8, "unseen": 8}}
 
 
 def form(name):
-    """The parameters of a notebook: name → (default, choices)."""
+    """Read the parameters of a notebook: a dict from name to (default, choices)."""
     cell = next(cell for cell in make_notebook(name).cells if "parameters" in cell.metadata.get("tags", ()))
     lines = re.findall(r"^(\w+) = (.+?)  # @param (.+)$", cell.source, flags=re.M)
     return {key: (eval(value), eval(choices) if choices[0] == "[" else None) for key, value, choices in lines}
@@ -77,7 +77,7 @@ def test_the_readme_links_to_the_notebooks_where_they_are():
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """A function that runs a notebook with parameters and returns all it printed and showed."""
+    """Return a function that runs a notebook with parameters and returns everything that it printed and showed."""
     papermill = pytest.importorskip("papermill")
     startup = tmp_path / "ipython" / "profile_default" / "startup"
     startup.mkdir(parents=True)

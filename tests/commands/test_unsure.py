@@ -1,4 +1,4 @@
-"""How inference.py treats captions of low confidence."""
+"""Test how inference.py treats captions of low confidence."""
 
 import json
 
@@ -13,7 +13,7 @@ from utils.model.consensus import Consensus
 
 @pytest.fixture
 def save_model(tiny_captioner, tmp_path):
-    """A function that saves a model whose captions all have the same confidence."""
+    """Return a function that saves a model whose captions all have the same confidence."""
 
     def save(confidence):
         encoder = tiny_captioner.encoder

@@ -1,4 +1,4 @@
-"""Attention on boxes of photos: known answers, and the three formats of box files."""
+"""Test attention on the boxes of photos with known results, and the three formats of box files."""
 
 import json
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Written:
 
 
 def looking_at(*regions, grid=(2, 2)):
-    """One map per word, with all attention on one region."""
+    """Make attention maps, one for each word, in which one region has all attention."""
     maps = np.zeros((len(regions), *grid))
     for word, (row, column) in zip(maps, regions):
         word[row, column] = 1
@@ -58,7 +58,7 @@ def test_known_answers(tmp_path, photo):
     maps = looking_at((1, 1), (0, 0), (1, 0), (0, 1))
     maps[3] = 0.25
     found = score(tmp_path, photo, entities, ("a", "man", "dog", "ball"), maps)
-    # Seen in its quarter; seen elsewhere; uniform, whose first largest region is not the ball's.
+    # "man" attends to its box, "dog" does not, and "ball" attends to all regions, of which the first is not in its box.
     assert {kind: (v["words"], v["pointing"], v["gain"]) for kind, v in found.items()} == {
         "all": (3, pytest.approx(1 / 3), pytest.approx(5 / 3)),
         "people": (1, 1, 4),
@@ -88,7 +88,7 @@ def test_a_box_within_a_region_is_hit_only_if_it_holds_the_regions_centre(tmp_pa
     for box, hit in (((0, 0, 4, 4), 0), ((8, 4, 12, 6), 1)):
         found = score(tmp_path, photo, [entity("ball", box)], ("ball",), looking_at((0, 0)))
         assert found["all"]["pointing"] == hit
-        # The region's attention is spread evenly over it.
+        # The attention of a region counts as evenly spread over its area.
         assert found["all"]["gain"] == pytest.approx(4, rel=0.02)
 
 
@@ -104,7 +104,7 @@ def test_intervals_come_from_resampled_photos(tmp_path, photo):
     boxes = attention_on_boxes.read_boxes(as_file(tmp_path, {photo.name: [entity("dog", LEFT_TOP)]}))
     captions = [Written(photo, ("dog",), looking_at(where)) for where in [(0, 0), (1, 1)] * 50]
     low, high = attention_on_boxes.score_captions(captions, captions, boxes)["all"]["pointing_interval"]
-    # The binomial distribution's of 100 throws.
+    # The interval of the binomial distribution for 100 draws.
     assert (low, high) == pytest.approx((0.4, 0.6), abs=0.02)
 
 

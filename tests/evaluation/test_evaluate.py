@@ -1,4 +1,4 @@
-"""Statistics beside the scores, and captions from files, with degenerate inputs."""
+"""Test the statistics of captions, and captions from files, also with unusual inputs."""
 
 import json
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def test_intervals_hold_the_score_and_are_repeatable(bad):
 
 
 def test_resamples_are_not_in_memory_at_once(bad, monkeypatch):
-    """For a large dataset, all of them would take gigabytes."""
+    """For a large dataset, all resamples together would take gigabytes."""
     sizes, original = [], metrics.Scores.weighted
     monkeypatch.setattr(metrics.Scores, "weighted", lambda self, w: sizes.append(len(w)) or original(self, w))
     bootstrap.intervals(bad)
@@ -96,7 +96,7 @@ class Row:
 
 
 class MeanRegions(dict):
-    """Stand-in for a RegionCache that only knows mean regions."""
+    """Replace a RegionCache. It only has the mean of each photo's region vectors."""
 
     def means(self, image_ids):
         return np.array([self[image_id] for image_id in image_ids])

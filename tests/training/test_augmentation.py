@@ -5,7 +5,7 @@ from utils.training.augmentation import augment
 
 
 def picture():
-    """White on the left, black on the right."""
+    """Make a picture that is white on the left and black on the right."""
     pixels = np.zeros((30, 40, 3), "uint8")
     pixels[:, :20] = 255
     return Image.fromarray(pixels)

@@ -34,7 +34,7 @@ def test_every_photo_comes_once_an_epoch_in_an_order_of_its_own():
 
 
 def test_an_epochs_order_is_computed_once(monkeypatch):
-    """Not at every step, whose cost would grow with the number of photos."""
+    """If it were computed at every step, the time of a step would grow with the number of photos."""
     photos = [SimpleNamespace(id=str(i), references=("a dog",)) for i in range(6)]
     batches = Batches(RegionSource(Regions()), photos, Tokenizer.fit(["a dog"], 1), Recipe(batch_size=2), seed=0)
     drawn, original = [], np.random.default_rng

@@ -6,7 +6,7 @@ from utils.training.recipes import Recipe
 
 
 def test_the_encoder_moves_at_its_own_pace():
-    """In a fit, where the optimizer is handed the backend's variables. Adam's first step is as long as the rate."""
+    """`Model.fit` passes the backend's variables to the optimizer. Adam's first step is the learning rate."""
     encoder, decoder = (keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros") for _ in range(2))
     model = keras.Sequential([keras.Input((1,)), encoder])
     model.build()

@@ -22,7 +22,7 @@ from utils.training.pretraining.stage import Pretraining
 
 @pytest.fixture(scope="module")
 def scenes():
-    """Pixels, shares of shapes, shares of colours and boxes of a hundred scenes."""
+    """Draw a hundred scenes: pixels, shares of shapes, shares of colours, and boxes."""
     generator = np.random.default_rng(0)
     pixels, labels = (np.stack(arrays) for arrays in zip(*(draw_labelled(generator, 112, 7, 7) for _ in range(100))))
     return pixels, *np.split(labels, [SHAPE_LABELS, SHAPE_LABELS + COLOUR_LABELS], axis=-1)
@@ -66,7 +66,7 @@ def test_a_folded_network_computes_the_same_as_its_trained_twin(tiny_encoder):
     twin = normalised_twin(encoder.network)
     generator = np.random.default_rng(0)
     inputs = generator.normal(0, 60, (4, 32, 32, 3)).astype("float32")
-    for variable in twin.weights:  # as after training, not the 0s and 1s of the start
+    for variable in twin.weights:  # as after training; initial values are only 0 and 1
         if variable.ndim == 1:
             variable.assign(generator.uniform(0.5, 2, variable.shape))
     fold(twin, encoder.network)
@@ -87,7 +87,7 @@ def test_compact_weights_are_near_the_originals_in_a_quarter_of_the_bytes(tmp_pa
     other = Encoder(name, "random", 32, layer, seed=1)
     other.load_trained(path)
     for before, after in zip(matrices, [w for w in other.network.get_weights() if w.ndim > 1]):
-        # Half of a 127th of the largest weight, of those of the channel or of all.
+        # Half of 1/127 of the largest weight of the channel, or of all weights.
         assert np.abs(before - after).max() <= np.abs(before).max() / 253
     again = Encoder(name, "random", 32, layer, seed=2)
     again.load_trained(path)
@@ -107,7 +107,7 @@ def _brief(monkeypatch):
 
 @pytest.mark.slow
 def test_an_encoder_learns_to_locate_objects(tiny_encoder, tmp_path):
-    """The first block of VGG16 sees colours, so that it can tell ground from object by colour."""
+    """The encoder is the first block of VGG16. It can distinguish background and objects by their colour."""
     encoder = tiny_encoder.copy()
     labels = SceneLabels(32, encoder.rows, encoder.columns)
     rows = []
@@ -117,7 +117,7 @@ def test_an_encoder_learns_to_locate_objects(tiny_encoder, tmp_path):
     with open(tmp_path / "history.csv") as file:
         (row,) = csv.DictReader(file)
     assert float(row["colour_accuracy"]) == rows[0]["colour_accuracy"]
-    # What is written is what was learnt.
+    # The written weights are the trained weights.
     written = tiny_encoder.copy()
     written.load_trained(tmp_path / "encoder.h5")
     pixels = labels.batch(np.random.default_rng(0), 2)[0]
@@ -151,7 +151,7 @@ def test_a_killed_and_resumed_run_ends_with_the_same_weights(tiny_encoder, tmp_p
 
 @pytest.fixture
 def shallow(monkeypatch, tmp_path):
-    """VGG16 as shallow as can be, in an empty folder."""
+    """Cut VGG16 and VGG19 after the first block, and work in an empty folder."""
     for name in ("vgg16", "vgg19"):
         architecture = replace(encoders.ARCHITECTURES[name], layer="block1_pool", general="block1_conv1")
         monkeypatch.setitem(encoders.ARCHITECTURES, name, architecture)
@@ -178,7 +178,7 @@ def test_from_drawn_scenes_to_weights_that_train_py_takes(shallow, command, fail
 
 @pytest.mark.slow
 def test_the_committed_weights_recognise_shapes_in_unseen_colours(tmp_path):
-    """A linear layer on the regions suffices, and learns nothing of the pairs that the sample holds back."""
+    """A linear layer on the regions recognises them, although it is not trained on the pairs of the split `unseen`."""
     encoder = Encoder("vgg16", "scenes", SIZE)
     scenes = load_scenes(tmp_path, counts={"train": 120, "unseen": 40})
     pixels = np.stack([load_pixels(scene.path, SIZE) for scene in scenes])

@@ -13,7 +13,7 @@ def fill(captions, length=9):
 
 
 def test_the_reward_is_pycocoevalcaps_cider():
-    """On the references' own document frequencies, with the end of a caption as a word."""
+    """Document frequencies come from the same references, and the end of a caption counts as a word."""
     from pycocoevalcap.cider.cider import Cider
 
     generator = np.random.default_rng(0)
@@ -37,7 +37,7 @@ def test_a_caption_that_breaks_off_is_worth_less():
 
 
 def test_photos_without_references_are_worth_nothing():
-    """Such photos pad the last batch."""
+    """Photos without references pad the last batch."""
     references = fill([[[4, 5, END], []], [[], []]])
     assert CiderReward(references)(references, fill([[[4, END]], [[4, END]]]))[1, 0] == 0
 
@@ -61,5 +61,5 @@ def test_the_reward_adds_meteor_against_the_most_similar_reference():
     references = fill([[[4, 5, 6, END], [7, 8, 9, END]], [[7, 4, 9, END], [5, END]]])
     captions = fill([[[4, 5, 6, END], [8, 9, END]], [[6, END], [7, 4, END]]])
     added = CaptionReward(references, 2.0)(references, captions) - CiderReward(references)(references, captions)
-    recalled = 10 * (2 / 3) / (2 / 3 + 9) * (1 - 0.5 / 2**3)  # two of three words, nothing else
+    recalled = 10 * (2 / 3) / (2 / 3 + 9) * (1 - 0.5 / 2**3)  # two of the three words are written, and no other words
     np.testing.assert_allclose(added, [[2 * (1 - 0.5 / 3**3), 2 * recalled], [0, 2 * recalled]], rtol=1e-5)

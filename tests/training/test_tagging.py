@@ -25,7 +25,7 @@ def test_precision_is_one_for_the_right_order_and_worse_for_others():
 
 
 def test_the_linear_layer_is_fitted_before_the_encoder_moves(tiny_encoder):
-    """Two words, each in the captions of the photos that have its channel."""
+    """There are two words. One channel of the regions tells which of them is in the captions of a photo."""
     tagger = Tagger(tiny_encoder, 7, dropout=0.5)
     before = tiny_encoder.network.get_weights()
     generator = np.random.default_rng(0)
@@ -33,7 +33,7 @@ def test_the_linear_layer_is_fitted_before_the_encoder_moves(tiny_encoder):
     means = generator.normal(size=(2000, 64)).astype("float32")
     means[:, 0] += 4 * kinds
     captions = np.stack([4 + kinds, np.full(2000, END)], axis=-1)[:, None]
-    tagger.prepare(means, captions)
+    tagger.fit_head(means, captions)
     assert tag_precision(tag_shares(captions, 7), np.array(tagger.tags(means[:, None]))) > 0.95
     for old, new in zip(before, tiny_encoder.network.get_weights()):
         assert np.array_equal(old, new)

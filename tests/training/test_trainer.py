@@ -30,7 +30,7 @@ def worker(folder, stage, *moment):
 )
 @pytest.mark.slow
 def test_killed_runs_end_with_the_weights_of_one_that_was_not(tmp_path, stage, kills):
-    """Dropout is on; the kills come mid-epoch, at an epoch's end, and while a checkpoint is written."""
+    """Dropout is on. Runs are killed within an epoch, at its end, and while a checkpoint is written."""
     status, uninterrupted = worker(tmp_path / "whole", stage)
     assert status == 0, uninterrupted
     folder = tmp_path / "killed"
@@ -45,7 +45,7 @@ def test_killed_runs_end_with_the_weights_of_one_that_was_not(tmp_path, stage, k
 @pytest.mark.parametrize(("stage", "kept"), [("decoder", "block"), ("finetuning", "block1_conv1")])
 @pytest.mark.slow
 def test_finetuning_changes_the_layers_above_the_chosen_one_and_no_others(tmp_path, stage, kept):
-    """The decoder stage before it changes no layer."""
+    """The decoder stage comes before and does not change the encoder."""
     trainer = make_trainer(tmp_path, stage)
     before = trainer.source.encoder.network.get_weights()
     trainer.fit()
@@ -57,7 +57,7 @@ def test_finetuning_changes_the_layers_above_the_chosen_one_and_no_others(tmp_pa
 
 @pytest.mark.slow
 def test_self_critical_training_keeps_the_mean_of_the_weights_before_and_after(tmp_path):
-    """After a resume, the weights before come from the checkpoint, not from the model folder."""
+    """After a resume, the weights before the stage come from the checkpoint and not from the model folder."""
     trainer = make_trainer(tmp_path, "self-critical", scst_start_share=0.25, scst_epochs=1, averaging=0.0)
     before = [variable.numpy() for variable in trainer.model.trainable_variables]
     trainer.fit()

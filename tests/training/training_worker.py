@@ -1,4 +1,4 @@
-"""A small training run in its own process, which can be killed at a chosen moment."""
+"""Run a small training in its own process, which can be killed at a chosen moment."""
 
 import hashlib
 import os
@@ -24,14 +24,14 @@ CAPTIONS = ("a red dog runs", "a cat sits", "two birds fly over a tree", "a dog 
 
 
 class Regions:
-    """Random regions in place of a RegionCache."""
+    """Replace a RegionCache. The regions are random."""
 
     def stack(self, image_ids):
         return np.stack([np.random.default_rng(int(i)).normal(size=(4, 6)).astype("float32") for i in image_ids])
 
 
 def make_photos(folder):
-    """14 photos of coloured noise with captions."""
+    """Write 14 photos of coloured noise, and return them with captions."""
     photos = []
     for i in range(14):
         path = Path(folder) / f"{i}.png"
@@ -43,10 +43,15 @@ def make_photos(folder):
 
 
 def make_trainer(folder, stage="regions", distribution=None, **changes):
-    """A Trainer of 10 photos in batches of 3, a checkpoint every 2 steps, dropout on; `changes` are the recipe's.
+    """Make a Trainer of 10 photos in batches of 3, with dropout and a checkpoint every 2 steps.
 
-    Stage "regions" is the decoder stage of a recipe that leaves the encoder as it is; stage "grounded" is the same with
-    a grounded decoder that never does without the last word, so that two devices may be held against one.
+    Args:
+        folder: folder of the run.
+        stage: name of a stage; or "regions" for the decoder stage of a recipe that does not train the encoder; or
+            "grounded" for the same stage with a grounded decoder, without dropout of the previous word, so that the
+            results of two devices and of one device can be compared.
+        distribution: the devices; None for one device.
+        changes: values of fields of the recipe.
     """
     Path(folder).mkdir(exist_ok=True)
     photos = make_photos(folder)
@@ -75,12 +80,12 @@ def make_trainer(folder, stage="regions", distribution=None, **changes):
 
 
 def die():
-    """End as a power cut would."""
+    """End this process without any clean-up, like a power cut."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def die_at(moment, folder):
-    """Let this process end after a step, or while a checkpoint is being written."""
+    """Make this process end after a given step, or while a given checkpoint is written."""
     kind, _, count = moment.partition(":")
     if kind == "step":
         inner, steps = trainer.Run.on_train_batch_end, []
@@ -109,7 +114,7 @@ def main(folder, stage, moment=""):
     """Train, or resume training, in a folder, and print a hash of the results.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
         stage: as for `make_trainer`.
         moment: "step:N" to die after step N, "checkpoint:N" while checkpoint N is being written.
     """

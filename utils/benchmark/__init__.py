@@ -1,7 +1,9 @@
-"""Benchmark: the speed of every phase of the program, beside that of the tutorial baseline.
+"""Measure the speed of every phase of the program, and compare it with the tutorial baseline.
 
-Each phase has a module (`caching`, `training`, `decoding`, `startup`, `memory`). The other code is the baseline
-(`tutorial_baseline`), the method (`measurements`, `fresh`), the data (`samples`) and the machine (`machine`).
+The tutorial baseline does the same work in the way in which tutorials program it. Each phase is measured by its own
+module: `caching`, `training`, `decoding`, `startup` and `memory`. `tutorial_baseline` is the baseline. `measurements`
+and `fresh` run the measurements, `samples` makes data, `machine` describes the machine, and `growth` measures how the
+work grows.
 """
 
 import os
@@ -15,18 +17,19 @@ from utils.errors import InputError
 from utils.model.model_folder import read_config
 from utils.progress import silent
 
-# Results: `machine` describes the machine, a dict; `measurements` is a list of Measurement; `notes` is a list of lines
-# on the limits of the measurements; `seconds` is the time of the whole benchmark.
+# The results. `machine` is a dict that describes the machine. `measurements` is a list of Measurement. `notes` is a
+# list of lines about the limits of the measurements. `seconds` is the time of the whole benchmark.
 Benchmark = namedtuple("Benchmark", "machine measurements notes seconds")
 
 
 def measure(sizes, photos=None, weights=None, progress=silent):
-    """Measure every phase, the program and the tutorial baseline in turns.
+    """Measure every phase. The program and the tutorial baseline run in turns.
 
     Args:
-        sizes: Sizes.
-        photos: folder of photos; None for drawn ones.
-        weights: weights of the timed encoders: "imagenet", "random", or None for ImageNet's if present on this machine.
+        sizes: Sizes, the amount of work.
+        photos: folder of photos; None for drawn photos.
+        weights: weights of the measured encoders, "imagenet" or "random". None means "imagenet" for encoders whose
+            ImageNet weights are on this machine, and "random" for the others.
         progress: function with tqdm's arguments that returns a progress bar.
 
     Returns:
@@ -42,9 +45,10 @@ def measure(sizes, photos=None, weights=None, progress=silent):
         count = sizes.all_photos
         paths = samples.take_photos(photos, count) if photos else samples.draw_photos(folder, count)
         if weights == "imagenet":
-            fresh.call(_check_weights, sizes, weights)  # raises now if they are not available
+            fresh.call(_check_weights, sizes, weights)  # raise InputError now if the weights are not available
         drawn = samples.with_captions(paths, 1, samples.draw_tokenizer(5))
-        # Before TensorFlow is imported here: it takes all memory of a GPU, which these processes need.
+        # These measurements run in new processes. They come before TensorFlow is imported here, because it takes all
+        # memory of the GPU.
         found = startup.measure(sizes, progress)
         peaks = memory.measure(sizes, drawn, weights, progress)
         console.import_keras()
@@ -59,14 +63,15 @@ def measure(sizes, photos=None, weights=None, progress=silent):
 
 
 def measure_growth(sizes, progress=silent):
-    """Measure how time, memory and disk use grow with the amount of work.
+    """Measure how time, memory and disk use grow with the numbers of photos and words.
 
     Args:
-        sizes: Sizes.
+        sizes: Sizes, the amount of work.
         progress: function with tqdm's arguments that returns a progress bar.
 
     Returns:
-        The machine, a dict; a list of growth.Point; the time in seconds.
+        (machine, points, seconds): a dict that describes the machine, a list of growth.Point, and the time of the whole
+        measurement.
     """
     from utils.benchmark import growth
 
@@ -95,7 +100,7 @@ def _check_weights(sizes, weights):
 
 
 def _notes(machine, sizes, photos, weights):
-    """Lines on the limits of the measurements, a list of strings."""
+    """List the limits of the measurements, a list of lines."""
     from utils.benchmark.caching import choose_weights
 
     notes = []

@@ -1,4 +1,4 @@
-"""Speed of caching: from photo files to cached regions."""
+"""Measure the speed of caching: from photo files to cached regions."""
 
 import statistics
 import tempfile
@@ -15,17 +15,24 @@ PRECISIONS = ("float32", "bfloat16")
 
 
 def choose_weights(name):
-    """ "imagenet" if these weights of an encoder are on this machine, otherwise "random"."""
+    """Return "imagenet" if the ImageNet weights of the encoder `name` are on this machine, otherwise "random"."""
     return "imagenet" if imagenet_is_here(name) else "random"
 
 
 def make_encoder(name, sizes, weights=None, precision=None):
-    """An Encoder; without `weights`, with those of `choose_weights`."""
+    """Make an Encoder.
+
+    Args:
+        name: name of the encoder.
+        sizes: Sizes, for the image size.
+        weights: "imagenet", "random", or None for the result of `choose_weights`.
+        precision: "float32" or "bfloat16"; None lets the Encoder choose.
+    """
     return Encoder(name, weights or choose_weights(name), sizes.image_size, precision=precision)
 
 
 def fill_cache(encoder, photos):
-    """Extract photos into a new region cache; returns the bytes per photo."""
+    """Extract the regions of photos into a new region cache, and return the bytes per photo."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         cache = RegionCache(folder, "benchmark", encoder)
         cache.fill(photos)
@@ -33,14 +40,26 @@ def fill_cache(encoder, photos):
 
 
 def fill_folder(encoder, photos):
-    """Extract photos as the tutorial baseline does; returns the bytes per photo."""
+    """Extract the regions of photos by the tutorial baseline, and return the bytes per photo."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         tutorial_baseline.cache_regions(encoder, photos, folder)
         return statistics.mean(path.stat().st_size for path in Path(folder).iterdir())
 
 
 def measure(sizes, photos, weights, progress):
-    """Photos per second, bytes per photo, and the share of the machine's matrix product rate: a list of Measurement."""
+    """Measure the caching of each encoder: photos per second and bytes per photo.
+
+    It also measures which share of the machine's rate of matrix products the encoder reaches.
+
+    Args:
+        sizes: Sizes, the amount of work.
+        photos: objects with `id` and `path`.
+        weights: "imagenet", "random", or None for the result of `choose_weights`.
+        progress: function with tqdm's arguments that returns a progress bar.
+
+    Returns:
+        A list of Measurement.
+    """
     photos = photos[: sizes.photos]
     return [
         measurement

@@ -1,4 +1,4 @@
-"""Speed of decoding: from regions to captions."""
+"""Measure the speed of decoding: from regions to captions."""
 
 from functools import partial
 
@@ -11,27 +11,40 @@ from utils.features.cache import encode_files
 
 
 def load(sizes, photos, count):
-    """The model's Captioner, and the regions of `count` photos."""
+    """Load the Captioner of the model, and encode the first `count` photos.
+
+    Returns:
+        (captioner, regions). The regions are float (photos, regions, channels).
+    """
     captioner = Captioner.from_folder(sizes.model)
-    captioner.consensus = None  # the tutorial baseline's search has none
+    captioner.consensus = None  # the search of the tutorial baseline has no consensus
     return captioner, np.stack([regions for _, regions in encode_files(captioner.encoder, photos[:count])])
 
 
 def search_all(captioner, regions, beam_size, batch_size):
-    """Caption regions batch after batch, by the program."""
+    """Caption regions with the program, batch after batch."""
     search = captioner.search(beam_size, batch_size)
     for start in range(0, len(regions), batch_size):
         search(regions[start : start + batch_size])
 
 
 def predict_all(model, captioner, regions, beam_size):
-    """Caption regions one photo, one hypothesis and one word at a time, by the tutorial baseline."""
+    """Caption regions with the tutorial baseline: one photo, one hypothesis and one word at a time."""
     for photo in regions:
         tutorial_baseline.write_caption(model, photo, beam_size, captioner.max_words)
 
 
 def measure(sizes, photos, progress):
-    """Captions per second for each beam size and batch size: a list of Measurement."""
+    """Measure the captions per second for each beam size and batch size.
+
+    Args:
+        sizes: Sizes, the amount of work.
+        photos: objects with `id` and `path`.
+        progress: function with tqdm's arguments that returns a progress bar.
+
+    Returns:
+        A list of Measurement.
+    """
     captioner, regions = load(sizes, photos, max(*sizes.batches, sizes.captions_alone))
     model, alone = tutorial_baseline.NextWord(captioner.decoder), regions[: sizes.captions_alone]
     runs, counts = [], {}

@@ -1,4 +1,4 @@
-"""Calls in new processes, with the start-up time and memory of a program that has just been started."""
+"""Call functions in new processes, so that their memory and start-up time are those of a new program."""
 
 import multiprocessing
 import sys
@@ -13,10 +13,14 @@ _STATUS = Path("/proc/self/status")
 
 
 def call(function, *arguments):
-    """Call a module's function in a new process and return its result.
+    """Call a function in a new process and return its result.
+
+    Args:
+        function: function that is defined at the top level of a module.
+        arguments: its arguments.
 
     Raises:
-        InputError: the process was killed, as happens when memory runs out.
+        InputError: the process was killed, for example because memory ran out.
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         try:
@@ -29,9 +33,9 @@ def call(function, *arguments):
 
 
 def peak_bytes():
-    """The peak memory of this process in bytes."""
+    """Return the peak memory of this process in bytes."""
     if _STATUS.is_file():
-        # On Linux, getrusage counts the parent process too.
+        # On Linux, `getrusage` would include the parent process.
         return _status("VmHWM")
     import resource  # not available on Windows
 
@@ -40,7 +44,7 @@ def peak_bytes():
 
 
 def resident_bytes():
-    """The current memory of this process in bytes; its peak memory if the system does not provide it."""
+    """Return the current memory of this process in bytes. On systems other than Linux, return its peak memory."""
     return _status("VmRSS") if _STATUS.is_file() else peak_bytes()
 
 

@@ -1,7 +1,8 @@
-"""Growth: time, memory and disk use against the number of photos and the number of words.
+"""Measure how time, memory and disk use grow with the number of photos and the number of words.
 
-Each point is measured in its own process. The tasks are in `growth_photos` and `growth_words`. A task is a generator:
-it yields after its imports, yields again after its preparation, then works, and returns the bytes it wrote to disk.
+The tasks that are measured are in `growth_photos` and `growth_words`. Each task and each size is measured in its own
+process. A task is a generator function. It yields after its imports and again after its preparation. Then it does the
+work that is measured, and returns the number of bytes that it wrote to disk, or None.
 """
 
 import math
@@ -16,19 +17,24 @@ from utils.benchmark.measurements import three_digits
 from utils.outputs.text_tables import table
 from utils.progress import silent
 
-# One measurement: `size` is the number of photos or words; `seconds` the time of the work; `memory` the peak memory
-# above that of the imports, in MB; `disk` the disk space in MB, or None if nothing is written.
+# The measurement of one task at one size. `against` is "photos" or "words": what `size` counts. `what` is the name of
+# the task. `seconds` is the time of the work. `memory` is the peak memory minus the memory after the imports, in MB.
+# `disk` is the disk space in MB, or None if nothing is written.
 Point = namedtuple("Point", "against what size seconds memory disk")
 
+# A dict from the measured fields of Point to their units.
 QUANTITIES = {"seconds": "s", "memory": "MB of memory", "disk": "MB on disk"}
 
 
 def measure(sizes, progress=silent):
-    """Measure every task at every size: a list of Point.
+    """Measure every task at every size.
 
     Args:
-        sizes: Sizes.
+        sizes: Sizes, the numbers of photos and words.
         progress: function with tqdm's arguments that returns a progress bar.
+
+    Returns:
+        A list of Point.
 
     Raises:
         InputError: memory ran out.
@@ -47,12 +53,12 @@ def measure(sizes, progress=silent):
 
 
 def _tasks(module, count):
-    """The name and the function of each task that is measured at size `count`."""
+    """List (name, function) of each task in a module that is measured at size `count`."""
     return [(what, task) for what, task in module.TASKS.items() if count <= module.MOST.get(what, count)]
 
 
 def _run(task, *arguments):
-    """Seconds, MB of memory and MB of disk of a task; to be called in a new process."""
+    """Run a task and return its seconds, MB of memory and MB of disk space. Call this function in a new process."""
     stages = task(*arguments)
     next(stages)
     before = fresh.resident_bytes()
@@ -67,14 +73,16 @@ def _run(task, *arguments):
 
 
 def slope(points, quantity):
-    """The exponent by which a quantity grows with size, between the two largest sizes: 1 is linear.
+    """Compute the exponent k of the growth of a quantity, which is proportional to size ** k.
+
+    The two largest sizes are compared. k = 1 means linear growth. It is the slope of the curve with logarithmic axes.
 
     Args:
-        points: Points of one task, ordered by size.
-        quantity: one of `QUANTITIES`.
+        points: list of Point of one task, ordered by size.
+        quantity: one of QUANTITIES.
 
     Returns:
-        The slope, or None with fewer than two positive values.
+        The exponent. None if there are fewer than two sizes, or if a value is missing or not positive.
     """
     values = [(point.size, getattr(point, quantity)) for point in points][-2:]
     if len(values) < 2 or not all(value and value > 0 for _, value in values):
@@ -84,7 +92,7 @@ def slope(points, quantity):
 
 
 def by_task(points):
-    """Points by (against, what), in the order of their measurement."""
+    """Group the points by task: return a dict from (`against`, `what`) to a list of Point, in the given order."""
     tasks = {}
     for point in points:
         tasks.setdefault((point.against, point.what), []).append(point)
@@ -92,13 +100,17 @@ def by_task(points):
 
 
 def _sizes(points, against):
+    """List the sizes of the points with this `against`, in increasing order."""
     return sorted({point.size for point in points if point.against == against})
 
 
 def rows(points):
-    """Points as table rows, by `against`.
+    """Arrange the points in table rows.
 
-    A row holds the task, the unit, the value at every size (None where it was not measured), and the slope.
+    A row has the name of the task, the unit, the value at every size (None if it was not measured), and the slope.
+
+    Returns:
+        A dict from `against`, "photos" or "words", to a list of rows, which are tuples.
     """
     found = {}
     for (against, what), own in by_task(points).items():
@@ -112,7 +124,7 @@ def rows(points):
 
 
 def slopes(points):
-    """The slope of every quantity of every task, as nested dicts for a JSON file."""
+    """Compute the slopes of all tasks: a dict from name of the task to a dict from quantity to slope."""
     return {
         f"{what}, against {against}": {quantity: slope(own, quantity) for quantity in QUANTITIES}
         for (against, what), own in by_task(points).items()
@@ -120,7 +132,7 @@ def slopes(points):
 
 
 def lines(points):
-    """Points as tables: a list of strings."""
+    """Format the points as text tables, a list of lines."""
     text = []
     for against, found in rows(points).items():
         sizes = _sizes(points, against)
@@ -130,7 +142,7 @@ def lines(points):
 
 
 def figure(points):
-    """Log-log curves of every quantity against photos and against words, with slopes: a matplotlib Figure."""
+    """Draw the curves of all tasks with logarithmic axes, and return a matplotlib Figure."""
     picture = Figure(figsize=(10, 8.5), layout="constrained")
     picture.suptitle(
         "How work grows (in brackets: the slope between the two largest sizes; 1, the dotted line, is linear)"
@@ -148,6 +160,7 @@ def figure(points):
 
 
 def _draw(axis, series, quantity):
+    """Draw a curve for each task; `series` is a list with a list of Point for each task."""
     for own in series:
         sizes, values = [point.size for point in own], [getattr(point, quantity) for point in own]
         if None in values:

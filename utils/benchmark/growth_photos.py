@@ -1,7 +1,7 @@
-"""The tasks that grow with the number of photos, on drawn photos; `growth` measures them.
+"""Define the tasks whose work grows with the number of photos. `growth` measures them on drawn photos.
 
-The encoder is a stand-in with few random regions, since the time of convolutions per photo is constant. All other work
-is that of train.py and evaluate.py.
+The tasks do the work of train.py and evaluate.py, but DrawnRegions replaces the encoder and returns few random regions.
+The time of a real encoder per photo does not depend on the number of photos.
 """
 
 import csv
@@ -20,15 +20,15 @@ from utils.features.cache import RegionCache
 
 _SIDE, _CHANNELS = 7, 32
 
-# Number of different photo files; further photos are links to these.
+# Number of different photo files. All further photos are hard links to these files.
 _FILES = 64
 
-# Captions per photo, words of the artificial language, and photos per batch of the search, as in evaluate.py.
+# Captions per photo, number of words of the artificial language, and photos per batch of the search.
 _CAPTIONS, _LANGUAGE, _TOGETHER = 5, 20_000, 50
 
 
 def draw(folder, count, sizes):
-    """Write a dataset of `count` drawn photos with a table of captions to `folder`/data; returns `folder`."""
+    """Write a dataset of `count` drawn photos and a table of captions to `folder`/data. Return `folder`, a Path."""
     folder = Path(folder)
     photos = folder / "data" / "photos"
     photos.mkdir(parents=True)
@@ -48,14 +48,14 @@ def draw(folder, count, sizes):
 
 
 def draw_captions(generator, count):
-    """Random captions with the word frequencies of a language: the nth word in proportion to 1/n."""
+    """Draw `count` random captions. As in a natural language, the frequency of the nth word is proportional to 1/n."""
     lengths = np.clip(np.rint(generator.normal(WORDS, WORDS_DEVIATION, count)), 2, 37).astype(int)
     numbers = (_LANGUAGE ** generator.random(lengths.sum())).astype(int)
     return [" ".join(_word(n) for n in part) for part in np.split(numbers, np.cumsum(lengths)[:-1])]
 
 
 def _word(number):
-    """A word of letters for a number."""
+    """Return the word for a number: its digits to the base 26, written as letters."""
     letters = ""
     while number:
         number, digit = divmod(number, 26)
@@ -142,7 +142,7 @@ def _score(sizes, folder, count):
     diversity.describe(list(captions.values()))
 
 
-# Tasks by name. Only held-out photos are captioned and scored; no dataset holds out as many as it has in all.
+# A dict from name to task.
 TASKS = {
     "reading the table": _read_table,
     "learning the vocabulary": _learn_words,
@@ -153,5 +153,6 @@ TASKS = {
     "scores and intervals": _score,
 }
 
-# Largest number of photos of a task, if not all sizes are measured.
+# A dict from the name of a task to the largest number of photos at which it is measured. Only validation and test
+# photos are captioned and scored, and every dataset has few of them.
 MOST = {"keeping captions and maps": 31_000, "scores and intervals": 31_000}

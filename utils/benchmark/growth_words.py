@@ -1,4 +1,4 @@
-"""The tasks that grow with the number of words of the vocabulary, on random regions; `growth` measures them."""
+"""Define the tasks whose work grows with the size of the vocabulary. `growth` measures them on random regions."""
 
 import tempfile
 from dataclasses import replace
@@ -8,12 +8,12 @@ import numpy as np
 from utils import console
 from utils.benchmark.samples import draw_photos
 
-# Number of steps or searches that are timed together; photos per search; hypotheses per search.
+# Number of steps or searches that are timed together, photos per search, and hypotheses that beam search keeps.
 _STEPS, _SEARCHED, _BEAM = 3, 16, 3
 
 
 def draw(folder, count, sizes):
-    """Write the image files of one batch; returns their paths."""
+    """Write drawn photos for one batch into a folder, and return their paths. `count` is not used."""
     return draw_photos(folder, sizes.recipe.batch_size)
 
 
@@ -64,10 +64,12 @@ def _settings(sizes, count):
     return replace(sizes, vocabulary=count), sizes.grids[-1]
 
 
+# A dict from name to task.
 TASKS = {
     f"{_STEPS} training steps": _train,
     f"{_STEPS} searches of {_SEARCHED} photos, beam {_BEAM}": _search,
     "a checkpoint": _checkpoint,
 }
 
+# All tasks are measured at all sizes.
 MOST = {}

@@ -1,4 +1,4 @@
-"""Description of the machine."""
+"""Describe the machine on which the benchmark runs."""
 
 import os
 import platform
@@ -12,10 +12,13 @@ from utils.runtime.hardware import measure_matmul_rate
 
 
 def describe_machine(load):
-    """Processor, memory, GPUs, versions, and the rate of matrix products in GFLOP/s: a dict.
+    """Describe processor, memory, GPUs and versions, and measure the rate of matrix products in GFLOP/s.
 
     Args:
-        load: load average of the minute before the benchmark.
+        load: load average of the machine before the benchmark.
+
+    Returns:
+        A dict for a JSON file.
     """
     rates = {
         name: statistics.median(measure_matmul_rate(name) for _ in range(5)) / 1e9 for name in ("float32", "bfloat16")

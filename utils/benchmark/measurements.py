@@ -1,4 +1,4 @@
-"""Measurements: repetitions in turns, medians, and their tables."""
+"""Repeat measurements in turns, compute medians, and format tables."""
 
 import statistics
 import time
@@ -7,19 +7,21 @@ from dataclasses import dataclass
 
 from utils.outputs.text_tables import table
 
+# Units in which a lower value is better.
 BETTER_LOW = ("s", "MB", "bytes")
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One line of the benchmark.
+    """Hold the measurements of one piece of work, for the program and for the tutorial baseline.
 
     Args:
         phase: "first caption", "caching", "training", "decoding" or "peak memory".
         what: description of the work.
         unit: unit of the values.
-        ours: values of the program, one per repetition.
-        baseline: values of the tutorial baseline, one per repetition; empty if it has none.
+        ours: tuple with the value of the program in each repetition.
+        baseline: tuple with the value of the tutorial baseline in each repetition. Empty if the baseline does not do
+            this work.
     """
 
     phase: str
@@ -30,14 +32,14 @@ class Measurement:
 
     @property
     def ratio(self):
-        """How many times better the program is than the tutorial baseline, by medians; None without baseline."""
+        """Compute how many times better the program's median is than the tutorial baseline's; None without baseline."""
         if not self.baseline:
             return None
         ratio = statistics.median(self.ours) / statistics.median(self.baseline)
         return 1 / ratio if self.unit in BETTER_LOW else ratio
 
     def as_json(self):
-        """The measurement as a JSON object, with every repetition."""
+        """Return medians, ratio and the values of all repetitions as a dict for a JSON file."""
         return {
             "phase": self.phase,
             "what": self.what,
@@ -51,7 +53,7 @@ class Measurement:
 
 
 def timed(name, function):
-    """A run for `take_turns` that calls `function` and returns its time in seconds under `name`."""
+    """Make a run for `take_turns`: a function that calls `function` and returns the dict {name: seconds}."""
 
     def run():
         start = time.perf_counter()
@@ -62,16 +64,16 @@ def timed(name, function):
 
 
 def take_turns(runs, sizes, progress, desc):
-    """Repeat all runs in turns, so that other work on the machine slows all of them down alike.
+    """Repeat all runs in turns, so that other work on the machine slows all of them down equally.
 
     Args:
-        runs: functions without arguments that return a dict of values by name.
-        sizes: Sizes, for the number of repetitions and of warm-ups before them.
+        runs: list of functions without arguments. Each returns a dict from name to measured value.
+        sizes: Sizes, for the number of repetitions and the number of warm-ups before them.
         progress: function with tqdm's arguments that returns a progress bar.
         desc: label of the progress bar.
 
     Returns:
-        A dict by name of tuples of values, one per repetition.
+        A dict from name to a tuple with the value in each repetition.
     """
     values = defaultdict(list)
     with progress(total=len(runs) * (sizes.warm_ups + sizes.repetitions), desc=desc, unit="run", leave=False) as bar:
@@ -85,12 +87,12 @@ def take_turns(runs, sizes, progress, desc):
 
 
 def rates(count, seconds):
-    """`count` divided by each of the times, a tuple."""
+    """Divide `count` by each number of seconds, and return a tuple of rates per second."""
     return tuple(count / each for each in seconds)
 
 
 def three_digits(value, sign=""):
-    """A number as text with three digits and a sign after it; "" if the number is None."""
+    """Format a number with three significant digits, followed by `sign`. None becomes an empty string."""
     if value is None:
         return ""
     exponent = int(f"{value:e}".split("e")[1])
@@ -98,7 +100,7 @@ def three_digits(value, sign=""):
 
 
 def lines(measurements):
-    """Measurements as tables, one per phase: a list of strings."""
+    """Format measurements as text tables, one for each phase. Return a list of lines."""
     phases = defaultdict(list)
     for measurement in measurements:
         phases[measurement.phase].append(measurement)

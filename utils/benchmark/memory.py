@@ -1,4 +1,4 @@
-"""Peak memory of each phase, each measured in its own process."""
+"""Measure the peak memory of each phase, each in its own process."""
 
 import tempfile
 
@@ -8,7 +8,15 @@ from utils.benchmark.measurements import Measurement
 
 
 def cache(name, ours, sizes, photos, weights):
-    """Peak memory in bytes of caching photos with the encoder `name`."""
+    """Cache photos and return the peak memory of this process in bytes.
+
+    Args:
+        name: name of the encoder.
+        ours: True for the program, False for the tutorial baseline.
+        sizes: Sizes, the amount of work.
+        photos: objects with `id` and `path`.
+        weights: weights of the encoder, as for `caching.make_encoder`.
+    """
     console.import_keras()
     from utils.benchmark import caching
 
@@ -18,7 +26,13 @@ def cache(name, ours, sizes, photos, weights):
 
 
 def train(grid, ours, sizes, photos, weights):
-    """Peak memory in bytes of two training steps."""
+    """Do two training steps and return the peak memory of this process in bytes.
+
+    Args:
+        grid: (regions, channels).
+        ours, sizes, photos: as for `cache`.
+        weights: not used.
+    """
     console.import_keras()
     from utils.benchmark import training
 
@@ -34,7 +48,13 @@ def train(grid, ours, sizes, photos, weights):
 
 
 def decode(setting, ours, sizes, photos, weights):
-    """Peak memory in bytes of captioning regions; `setting` is (beam size, batch size)."""
+    """Caption regions and return the peak memory of this process in bytes.
+
+    Args:
+        setting: (beam size, batch size).
+        ours, sizes, photos: as for `cache`.
+        weights: not used.
+    """
     console.import_keras()
     from utils.benchmark import decoding, tutorial_baseline
 
@@ -48,7 +68,17 @@ def decode(setting, ours, sizes, photos, weights):
 
 
 def measure(sizes, photos, weights, progress):
-    """Peak memory of every phase, of the program and of the tutorial baseline: a list of Measurement."""
+    """Measure the peak memory of every phase, for the program and for the tutorial baseline.
+
+    Args:
+        sizes: Sizes, the amount of work.
+        photos: objects with `id` and `path`.
+        weights: weights of the encoders, as for `caching.make_encoder`.
+        progress: function with tqdm's arguments that returns a progress bar.
+
+    Returns:
+        A list of Measurement.
+    """
     search = sizes.beams[len(sizes.beams) // 2], max(sizes.batches)
     tasks = [("caching", f"caching, {name}", cache, name) for name in sizes.encoders]
     tasks += [("training", f"training, {grid[0]} regions of {grid[1]}", train, grid) for grid in sizes.grids]

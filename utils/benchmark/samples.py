@@ -1,4 +1,4 @@
-"""Data for measurements without a dataset: drawn photos, random captions and random regions."""
+"""Make data for measurements without a dataset: drawn photos, random captions and random regions."""
 
 import hashlib
 from pathlib import Path
@@ -11,14 +11,13 @@ from utils.data.images import find_photos, open_photo
 from utils.data.tokenizer import SPECIAL_WORDS, Tokenizer
 from utils.errors import ImageError, InputError
 
-# Statistics of Flickr8k: size of most photos in pixels; mean and standard deviation of words per caption.
+# Statistics of Flickr8k: size of most photos in pixels, and mean and standard deviation of the words per caption.
 PHOTO_SIZE = (500, 375)
 WORDS, WORDS_DEVIATION = 10.8, 3.7
 
 
 def draw_photos(folder, count):
-    """Write `count` JPEG files of coloured blots with noise, whose size in bytes is that of photos; returns their
-    paths."""
+    """Write `count` JPEG files of noisy colours into a folder, and return their paths. They are as big as photos."""
     paths = []
     for number in range(count):
         generator = np.random.default_rng(number)
@@ -31,11 +30,14 @@ def draw_photos(folder, count):
 
 
 def take_photos(photos, count):
-    """`count` readable photo files; repeated in turn if the folder holds fewer.
+    """Find readable photos. If there are fewer than `count`, they are repeated in turn.
 
     Args:
-        photos: a photo or a folder.
-        count: number of files.
+        photos: a photo file or a folder of photos.
+        count: number of photos.
+
+    Returns:
+        A list of `count` paths.
 
     Raises:
         InputError: no photo can be read.
@@ -55,7 +57,16 @@ def take_photos(photos, count):
 
 
 def with_captions(paths, captions, tokenizer):
-    """Photo objects for files, each with random captions of Flickr8k's lengths."""
+    """Make photo objects with random captions, which are as long as those of Flickr8k.
+
+    Args:
+        paths: list of photo files.
+        captions: number of captions for each photo.
+        tokenizer: Tokenizer whose words are used.
+
+    Returns:
+        A list of objects with `id`, `path` and `references`.
+    """
     generator, photos = np.random.default_rng(0), []
     words = tokenizer.words[len(SPECIAL_WORDS) :]
     for number, path in enumerate(paths):
@@ -66,12 +77,12 @@ def with_captions(paths, captions, tokenizer):
 
 
 def draw_tokenizer(vocabulary):
-    """A Tokenizer with `vocabulary` words, special words included."""
+    """Make a Tokenizer with `vocabulary` words, including the special words."""
     return Tokenizer([*SPECIAL_WORDS, *(f"word{number}" for number in range(vocabulary - len(SPECIAL_WORDS)))])
 
 
 class DrawnRegions:
-    """A stand-in for an Encoder in a RegionCache: rectified normal values, most of them zero as in an encoder.
+    """Replace an Encoder in a RegionCache. The regions are random: max(0, normal), so that most values are 0.
 
     Args:
         regions: number of regions per photo.
@@ -86,10 +97,10 @@ class DrawnRegions:
         self._generator = np.random.default_rng(0)
 
     def encode(self, pixels):
-        """Random regions, float32 (photos, regions, channels); of `pixels` only the number of photos is used."""
+        """Draw random regions, float32 (photos, regions, channels). Only the length of `pixels` is used."""
         shape = (len(pixels), self.count, self.channels)
         return np.maximum(self._generator.normal(-0.8, 1, shape), 0).astype("float32")
 
     def describe(self):
-        """The description that a cache stores: a dict."""
+        """Return the description that a RegionCache stores, a dict."""
         return {"encoder": self.name, "regions": [self.count, self.channels], "fingerprint": self.fingerprint}

@@ -1,4 +1,4 @@
-"""The amount of work of a benchmark run."""
+"""Define the amount of work of a benchmark run."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,25 +10,25 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Sizes:
-    """The amount of work of a benchmark run.
+    """Hold the amount of work of a benchmark run.
 
     Args:
-        repetitions: number of repetitions, of which the median counts.
-        warm_ups: number of repetitions before them, which do not count.
+        repetitions: number of repetitions, whose median is the result.
+        warm_ups: number of runs before the repetitions, which are not measured.
         encoders: names of the encoders whose caching is measured.
         image_size: side of the encoders' input in pixels.
         photos: photos per repetition of caching.
-        photos_alone: of these, photos for the tutorial baseline.
-        grids: (regions, channels) of the measured trainings.
-        recipe: Recipe of the trained decoder; its batch size is used.
-        vocabulary: number of words, special words included.
+        photos_alone: photos per repetition of the tutorial baseline's caching.
+        grids: a (regions, channels) for each training that is measured.
+        recipe: Recipe of the decoder that is trained, with its batch size.
+        vocabulary: number of words, including the special words.
         model: model folder for decoding.
         beams: beam sizes of decoding.
         batches: batch sizes of decoding, in photos.
-        captions_alone: photos per repetition of the tutorial baseline's decoding.
+        captions_alone: photos that the tutorial baseline captions per repetition.
         memory: phases whose peak memory is measured.
-        growth_photos: numbers of photos between which growth is measured, increasing.
-        growth_words: numbers of vocabulary words between which growth is measured, increasing.
+        growth_photos: numbers of photos at which growth is measured, increasing.
+        growth_words: vocabulary sizes at which growth is measured, increasing.
     """
 
     repetitions: int = 5
@@ -50,13 +50,13 @@ class Sizes:
 
     @property
     def all_photos(self):
-        """The largest number of photos in use at once."""
+        """Return the largest number of photos that a measurement uses."""
         return max(self.photos, self.recipe.batch_size, *self.batches)
 
 
 FULL = Sizes()
 
-# A short run, as a trial.
+# A short run, to try the benchmark.
 QUICK = replace(
     FULL,
     repetitions=1,

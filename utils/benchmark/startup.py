@@ -1,4 +1,4 @@
-"""Time from `python inference.py` to the first caption."""
+"""Measure the time from `python inference.py` to the first caption."""
 
 import itertools
 import subprocess
@@ -18,7 +18,14 @@ PARTS = ("imports", "weights", "compilation", "work")
 
 
 def first_line(model):
-    """Seconds from the start of inference.py to its first caption."""
+    """Start inference.py and measure the seconds until its first caption.
+
+    Args:
+        model: model folder.
+
+    Raises:
+        InputError: inference.py wrote no caption.
+    """
     start = time.perf_counter()
     command = [sys.executable, str(ROOT / "inference.py"), "--model", str(Path(model).absolute())]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -31,11 +38,14 @@ def first_line(model):
 
 
 def parts(model, started):
-    """Time of each step of inference.py in seconds, and peak memory in MB; to be called in a new process.
+    """Measure the time of each step of inference.py, and the peak memory. Call this function in a new process.
 
     Args:
         model: model folder.
-        started: `time.time()` at the start of the process.
+        started: `time.time()` when the process was started.
+
+    Returns:
+        A dict from each of PARTS to its seconds, and from "peak" to the peak memory in MB.
     """
     console.import_keras()
     from utils.data import photo_sources  # noqa: F401
@@ -44,7 +54,7 @@ def parts(model, started):
     marks = [started, time.time()]
     captioner = load_captioner([model])
     marks.append(time.time())
-    for _ in range(2):  # the first call compiles
+    for _ in range(2):  # the first call includes the compilation
         next(captioner.caption_each([sample_photo()]))
         marks.append(time.time())
     imports, weights, first, work = (after - before for before, after in itertools.pairwise(marks))
@@ -53,7 +63,15 @@ def parts(model, started):
 
 
 def measure(sizes, progress):
-    """Time to the first caption, its steps, and the memory: a list of Measurement."""
+    """Measure the time to the first caption, the time of each step, and the peak memory.
+
+    Args:
+        sizes: Sizes, the amount of work.
+        progress: function with tqdm's arguments that returns a progress bar.
+
+    Returns:
+        A list of Measurement.
+    """
     runs = [
         lambda: {"all": first_line(sizes.model)},
         lambda: fresh.call(parts, sizes.model, time.time()),

@@ -1,4 +1,4 @@
-"""Speed of training a decoder on cached regions, by phase."""
+"""Measure the speed of training a decoder on cached regions, and of the phases of a training step."""
 
 import tempfile
 from pathlib import Path
@@ -14,18 +14,18 @@ from utils.model.decoder import AttentionDecoder
 from utils.training.batches import RegionSource, caption_arrays
 from utils.training.trainer import Setup, Trainer
 
-# Each phase includes the one before it, except the first.
+# Phases of a training step. "forward and backward" includes "forward", and "whole step" includes all phases.
 PHASES = ("input", "forward", "forward and backward", "whole step")
 
 
 def make_trainer(sizes, grid, paths, folder):
-    """A Trainer ready to train on random regions, with its cache in `folder`.
+    """Make a Trainer that trains the decoder on random regions.
 
     Args:
-        sizes: Sizes.
+        sizes: Sizes, the amount of work.
         grid: (regions, channels).
         paths: image files of the photos.
-        folder: an empty folder.
+        folder: empty folder for the region cache.
     """
     recipe, tokenizer = sizes.recipe, draw_tokenizer(sizes.vocabulary)
     photos = with_captions(paths[: recipe.batch_size], recipe.captions_per_photo, tokenizer)
@@ -36,7 +36,7 @@ def make_trainer(sizes, grid, paths, folder):
 
 
 class BaselineTraining:
-    """The tutorial baseline on the same kind of data: random regions in .npy files, random captions.
+    """Train a decoder by the tutorial baseline, on random regions in .npy files and random captions.
 
     Args:
         sizes, grid, paths, folder: as for `make_trainer`.
@@ -46,7 +46,7 @@ class BaselineTraining:
         recipe, tokenizer = sizes.recipe, draw_tokenizer(sizes.vocabulary)
         self.photos = with_captions(paths[: recipe.batch_size], recipe.captions_per_photo, tokenizer)
         self.inputs, self.targets = caption_arrays(self.photos, tokenizer, recipe.captions_per_photo, recipe.max_words)
-        # Photos differ in their number of words: the first one is worth this many captions of mean length.
+        # Number of words of the first photo's captions, divided by the mean number of words of a caption.
         words = np.count_nonzero(self.targets, axis=(1, 2))
         self.expanded_captions = float(recipe.captions_per_photo * words[0] / words.mean())
         self.files = [Path(folder) / f"{photo.id}.npy" for photo in self.photos]
@@ -59,16 +59,23 @@ class BaselineTraining:
         self.loop = tutorial_baseline.TrainingLoop(decoder, recipe.label_smoothing, recipe.learning_rate)
 
     def step(self):
-        """One teacher-forced step over all photos; returns seconds by phase."""
+        """Do one training step on all photos with teacher forcing. Return a dict from phase to seconds."""
         return self.loop.teacher_forced_step(self.files, self.inputs, self.targets)
 
     def expanded_step(self):
-        """One step over the first photo with one sample per word; returns its seconds."""
+        """Do one training step on the first photo, with one sample for each word. Return its seconds."""
         return self.loop.expanded_step(self.files[0], self.inputs[0], self.targets[0])["whole step"]
 
 
 def our_runs(trainer):
-    """For each phase of the program's training step, a run for `take_turns`."""
+    """Make the runs, for `take_turns`, that measure the phases of the program's training step.
+
+    Args:
+        trainer: Trainer from `make_trainer`.
+
+    Returns:
+        A list of functions, in the order of PHASES. Each returns a dict from phase to seconds.
+    """
     model, batch = trainer.model, trainer.batches.batch(0, 0)
     data = tuple(tf.constant(array) for array in batch)
 
@@ -96,7 +103,16 @@ def our_runs(trainer):
 
 
 def measure(sizes, photos, progress):
-    """Captions per second by phase for each grid, and seconds of compilation: a list of Measurement."""
+    """Measure the captions per second in each phase of a training step, and the time of compilation.
+
+    Args:
+        sizes: Sizes, the amount of work.
+        photos: objects with `path`.
+        progress: function with tqdm's arguments that returns a progress bar.
+
+    Returns:
+        A list of Measurement.
+    """
     paths = [photo.path for photo in photos]
     return [measurement for grid in sizes.grids for measurement in _measure_grid(sizes, grid, paths, progress)]
 

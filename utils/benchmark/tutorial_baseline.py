@@ -1,7 +1,7 @@
-"""Tutorial baseline: the same computations, programmed as tutorials of image captioning program them.
+"""Do the same computations as the program, but in the way in which tutorials program them: the tutorial baseline.
 
-Layers and weights are those of the program; the arrangement of the work differs. Tests compare regions, losses and
-captions of both.
+Layers and weights are those of the program. The order and the batching of the work differ. Tests check that regions,
+losses and captions of both agree.
 """
 
 import time
@@ -14,16 +14,17 @@ import tensorflow as tf
 from utils.data.tokenizer import END, PAD, START, UNKNOWN
 from utils.features.encoders import ARCHITECTURES
 
+# Special words that a caption must not contain.
 NEVER_WRITTEN = (PAD, START, UNKNOWN)
 
 
 def cache_regions(encoder, photos, folder):
-    """Extract regions photo by photo: load, `model.predict`, one float32 .npy file.
+    """Extract regions one photo at a time with `Model.predict`, and save each as a float32 .npy file.
 
     Args:
         encoder: Encoder whose Keras network is used.
         photos: objects with `id` and `path`.
-        folder: folder for the files.
+        folder: existing folder to which the files are written.
     """
     preprocess = getattr(keras.applications, ARCHITECTURES[encoder.name].application).preprocess_input
     size = (encoder.image_size, encoder.image_size)
@@ -35,21 +36,25 @@ def cache_regions(encoder, photos, folder):
 
 
 class StepByStep:
-    """The decoder, one word at a time, with a batch row for every caption.
+    """Run a decoder one word at a time. A row of the batch is one caption.
 
     Args:
-        decoder: AttentionDecoder whose weights are shared.
+        decoder: AttentionDecoder whose layers and weights are used.
     """
 
     def __init__(self, decoder):
         self.decoder = decoder
 
     def begin(self, regions, training=False):
-        """Keys, values and initial state of the decoder.
+        """Compute what the decoder needs before the first word.
 
         Args:
             regions: float (rows, regions, channels).
             training: whether dropout is on.
+
+        Returns:
+            (keys, values, state): keys and values of the attention, float (rows, regions, …), and the initial state of
+            the LSTM, a list of two tensors, float (rows, units).
         """
         decoder = self.decoder
         values = decoder.region_norm((regions - decoder.region_mean) * decoder.region_scale)
@@ -58,7 +63,16 @@ class StepByStep:
         return decoder.attention.keys(values), values, tf.split(state, 2, axis=-1)
 
     def look(self, words, state, keys, values, training=False):
-        """Read one word per row; returns the inputs of the output layer and the new state."""
+        """Read one word of each caption.
+
+        Args:
+            words: word numbers, int (rows,).
+            state, keys, values: from `begin`, or the state from the last `look`.
+            training: whether dropout is on.
+
+        Returns:
+            (features, state): the inputs of the output layer, float (rows, …), and the new state.
+        """
         decoder = self.decoder
         embedded = decoder.embedding(words) * decoder.embedding_size**0.5
         embedded = decoder.word_dropout(embedded, training=training)
@@ -68,17 +82,21 @@ class StepByStep:
         return tf.concat([state[0], context, embedded], axis=-1), state
 
     def logits(self, features, training=False):
-        """Logits of the next word, (rows, vocabulary)."""
+        """Compute the logits of the next word, float (rows, vocabulary), from the features that `look` returns."""
         decoder = self.decoder
         hidden = decoder.output_projection(decoder.output_dropout(features, training=training))
         return tf.matmul(hidden, decoder.embedding.embeddings, transpose_b=True) + decoder.output_bias
 
     def after(self, prefixes, regions, training=False):
-        """Logits of the word after each prefix, (rows, vocabulary).
+        """Compute the logits of the next word after given words.
 
         Args:
-            prefixes: int (rows, length), padded; padding has no effect.
+            prefixes: word numbers of the given words, int (rows, length), padded with PAD. Padding has no effect.
             regions: float (rows, regions, channels).
+            training: whether dropout is on.
+
+        Returns:
+            Float (rows, vocabulary).
         """
         keys, values, state = self.begin(regions, training)
         last = None
@@ -91,7 +109,7 @@ class StepByStep:
 
 
 class TrainingLoop:
-    """Eager training with `GradientTape`.
+    """Train a decoder in eager mode, with `tf.GradientTape`.
 
     Args:
         decoder: AttentionDecoder in float32.
@@ -104,23 +122,31 @@ class TrainingLoop:
         self.optimizer = keras.optimizers.Adam(learning_rate)
 
     def load(self, files, captions):
-        """Regions from .npy files, copied for each caption of a photo: (photos * captions, regions, channels)."""
+        """Load the regions of photos, and repeat them for each caption.
+
+        Args:
+            files: .npy files, one for each photo.
+            captions: number of captions of a photo.
+
+        Returns:
+            Float (photos × captions, regions, channels).
+        """
         return np.repeat(np.stack([np.load(file) for file in files]), captions, axis=0)
 
     def one_hot(self, targets):
-        """Targets (…) as one-hot vectors, float32 (…, vocabulary)."""
+        """Convert word numbers (…) to one-hot vectors, float32 (…, vocabulary)."""
         return keras.utils.to_categorical(targets, self.decoder.vocabulary_size).astype("float32")
 
     def _cross_entropy(self, targets, logits):
         return keras.losses.categorical_crossentropy(targets, logits, from_logits=True, label_smoothing=self.smoothing)
 
     def teacher_forced_loss(self, regions, inputs, targets, training=True):
-        """Mean loss over all words of whole captions, position after position.
+        """Compute the mean loss of all words of whole captions, with a Python loop over the positions.
 
         Args:
             regions: float (rows, regions, channels).
-            inputs: int (rows, length), starting with <start>.
-            targets: one-hot, float (rows, length, vocabulary).
+            inputs: word numbers, int (rows, length), which begin with <start>.
+            targets: one-hot vectors, float (rows, length, vocabulary).
             training: whether dropout is on.
         """
         keys, values, state = self.loop.begin(regions, training)
@@ -134,15 +160,25 @@ class TrainingLoop:
         return total / words
 
     def expanded_loss(self, regions, prefixes, targets, training=True):
-        """Mean loss of one word after each prefix; targets are one-hot (rows, vocabulary)."""
+        """Compute the mean loss of the next word after each prefix.
+
+        Args:
+            regions: float (rows, regions, channels).
+            prefixes: word numbers, int (rows, length), padded with PAD.
+            targets: one-hot vectors of the next words, float (rows, vocabulary).
+            training: whether dropout is on.
+        """
         return tf.reduce_mean(self._cross_entropy(targets, self.loop.after(prefixes, regions, training)))
 
     def teacher_forced_step(self, files, inputs, targets):
-        """One training step over whole captions; returns seconds by phase.
+        """Do one training step on whole captions.
 
         Args:
-            files: .npy files of the photos' regions.
-            inputs, targets: int (photos, captions, length).
+            files: .npy files with the photos' regions.
+            inputs, targets: word numbers, int (photos, captions, length), from `caption_arrays`.
+
+        Returns:
+            A dict from phase, as in `training.PHASES`, to seconds.
         """
         captions, length = inputs.shape[1:]
         start = time.perf_counter()
@@ -151,11 +187,14 @@ class TrainingLoop:
         return self._step(start, self.teacher_forced_loss, regions, words, answers)
 
     def expanded_step(self, file, inputs, targets):
-        """One training step over a photo's captions with one sample per word; returns seconds by phase.
+        """Do one training step on the captions of one photo, with one sample for each word.
 
         Args:
-            file: .npy file of the photo's regions.
-            inputs, targets: int (captions, length).
+            file: .npy file with the photo's regions.
+            inputs, targets: word numbers, int (captions, length), from `caption_arrays`.
+
+        Returns:
+            A dict from phase, as in `training.PHASES`, to seconds.
         """
         start = time.perf_counter()
         prefixes, following = expand(inputs, targets)
@@ -163,7 +202,15 @@ class TrainingLoop:
         return self._step(start, self.expanded_loss, regions, prefixes, self.one_hot(following))
 
     def _step(self, start, loss, *batch):
-        """Forward pass, backward pass and update. Reading a value waits until a GPU has computed it."""
+        """Compute loss and gradients, and update the weights. Return a dict from phase to seconds.
+
+        After each phase a value is read, because reading waits until the GPU has computed it.
+
+        Args:
+            start: `time.perf_counter()` at the beginning of the step.
+            loss: `teacher_forced_loss` or `expanded_loss`.
+            batch: arguments of `loss`, NumPy arrays.
+        """
         batch = [tf.constant(array) for array in batch]
         loaded = time.perf_counter()
         with tf.GradientTape() as tape:
@@ -185,13 +232,13 @@ class TrainingLoop:
 
 
 def expand(inputs, targets):
-    """One sample for every word of captions: the words before it, and the word.
+    """Make one training sample for every word of the captions: the words before it as input, and the word as target.
 
     Args:
-        inputs, targets: int (captions, length).
+        inputs, targets: word numbers, int (captions, length), from `caption_arrays`.
 
     Returns:
-        Prefixes, int (samples, length), padded; and words, int (samples,).
+        (prefixes, words): int (samples, length), padded with PAD, and int (samples,).
     """
     prefixes, following = [], []
     for caption, words in zip(inputs, targets):
@@ -203,7 +250,7 @@ def expand(inputs, targets):
 
 @keras.saving.register_keras_serializable(package="captioning")
 class NextWord(keras.Model):
-    """Model for `predict`: from [regions, prefixes] to probabilities of the next word, (batch, vocabulary)."""
+    """Predict the probabilities of the next word, float (batch, vocabulary), from [regions, prefixes]."""
 
     def __init__(self, decoder):
         super().__init__()
@@ -211,22 +258,22 @@ class NextWord(keras.Model):
         self.built = True
 
     def call(self, inputs):
-        """Read the whole prefix again for every word."""
+        """Compute the probabilities. Every call reads all words of the prefixes again."""
         regions, prefixes = inputs
         return tf.nn.softmax(StepByStep(self.decoder).after(prefixes, regions))
 
 
 def write_caption(model, regions, beam_size, max_words):
-    """A caption by beam search, with one `predict` for every word of every hypothesis.
+    """Write a caption by beam search, with one `Model.predict` for every word of every hypothesis.
 
     Args:
         model: a NextWord.
         regions: regions of one photo, float (regions, channels).
-        beam_size: number of hypotheses kept; 1 is greedy.
+        beam_size: number of hypotheses that are kept; 1 means greedy search.
         max_words: largest number of words.
 
     Returns:
-        Word numbers, a list, with END if the caption reached it.
+        A list of word numbers. The last one is END, unless the caption was cut at `max_words`.
     """
     hypotheses = [([], 0.0)]
     for _ in range(max_words):

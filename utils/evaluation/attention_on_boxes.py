@@ -1,4 +1,4 @@
-"""Scores of attention on photos: whether it lies in the boxes that people drew around the objects a word names."""
+"""Score attention on photos: does a word attend to the boxes that people drew around the object that it names?"""
 
 import json
 import re
@@ -12,12 +12,12 @@ from PIL import Image
 from utils.errors import ImageError, InputError
 from utils.evaluation.bootstrap import mean_interval
 
-# Words whose boxes cover a larger share of the photo are left out: there, attention anywhere would be right.
+# Largest share of the photo that the boxes of a scored word may cover. In larger boxes, almost any attention is right.
 LARGEST_SHARE = 0.5
 
 KINDS = ("people", "animals", "things")
 
-# An entity belongs to the first kind that shares a word with it; all other entities are things.
+# The words of each kind of entity. An entity has the first kind with a common word; all other entities are things.
 _KIND_WORDS = {
     "people": "person people man men woman women boy boys girl girls child children kid kids baby babies toddler "
     "toddlers infant lady ladies guy guys male female adult crowd team couple player players",
@@ -25,7 +25,7 @@ _KIND_WORDS = {
     "elephant elephants bear bears zebra zebras giraffe giraffes monkey fish insect",
 }
 
-# COCO's categories, and the words that captions use for them; plurals with "s" are added.
+# A dict from COCO's categories to the words that captions use for them. `_read_coco` adds plurals with "s".
 _COCO_WORDS = {
     "person": "person people man men woman women boy girl child children kid baby babies lady ladies guy player rider "
     "skier surfer skateboarder snowboarder crowd group toddler batter pitcher catcher umpire",
@@ -77,10 +77,10 @@ _COCO_WORDS = {
     "banana": "banana fruit",
     "apple": "apple fruit",
     "sandwich": "sandwich sandwiches",
-    "orange": "oranges fruit",  # one "orange" is mostly a colour
+    "orange": "oranges fruit",  # without "orange", which is mostly a colour
     "broccoli": "broccoli vegetables",
     "carrot": "carrot vegetables",
-    "hot dog": "hotdog",  # its two words name an animal
+    "hot dog": "hotdog",  # without "dog", which is mostly an animal
     "pizza": "pizza",
     "donut": "donut doughnut",
     "cake": "cake",
@@ -113,11 +113,11 @@ _COCO_WORDS = {
 
 @dataclass(frozen=True)
 class Entity:
-    """An object in a photo that captions name.
+    """Hold an object in a photo: the words that name it, and its boxes.
 
     Args:
-        words: lower-case words for it.
-        boxes: float (boxes, 4): left, top, right, bottom.
+        words: frozenset of lower-case words that name the object.
+        boxes: left, top, right and bottom of each box, float (boxes, 4).
         kind: one of KINDS.
     """
 
@@ -128,10 +128,10 @@ class Entity:
 
 @dataclass(frozen=True)
 class PhotoBoxes:
-    """The boxes of one photo.
+    """Hold the objects of one photo, with their boxes.
 
     Args:
-        entities: list of Entity; boxes are in pixels.
+        entities: list of Entity. Their boxes are in pixels.
         size: (width, height) in pixels of the photo on which the boxes were drawn; None: the size of the photo file.
     """
 
@@ -140,13 +140,13 @@ class PhotoBoxes:
 
 
 def read_boxes(path):
-    """Read boxes of named objects; data/README.md describes the three formats.
+    """Read boxes of named objects. data/README.md describes the three formats.
 
     Args:
         path: a JSON file in the plain format, COCO's `instances_*.json`, or the folder of Flickr30k Entities.
 
     Returns:
-        A dict of PhotoBoxes by file name; with COCO's format by image number too.
+        A dict from file name to PhotoBoxes. With COCO's format, each image has a second key: its number, as a string.
 
     Raises:
         InputError: the path does not exist, or has none of these formats.
@@ -193,7 +193,7 @@ def _read_coco(content):
     for category in content["categories"]:
         name = category["name"]
         words = _COCO_WORDS.get(name, name.split()[-1]).split()
-        # Wrong plurals such as "mans" match no caption.
+        # Wrong plurals such as "mans" do no harm: they occur in no caption.
         categories[category["id"]] = words + [word + "s" for word in words]
     by_image = {}
     for each in content["annotations"]:
@@ -211,9 +211,10 @@ def _read_coco(content):
 
 
 def _read_flickr30k_entities(folder):
-    """Boxes from `Annotations/ID.xml`, by entity number, and words from `Sentences/ID.txt`.
+    """Read the folder of Flickr30k Entities: a dict from file name to PhotoBoxes.
 
-    In the sentences, entities have the form `[/EN#NUMBER/TYPE A PHRASE]`.
+    `Annotations/ID.xml` holds the boxes of each entity, and `Sentences/ID.txt` holds its words. In the sentences, an
+    entity has the form `[/EN#NUMBER/TYPE A PHRASE]`.
     """
     boxes, files = {}, sorted((folder / "Annotations").glob("*.xml"))
     if not files:
@@ -245,16 +246,27 @@ def _read_flickr30k_entities(folder):
 
 
 def find(boxes, photo):
-    """The PhotoBoxes of a Photo, found by its file name or its id; None if there are none."""
+    """Find the PhotoBoxes of a Photo by its file name or its id.
+
+    Args:
+        boxes: a dict from `read_boxes`.
+        photo: object with a `path`, and an `id` if boxes are found by id.
+
+    Returns:
+        A PhotoBoxes, or None if `boxes` does not have the photo.
+    """
     return boxes.get(Path(photo.path).name) or boxes.get(str(getattr(photo, "id", "")))
 
 
 def fractions(own, path):
-    """The entities of a photo, with boxes as shares of its width and height.
+    """Convert the boxes of a photo from pixels to fractions of its width and height.
 
     Args:
-        own: a PhotoBoxes.
-        path: photo file; opened only if `own` has no size.
+        own: PhotoBoxes of the photo.
+        path: photo file. It is opened only if `own` has no size.
+
+    Returns:
+        A list of Entity, whose boxes are 0 to 1.
 
     Raises:
         ImageError: the file cannot be read.
@@ -265,7 +277,7 @@ def fractions(own, path):
 
 
 def _size(path):
-    """Width and height of a photo in pixels, upright; the photo is not decoded."""
+    """Return (width, height) of a photo in pixels, after its EXIF rotation. The pixels are not decoded."""
     try:
         with Image.open(path) as image:
             # EXIF orientations 5 to 8 turn the photo by 90 degrees.
@@ -276,16 +288,17 @@ def _size(path):
 
 
 def boxes_by_word(entities, words):
-    """The boxes of the words of a caption that name an entity.
+    """Find the words of a caption that name entities, and the boxes of these words.
 
-    A word of several entities gets the boxes of all of them and the kind of the first one. A repeated word counts once.
+    If a word names several entities, it gets the boxes of all of them and the kind of the first one. If a word occurs
+    twice in the caption, only its first position is used.
 
     Args:
         entities: list of Entity.
         words: words of the caption.
 
     Returns:
-        By word: (its first position in the caption, boxes as float (boxes, 4), kind).
+        A dict from word to (position in the caption, boxes, kind). The boxes are float (boxes, 4).
     """
     found = {}
     for place, word in enumerate(words):
@@ -296,13 +309,16 @@ def boxes_by_word(entities, words):
 
 
 def covered(boxes, rows, columns):
-    """The share of each region that lies inside boxes: float (rows, columns), 0 to 1.
+    """Compute the share of each region that is covered by boxes.
 
     Args:
-        boxes: float (boxes, 4), shares of width and height.
-        rows, columns: grid of regions.
+        boxes: left, top, right and bottom of each box as fractions of width and height, float (boxes, 4).
+        rows, columns: numbers of rows and columns of the grid of regions.
+
+    Returns:
+        Float (rows, columns), 0 to 1.
     """
-    # Counted on a raster about as fine as the photo's pixels.
+    # The share is counted on a raster of at least 224 × 224 points.
     fine = -(-224 // rows), -(-224 // columns)
     y, x = ((np.arange(n) + 0.5) / n for n in (rows * fine[0], columns * fine[1]))
     inside = _inside(boxes, x[None, :], y[:, None])
@@ -314,22 +330,29 @@ def _inside(boxes, x, y):
 
 
 def score_captions(photos, captions, boxes):
-    """Scores of attention on boxes, over all words and by kind.
+    """Score the attention of captions on the boxes of the objects that their words name.
 
-    Pointing is the share of words whose most attended region has its centre in a box of the named object: Zhang et al.,
-    "Top-down neural attention by excitation backprop", 2016. Gain is the attention mass inside the boxes divided by the
-    boxes' share of the photo, as a mean over words. Words whose boxes cover more than half of the photo are left out.
+    - Pointing is the share of words whose most attended region has its centre in a box of the named object: Zhang et
+      al., "Top-down neural attention by excitation backprop", 2016.
+    - Gain is the attention inside the boxes, divided by the share of the photo that the boxes cover. The result is the
+      mean over words.
+
+    Words whose boxes cover more than half of the photo are left out.
 
     Args:
         photos: objects with a `path`, and an `id` if boxes are found by id.
         captions: for each photo an object with `words` and `attention`, float (words, rows, columns).
-        boxes: dict from `read_boxes`.
+        boxes: a dict from `read_boxes`.
 
     Returns:
-        A dict by "all" and each of KINDS that has words. Each value is a dict: `words` and `photos` (counts),
-        `pointing`, `gain`, `pointing_interval` and `gain_interval` (95 %, photos resampled), and two baselines:
-        `uniform_pointing` (uniform attention; its gain is 1), `centre_pointing` and `centre_gain` (attention on the
-        photo's centre).
+        A dict from kind of word to scores. The kinds are "all" and those of KINDS that have words. The scores are a
+        dict with the keys:
+
+        - `words`, `photos`: number of words, and number of photos with such words.
+        - `pointing`, `gain`: the scores of the model.
+        - `pointing_interval`, `gain_interval`: their 95 % bootstrap intervals, a pair each.
+        - `uniform_pointing`: pointing of uniform attention, whose gain is 1.
+        - `centre_pointing`, `centre_gain`: scores of attention on the centre of the photo.
 
     Raises:
         InputError: no photo has boxes, or no word of a caption names an object with boxes.
@@ -359,13 +382,18 @@ def score_captions(photos, captions, boxes):
 
 
 def _score_words(caption, entities):
-    """For each word: its kind, and five scores.
+    """Score each word of a caption that names an entity.
 
-    The scores are pointing and gain of the model, pointing of uniform attention, pointing and gain of the photo's
-    centre.
+    Args:
+        caption: object with `words` and `attention`, float (words, rows, columns).
+        entities: list of Entity, whose boxes are fractions of width and height.
+
+    Returns:
+        A list of (kind, scores). The scores are pointing and gain of the model, pointing of uniform attention, and
+        pointing and gain of attention on the photo's centre.
     """
     grid = caption.attention.shape[1:]
-    # The regions at the photo's centre; in each direction two if their number is even.
+    # Attention on the centre of the photo. If the number of rows or columns is even, it is on the middle two.
     middle = np.outer(*([n // 2 <= i <= n // 2 or i == (n - 1) // 2 for i in range(n)] for n in grid)).astype(float)
     middle /= max(middle.sum(), 1)
     found = []
@@ -389,16 +417,16 @@ def _score_words(caption, entities):
 
 
 def score_captioner(captioner, boxes, photos, beam_size=5):
-    """Caption photos and score the attention on boxes.
+    """Caption photos, and score the attention on boxes.
 
     Args:
         captioner: a Captioner.
-        boxes: dict from `read_boxes`, or its argument.
-        photos: image files; only photos with boxes are captioned.
-        beam_size: number of hypotheses kept.
+        boxes: a dict from `read_boxes`, or a path for `read_boxes`.
+        photos: list of image files. Only photos with boxes are captioned.
+        beam_size: number of hypotheses that beam search keeps.
 
     Returns:
-        As `score_captions`.
+        The scores, a dict from `score_captions`.
 
     Example:
         `score_captioner(Captioner.from_folder("models/flickr8k"), "boxes.json", find_photos("photos"))`

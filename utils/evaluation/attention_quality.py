@@ -1,4 +1,4 @@
-"""Statistics of attention: its spread on photos, and its mass in the boxes of drawn scenes."""
+"""Compute statistics of attention: how far it spreads, and how much of it lies in the boxes of drawn scenes."""
 
 from collections import defaultdict
 
@@ -8,15 +8,21 @@ from utils.data import shapes
 
 
 def spread(captions):
-    """Statistics of attention that need no boxes.
+    """Compute how far attention spreads over the photo. Boxes are not needed.
+
+    Uniform attention means the same attention on every region.
 
     Args:
         captions: objects with `words` and `attention`, float (words, rows, columns).
 
     Returns:
-        A dict, empty without words: `entropy` (mean over words; 1 for uniform attention, 0 for a single region),
-        `coverage` (share of a photo's regions in which a word has more than uniform attention, mean over photos),
-        `peak` (largest attention of a word relative to uniform attention, mean over words).
+        A dict. It is empty if there are no words, or only one region.
+
+        - `entropy`: entropy of a word's attention divided by that of uniform attention; mean over words. It is 1 for
+          uniform attention, and 0 for attention on a single region.
+        - `coverage`: share of the regions that get more than uniform attention from at least one word; mean over
+          photos.
+        - `peak`: largest attention of a word, divided by uniform attention; mean over words.
     """
     maps = [caption.attention.reshape(len(caption.words), -1) for caption in captions if len(caption.words)]
     if not maps or maps[0].shape[1] < 2:
@@ -32,18 +38,22 @@ def spread(captions):
 
 
 def by_word_kind(scenes, captions):
-    """Attention in the box of correctly named objects, by the kind of word.
+    """Compute, for each kind of word, how much attention lies in the box of the named object.
 
-    Pointing game: Zhang et al., "Top-down neural attention by excitation backprop", 2016.
+    Only objects that the caption names correctly are measured. Pointing: Zhang et al., "Top-down neural attention by
+    excitation backprop", 2016.
 
     Args:
         scenes: list of shapes.Scene.
         captions: for each scene an object with `words` and `attention`, float (words, rows, columns).
 
     Returns:
-        A dict with the keys "shape", "colour" and "other" (the word before the colour). Each value is a dict: `words`
-        (count), `mass` (mean attention in the box), `gain` (mass relative to uniform attention), `pointing` (share of
-        words whose most attended region lies in the box).
+        A dict from kind of word, "shape", "colour" or "other" (the word before the colour), to a dict:
+
+        - `words`: number of words.
+        - `mass`: attention in the box, 0 to 1; mean over words.
+        - `gain`: mass divided by the share of the scene that the box covers; mean over words.
+        - `pointing`: share of words whose most attended region has more than half of its area in the box.
     """
     found = defaultdict(list)
     for scene, caption in zip(scenes, captions):

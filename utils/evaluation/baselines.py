@@ -1,4 +1,4 @@
-"""Baselines for scores: people, and the captions of similar training photos."""
+"""Compute two baselines for the scores of a model: people, and the captions of similar training photos."""
 
 from collections import Counter
 
@@ -7,21 +7,21 @@ import numpy as np
 from utils.data.penn_treebank import tokenize
 from utils.evaluation import metrics
 
-# Number of neighbours whose captions are candidates, and number of photos per block of the search.
+# Number of similar training photos whose captions are candidates, and number of photos that are compared at once.
 _NEIGHBOURS, _BLOCK = 10, 500
 
 
 def human_scores(references, which=None):
-    """Mean scores of people: each reference is scored against the other references of its photo.
+    """Compute the mean scores of people: each reference is scored against the other references of the same photo.
 
-    The references that a person is scored against are one fewer than those of a model.
+    A person is scored against one reference fewer than a model.
 
     Args:
-        references: lists of captions by image id; images with one reference are left out.
-        which: as for metrics.evaluate.
+        references: a dict from image id to a list of references. Images with one reference are left out.
+        which: names of scorers, as for `metrics.score`.
 
     Returns:
-        Scores by pycocoevalcap's names; empty if no image has two references.
+        A dict from score name, as in pycocoevalcap, to score. It is empty if no image has two references.
     """
     references = {i: list(texts) for i, texts in references.items() if len(texts) > 1}
     if not references:
@@ -34,37 +34,37 @@ def human_scores(references, which=None):
 
 
 def nearest_neighbour_captions(cache, photos, training):
-    """For each photo, a caption of a similar training photo.
+    """Give each photo a caption of a similar training photo.
 
-    Candidates are the captions of the ten training photos whose mean regions are nearest by cosine. The candidate that
-    shares the most words with the others is chosen, after Devlin et al., "Exploring nearest neighbor approaches for
-    image captioning", 2015.
+    Photos are compared by the mean of their region vectors. The captions of the ten training photos with the highest
+    cosine similarity are candidates. The candidate that has the most words in common with the other candidates is
+    chosen, after Devlin et al., "Exploring nearest neighbor approaches for image captioning", 2015.
 
     Args:
-        cache: a RegionCache that holds all photos.
+        cache: RegionCache with the regions of all photos.
         photos: photos to caption, a list of Photo.
         training: training photos, a list of Photo.
 
     Returns:
-        A dict of sentences by photo id.
+        A dict from photo id to caption, a string.
     """
     known, asked = _directions(cache, training), _directions(cache, photos)
     captions = {}
     for start in range(0, len(photos), _BLOCK):
         near = np.argsort(-(asked[start : start + _BLOCK] @ known.T), 1)[:, :_NEIGHBOURS]
         for photo, row in zip(photos[start : start + _BLOCK], near):
-            captions[photo.id] = _consensus([text for i in row for text in training[i].references])
+            captions[photo.id] = _most_typical([text for i in row for text in training[i].references])
     return captions
 
 
 def _directions(cache, photos):
-    """Mean regions of photos as unit vectors, float (photos, channels)."""
+    """Compute the mean of each photo's region vectors, scaled to length 1: float (photos, channels)."""
     means = cache.means([photo.id for photo in photos])
     return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
 
 
-def _consensus(texts):
-    """The sentence with the highest mean F-score of words against the other sentences."""
+def _most_typical(texts):
+    """Choose the sentence whose words have the highest mean F-score against the other sentences."""
     bags = [Counter(tokenize(text)) for text in texts]
     sizes = [max(1, bag.total()) for bag in bags]
     agreement = [

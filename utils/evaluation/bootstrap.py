@@ -1,23 +1,25 @@
-"""Bootstrap intervals of scores, and tests of the difference between two captioners."""
+"""Compute bootstrap intervals of scores, and test the difference between two captioners."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+# Number of resamples. A resample draws as many images as there are, with replacement.
 _SAMPLES = 1000
 
-# Resamples in memory at once. With 100,000 images, all of them would take a gigabyte.
+# Number of resamples in memory at once. With 100,000 images, all resamples together would take a gigabyte.
 _BLOCK = 50
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The score of the second captions minus the score of the first.
+    """Hold the difference of a score: that of the second captioner minus that of the first one.
 
     Args:
-        value: difference on all images.
-        low, high: bounds of the 95 % interval of the resampled differences.
-        p: two-sided p value: twice the share of resamples in which the sign changes, at least 2/1001.
+        value: difference of the scores of all images.
+        low, high: bounds of the 95 % interval of the differences in the resamples.
+        p: two-sided p value: 2 × (n + 1) / 1001, at most 1, where n is the number of resamples in which the difference
+            has the less frequent sign.
     """
 
     value: float
@@ -27,7 +29,15 @@ class Difference:
 
 
 def _resample(scores, seed):
-    """Scores of the same resamples of the images, for each of `scores`: a dict of float (samples,) by name."""
+    """Resample the images and compute the scores of the resamples.
+
+    Args:
+        scores: list of metrics.Scores of the same images. They all get the same resamples.
+        seed: seed of the resampling.
+
+    Returns:
+        For each element of `scores`, a dict from score name to the scores of the resamples, float (samples,).
+    """
     images = len(scores[0].ids)
     generator, shares, blocks = np.random.default_rng(seed), np.full(images, 1 / images), []
     for _ in range(_SAMPLES // _BLOCK):
@@ -39,27 +49,32 @@ def _resample(scores, seed):
 
 
 def intervals(scores, seed=0):
-    """95 % percentile intervals over images (Efron, 1979): a dict of (low, high) by score.
+    """Compute 95 % bootstrap intervals of corpus scores (Efron, 1979): the images are resampled 1,000 times.
 
-    CIDEr's document frequencies come from all images in every resample.
+    CIDEr's document frequencies are not resampled. They always come from all images.
 
     Args:
         scores: a metrics.Scores.
         seed: seed of the resampling.
+
+    Returns:
+        A dict from score name to (low, high).
     """
     (samples,) = _resample([scores], seed)
     return {name: _middle(samples[name]) for name in scores.corpus}
 
 
 def compare(first, second, seed=0):
-    """Paired bootstrap test (Koehn, 2004): both captioners on the same 1,000 resamples.
+    """Test with a paired bootstrap whether two captioners differ (Koehn, 2004).
+
+    Both captioners are scored on the same 1,000 resamples of the images.
 
     Args:
-        first, second: metrics.Scores of the same images in the same order.
+        first, second: metrics.Scores of the two captioners, for the same images in the same order.
         seed: seed of the resampling.
 
     Returns:
-        A dict of Difference by score, for scores that both have.
+        A dict from score name to Difference, for the scores that both have.
     """
     if first.ids != second.ids:
         raise ValueError("only scores of the same images can be compared")
@@ -76,15 +91,18 @@ def compare(first, second, seed=0):
 
 
 def mean_interval(values, groups, seed=0):
-    """95 % interval of the mean of grouped values, such as the words of a photo; whole groups are resampled.
+    """Compute the 95 % bootstrap interval of a mean over values that come in groups.
+
+    For example, the values are scores of words, and a group has the words of one photo. Whole groups are resampled,
+    because the values of a group depend on each other.
 
     Args:
         values: float (values,).
-        groups: group of each value, int (values,).
+        groups: number of the group of each value, int (values,).
         seed: seed of the resampling.
 
     Returns:
-        (low, high).
+        (low, high), two floats.
     """
     _, index = np.unique(groups, return_inverse=True)
     sums, counts = np.bincount(index, values), np.bincount(index)

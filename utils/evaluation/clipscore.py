@@ -1,4 +1,4 @@
-"""CLIPScore: the fit between captions and photos as CLIP sees it; needs the package open_clip_torch."""
+"""Compute CLIPScore: how well captions fit their photos, by CLIP. It needs the package open_clip_torch."""
 
 import importlib.util
 
@@ -7,16 +7,18 @@ import numpy as np
 from utils.data.images import open_photo
 from utils.errors import InputError
 
-# Model, text before each caption, and factor of the CLIPScore paper.
+# CLIP model, text that is put before each caption, and factor of the score, as in the CLIPScore paper.
 _MODEL, _PROMPT, _FACTOR = "ViT-B-32", "A photo depicts ", 2.5
 
 _BATCH = 64
 
 
 def load_clip():
-    """OpenCLIP's copy of OpenAI's ViT-B/32 as two functions: photo paths → vectors, texts → vectors.
+    """Load CLIP, OpenAI's ViT-B/32 in the package OpenCLIP. At first use, the package downloads its weights (350 MB).
 
-    The package downloads its weights (350 MB) at first use.
+    Returns:
+        Two functions. The first takes a list of photo files, the second a list of texts. Both return vectors, float
+        (items, 512).
 
     Raises:
         InputError: the package is not installed.
@@ -42,13 +44,16 @@ def load_clip():
 
 
 def clip_scores(paths, captions, references, clip):
-    """Mean CLIPScore and mean RefCLIPScore (Hessel et al., 2021): two floats.
+    """Compute the mean CLIPScore and the mean RefCLIPScore (Hessel et al., 2021).
 
     Args:
-        paths: photo files.
-        captions: one caption for each photo.
-        references: a list of captions for each photo.
-        clip: the two functions of `load_clip`.
+        paths: list of photo files.
+        captions: list with one caption for each photo.
+        references: list with a list of references for each photo.
+        clip: the two functions from `load_clip`.
+
+    Returns:
+        (CLIPScore, RefCLIPScore), two floats.
     """
     encode_photos, encode_texts = clip
     fits, agrees = [], []

@@ -1,4 +1,4 @@
-"""Caption files: COCO's results format, `[{"image_id": …, "caption": …}, …]`, and similar formats."""
+"""Read captions from files in COCO's results format, `[{"image_id": …, "caption": …}, …]`, and similar formats."""
 
 import json
 import re
@@ -11,27 +11,29 @@ from utils.errors import InputError
 
 _EXAMPLE = '[{"image_id": 397133, "caption": "A man makes pizzas."}, …]'
 
-# Names of the image field and of the caption field; the first one found counts.
+# Names that the image field and the caption field may have. The first name that is found is used.
 _IMAGE_KEYS = ("image_id", "image", "photo", "file_name", "filename", "id")
 _CAPTION_KEYS = ("caption", "captions", "text")
 
-# Keys under which an object may hold the list of results.
+# Keys of a JSON object under which the list of results may be.
 _WRAPPERS = ("annotations", "results", "captions", "predictions")
 
 
 def read_results(path):
     """Read captions from a file that any captioner wrote.
 
-    The file holds a list of results, such a list within `{"annotations": …}`, an object of captions by image, or JSON
-    Lines as `inference.py --json` writes them. Of several captions in a line of ours, the first one, which is the best,
-    counts. The same caption twice for an image counts once. Two different captions are an error: the program does not
-    choose.
+    The file may have one of these forms:
+
+    - a JSON list of results, also within an object, `{"annotations": […]}`
+    - a JSON object from image id to caption
+    - JSON Lines, as `inference.py --json` writes them. If a line has several captions, the first one is used, which is
+      the best.
 
     Args:
         path: the file.
 
     Returns:
-        A dict of captions by image id, both strings.
+        A dict from image id to caption, both strings.
 
     Raises:
         InputError: the file cannot be read, has another format, or has two different captions for an image.
@@ -60,7 +62,7 @@ def _rows(path):
     if isinstance(content, dict):
         wrapped = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), list)), None)
         if any(key in content for key in _IMAGE_KEYS) and any(key in content for key in _CAPTION_KEYS):
-            content = [content]  # JSON Lines of one line
+            content = [content]  # JSON Lines with a single line
         elif wrapped and all(isinstance(row, dict) for row in wrapped):
             content = wrapped
         else:  # {"id": "caption"}
@@ -71,7 +73,7 @@ def _rows(path):
 
 
 def _parse(text):
-    """The content of JSON, or the list of values of JSON Lines (one value per line)."""
+    """Parse text as JSON. If that fails, parse it as JSON Lines and return the list of its values."""
     lines = [line for line in text.split("\n") if line.strip()]
     try:
         return json.loads(text)
@@ -82,13 +84,18 @@ def _parse(text):
 
 
 def _result(row, place):
-    """The image id and the caption of a result, two strings; `place` names the result in errors."""
+    """Return (image id, caption) of one result, two strings.
+
+    Args:
+        row: the result, an object read from JSON.
+        place: description of the result's place in the file, for errors.
+    """
     if isinstance(row, dict):
         image_id = next((row[key] for key in _IMAGE_KEYS if key in row), None)
         text = next((row[key] for key in _CAPTION_KEYS if key in row), None)
         if isinstance(text, list) and text:
-            # Captions that this program wrote are ordered, best first. Among others' captions the program does not
-            # choose.
+            # Captions that this program wrote are dicts, and the first one is the best. Different captions of other
+            # programs are an error.
             ours = [one.get("text") for one in text if isinstance(one, dict)]
             if len(ours) < len(text) and len({str(one) for one in text}) > 1:
                 raise _twice(place, image_id)
@@ -103,7 +110,10 @@ def _twice(place, image_id):
 
 
 def as_results(captions):
-    """Captions by image id in COCO's results format; numeric ids become numbers, as COCO's tools require."""
+    """Convert a dict from image id to caption to COCO's results format, a list of dicts.
+
+    Ids that consist of digits become numbers, as COCO's tools require.
+    """
     return [
         {"image_id": int(image_id) if image_id.isdecimal() else image_id, "caption": text}
         for image_id, text in captions.items()
@@ -111,10 +121,10 @@ def as_results(captions):
 
 
 def _forms(image_id):
-    """All names by which an image may be called, the most exact first.
+    """Return the names under which an image is looked up, the most exact one first, as the keys of a dict.
 
-    These are the name without folders, without suffix, and its number. For example, 397133 is also `397133.0`,
-    `000000397133.jpg` and `COCO_val2014_000000397133`.
+    These are the whole id, the id without folders, the id without suffix, and its number. So 397133 is also found as
+    `397133.0`, `000000397133.jpg` and `COCO_val2014_000000397133`.
     """
     path = folded(image_id.strip().replace("\\", "/"))
     name = path.rsplit("/", 1)[-1]
@@ -123,19 +133,20 @@ def _forms(image_id):
     return dict.fromkeys([path, name, stem, *([number[1]] if number else [])])
 
 
-def match(captions, references, say=lambda line: None):
-    """Captions for exactly the images of the references.
+def match(captions, references, say=lambda *lines: None):
+    """Find the caption of each image that has references.
 
-    An image without a caption gets an empty one, which scores 0; leaving it out would raise the scores. Captions of
-    other images are not scored. Both are reported.
+    An image without a caption gets an empty caption, which scores 0. Leaving the image out would raise the scores.
+    Captions of other images are left out. Both are reported.
 
     Args:
-        captions: sentences by image id; an id in any form of `_forms` that only one image has.
-        references: captions of people by image id.
-        say: function that takes a line of text.
+        captions: a dict from image id to caption. An id may differ from that in `references`, for example in folders
+            or suffix, if it still fits only one image.
+        references: a dict from image id to a list of references.
+        say: function that takes lines of text, each a positional argument.
 
     Returns:
-        A dict of sentences by image id.
+        A dict from image id, as in `references`, to caption.
 
     Raises:
         InputError: no caption belongs to any of the images, or two different captions belong to the same image.

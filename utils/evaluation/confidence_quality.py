@@ -1,36 +1,38 @@
-"""Quality of confidence: scores of the most confident captions, and calibration."""
+"""Measure the quality of confidence: the scores of the most confident captions, and calibration."""
 
 import io
 
 import numpy as np
 
-# Shares of the photos, ordered by confidence, the highest first.
+# Shares of the most confident captions whose mean CIDEr is computed.
 SHARES = (0.25, 0.5, 0.75, 1.0)
 
 _BINS = 10
 
-# A caption with a higher CIDEr counts as right, or right in its main point. With this threshold as many captions of
-# `val` count as right as a person called right out of 200 (docs/confidence.md).
+# A caption with a higher CIDEr counts as right. With this threshold, the share of right captions in `val` is the share
+# that a person called right, or right in the main point, among 200 captions (docs/confidence.md).
 _RIGHT = 0.1
 
 
 def is_right(cider):
-    """Whether captions count as right, or right in their main point, by their CIDEr: a bool array."""
+    """Return whether captions count as right, a bool array. `cider` is the CIDEr of each caption."""
     return np.asarray(cider) > _RIGHT
 
 
 def calibration(confidence, right, bins=_BINS):
-    """The expected calibration error and its table.
+    """Compute the expected calibration error: the mean difference between confidence and share of right captions.
 
-    Guo et al., "On calibration of modern neural networks", 2017, section 2.
+    The captions are sorted into bins by their confidence: Guo et al., "On calibration of modern neural networks", 2017,
+    section 2.
 
     Args:
-        confidence: float (captions,), 0 to 1.
-        right: whether each caption is right, or its probability of being right, (captions,).
+        confidence: confidence of each caption, float (captions,), 0 to 1.
+        right: whether each caption is right, or the probability that it is right, (captions,).
         bins: number of bins of equal width.
 
     Returns:
-        The error; and a row for each bin with captions: (number of captions, mean confidence, share of right captions).
+        (error, bins). `bins` is a list with a tuple for each bin that has captions: number of captions, mean confidence
+        and share of right captions.
     """
     confidence, right = np.asarray(confidence, float), np.asarray(right, float)
     places = np.minimum((confidence * bins).astype(int), bins - 1)
@@ -40,14 +42,22 @@ def calibration(confidence, right, bins=_BINS):
 
 
 def area_under_curve(confidence, right):
-    """Probability that a right caption has more confidence than a wrong one; nan without both kinds."""
+    """Compute the probability that a right caption has more confidence than a wrong one.
+
+    Args:
+        confidence: confidence of each caption, (captions,).
+        right: whether each caption is right, (captions,).
+
+    Returns:
+        0 to 1; nan if all captions are right or all are wrong.
+    """
     confidence, right = np.asarray(confidence, float), np.asarray(right, bool)
     better, worse = confidence[right][:, None], confidence[~right]
     return float(((better > worse) + 0.5 * (better == worse)).mean()) if better.size and worse.size else float("nan")
 
 
 def spearman(first, second):
-    """Spearman's rank correlation of two lists of numbers; nan if all numbers of a list are equal."""
+    """Compute Spearman's rank correlation of two lists of numbers. It is nan if all numbers of a list are equal."""
     ranks = [_ranks(np.asarray(each, float)) for each in (first, second)]
     return float(np.corrcoef(*ranks)[0, 1]) if all(each.std() > 0 for each in ranks) else float("nan")
 
@@ -59,16 +69,20 @@ def _ranks(values):
 
 
 def score_confidence(confidence, cider):
-    """Quality of the confidence of captions of photos with references.
+    """Measure how well confidence predicts the CIDEr of captions.
 
     Args:
-        confidence: of each caption, float (photos,), 0 to 1.
-        cider: of each caption, float (photos,).
+        confidence: confidence of each caption, float (captions,), 0 to 1.
+        cider: CIDEr of each caption, float (captions,).
 
     Returns:
-        A dict: `mean`; `coverage`, by share of the most confident photos their mean `CIDEr` and `least_confidence`;
-        `spearman`, the correlation with CIDEr; `calibration_error` and `calibration`, from `calibration`, where
-        `is_right` decides whether a caption is right.
+        A dict:
+
+        - `mean`: mean confidence.
+        - `coverage`: a dict from share of the most confident captions, such as "25%", to a dict with their mean `CIDEr`
+          and their `least_confidence`.
+        - `spearman`: Spearman's correlation of confidence and CIDEr.
+        - `calibration_error`, `calibration`: the results of `calibration`. `is_right` decides which captions are right.
     """
     confidence, cider = np.asarray(confidence, float), np.asarray(cider, float)
     order = np.argsort(-confidence, kind="stable")
@@ -87,11 +101,14 @@ def score_confidence(confidence, cider):
 
 
 def draw(found, confidence, cider):
-    """Curves of coverage and calibration: the text of an SVG file.
+    """Draw the mean CIDEr of the most confident captions, and the calibration.
 
     Args:
-        found: dict from `score_confidence`.
+        found: a dict from `score_confidence`.
         confidence, cider: the arguments of `score_confidence`.
+
+    Returns:
+        The text of an SVG file.
     """
     from matplotlib.figure import Figure
 
@@ -99,7 +116,7 @@ def draw(found, confidence, cider):
     left, right = figure.subplots(1, 2)
     order = np.argsort(-np.asarray(confidence), kind="stable")
     covered = np.arange(1, len(order) + 1)
-    # A mean over a few captions would vary widely, so the curve starts at 5 %.
+    # The curve starts at 5 %, because a mean over few captions varies much.
     least = max(1, len(order) // 20) - 1
     left.plot(100 * covered[least:] / len(order), (np.cumsum(np.asarray(cider)[order]) / covered)[least:])
     left.set(xlabel="most confident captions, %", ylabel="their CIDEr", title="coverage", xlim=(0, 100), ylim=(0, None))

@@ -1,4 +1,4 @@
-"""Statistics of captions: length, vocabulary, repetition, novelty."""
+"""Compute statistics of captions: length, vocabulary, repetition and novelty."""
 
 import itertools
 from collections import Counter, defaultdict
@@ -13,18 +13,24 @@ _ORDERS = 4
 
 
 def describe(captions, training=None):
-    """Statistics of captions.
+    """Compute statistics of captions.
 
     Args:
-        captions: list of sentences.
-        training: training captions, for novelty; None leaves `new` out.
+        captions: list of strings.
+        training: training captions, a list of strings; None leaves the statistic `new` out.
 
     Returns:
-        A dict: `words` (mean length), `vocabulary` (number of different words), `distinct_captions` (number),
-        `most_frequent` (share of the most frequent caption), `distinct_1` and `distinct_2` (share of different words
-        and word pairs; Li et al., 2016), `self_bleu` (BLEU-4 of each caption against all others; Zhu et al., 2018),
-        `twice` and `breaks_off` (share of captions with that fault, see `fault`), `new` (share of captions that
-        are not training captions).
+        A dict:
+
+        - `words`: mean number of words of a caption.
+        - `vocabulary`: number of different words.
+        - `distinct_captions`: number of different captions.
+        - `most_frequent`: share of the captions that are equal to the most frequent caption.
+        - `distinct_1`, `distinct_2`: number of different words divided by the number of all words, and the same for
+          pairs of neighbouring words (Li et al., 2016).
+        - `self_bleu`: BLEU-4 of the captions against each other (Zhu et al., 2018).
+        - `twice`, `breaks_off`: shares of the captions with these faults, which `utils.model.caption_faults.fault` explains.
+        - `new`: share of the captions that are not training captions.
     """
     sentences = [tuple(tokenize(text)) for text in captions]
     words = [word for sentence in sentences for word in sentence]
@@ -48,13 +54,16 @@ def describe(captions, training=None):
 
 
 def self_bleu(sentences):
-    """Corpus BLEU-4 of every sentence against all others; 1 if all are equal.
+    """Compute the corpus BLEU-4 of sentences, with all other sentences as references of each one.
 
-    An n-gram matches as often as it occurs in one other sentence at most. So only the two largest counts of each n-gram
-    are needed.
+    For each n-gram, BLEU needs the largest count in any other sentence. So the two largest counts of each n-gram
+    suffice.
 
     Args:
         sentences: list of tuples of words.
+
+    Returns:
+        0 to 1. It is 1 if all sentences are equal, and 0 for a single sentence.
     """
     if len(sentences) < 2:
         return 0.0

@@ -1,4 +1,4 @@
-"""Evaluation of a split: its captions, their scores and statistics; the calls behind evaluate.py."""
+"""Evaluate captions of a split: scores and statistics. evaluate.py calls these functions."""
 
 import time
 from dataclasses import dataclass, field
@@ -28,14 +28,14 @@ _BATCH_PHOTOS = 50
 
 @dataclass
 class Split:
-    """The photos of a split and their references.
+    """Hold a split of a dataset: its photos and their references.
 
     Args:
         dataset: name of the dataset.
         name: name of the split.
-        photos: list of Photo; the files may be missing.
-        training: training captions, a list of strings.
-        scenes: shapes.Scene by photo id, for `shapes`.
+        photos: list of Photo. Their files may be missing.
+        training: captions of the training photos, a list of strings.
+        scenes: a dict from photo id to shapes.Scene; empty unless the dataset is `shapes`.
     """
 
     dataset: str
@@ -46,11 +46,11 @@ class Split:
 
     @property
     def references(self):
-        """References by photo id, a dict of lists of strings."""
+        """Return a dict from photo id to the list of the photo's references."""
         return {photo.id: list(photo.references) for photo in self.photos}
 
     def describe(self):
-        """One line: dataset, split, number of photos, references per photo, tokenisation."""
+        """Describe the split in one line: dataset, name, number of photos, references per photo and tokenisation."""
         counts = {len(texts) for texts in self.references.values()}
         each = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else str(max(counts))
         return f"{self.dataset} {self.name}: {len(self.photos)} photos, {each} references a photo, Penn Treebank words"
@@ -58,22 +58,22 @@ class Split:
 
 @dataclass
 class Evaluation:
-    """Captions of a split with their scores and statistics.
+    """Hold the captions of a split, and compute their scores and statistics.
 
-    Scores are computed at first access: METEOR and its Java take seconds.
+    Scores, statistics and intervals are computed when they are first read, because METEOR takes seconds.
 
     Args:
-        name: model folder or file of the captions.
-        beam_size: number of hypotheses; None for captions from a file.
-        captions: sentences by photo id.
-        references: lists of references by photo id.
-        training: training captions, a list of strings.
-        written: Caption by photo id, with attention; empty for captions from a file.
-        attention: dict from `attention_quality.spread`.
-        scene_scores: dict from `shapes.score_captions`, for `shapes`.
-        word_kinds: dict from `attention_quality.by_word_kind`, for `shapes`.
-        on_boxes: dict from `attention_on_boxes.score_captions`.
-        boxes: PhotoBoxes by photo id.
+        name: name of the captioner: its model folder, or the file of the captions.
+        beam_size: number of hypotheses that beam search kept; None for captions from a file.
+        captions: a dict from photo id to caption, a string.
+        references: a dict from photo id to a list of references.
+        training: captions of the training photos, a list of strings.
+        written: a dict from photo id to Caption, which has attention; empty for captions from a file.
+        attention: a dict from `attention_quality.spread`; empty for captions from a file.
+        scene_scores: a dict from `shapes.score_captions`; empty unless the dataset is `shapes`.
+        word_kinds: a dict from `attention_quality.by_word_kind`; empty unless the dataset is `shapes`.
+        on_boxes: a dict from `attention_on_boxes.score_captions`; empty unless `add_boxes` has set it.
+        boxes: a dict from photo id to PhotoBoxes; empty unless `add_boxes` has set it.
     """
 
     name: str
@@ -90,37 +90,37 @@ class Evaluation:
 
     @property
     def title(self):
-        """The name, with the beam size if there is one."""
+        """Return the name of the captioner, with the beam size if there is one."""
         return f"{self.name}, beam {self.beam_size}" if self.beam_size else self.name
 
     @cached_property
     def scores(self):
-        """Scores of the captions, a metrics.Scores."""
+        """Compute the scores of the captions with `metrics.score`."""
         return metrics.score(self.references, self.captions)
 
     @cached_property
     def statistics(self):
-        """Statistics of the captions, a dict from `diversity.describe`."""
+        """Compute the statistics of the captions: a dict from `diversity.describe`."""
         return diversity.describe(list(self.captions.values()), self.training)
 
     @cached_property
     def confidence(self):
-        """Quality of the confidence, a dict from `score_confidence`; empty if the captions have none."""
+        """Measure the quality of confidence: a dict from `score_confidence`, empty if captions have no confidence."""
         return confidence_quality.score_confidence(*self.sure) if self.sure else {}
 
     @property
     def sure(self):
-        """(confidence of each caption, CIDEr of each caption); None if the captions have no confidence."""
+        """Return (confidence of each caption, CIDEr of each caption), or None if the captions have no confidence."""
         confidence = [self.written[i].confidence if i in self.written else None for i in self.scores.ids]
         return None if None in confidence or not confidence else (confidence, self.scores.images["CIDEr"])
 
     @cached_property
     def intervals(self):
-        """95 % bootstrap intervals, a dict of (low, high) by score."""
+        """Compute the 95 % bootstrap intervals: a dict from score name to (low, high)."""
         return bootstrap.intervals(self.scores)
 
     def describe_scenes(self):
-        """The `scene_scores` as text, a list of lines."""
+        """Describe `scene_scores` in text, a list of lines."""
         scores = self.scene_scores
         return [
             f"  {scores['right']:.1%} of {scores['mentions']} mentions have colour and shape right",
@@ -130,7 +130,7 @@ class Evaluation:
         ]
 
     def as_dict(self):
-        """Everything but the captions, for a JSON file: scores by pycocoevalcap's names, and the statistics."""
+        """Return scores and statistics as a dict for a JSON file. The corpus scores are on its top level."""
         return (
             self.scores.corpus
             | self.scene_scores
@@ -152,13 +152,13 @@ def open_split(dataset, data_dir, name="val", seed=0, with_photos=True, reporter
 
     Args:
         dataset, data_dir: name and folder of the dataset.
-        name: "train", "val" or "test"; `shapes` also has "unseen".
-        seed: seed of the scenes of `shapes`.
-        with_photos: False if captions suffice; photos with missing files are kept then.
-        reporter: a Reporter.
+        name: name of the split: "train", "val" or "test". The dataset `shapes` also has "unseen".
+        seed: seed of the scenes of the dataset `shapes`.
+        with_photos: whether photos with missing files are left out. Pass False if only their captions are needed.
+        reporter: a Reporter, which shows lines and progress bars.
 
     Returns:
-        A Split.
+        A Split. Photos without references are left out.
     """
     table = load_dataset(dataset, data_dir, seed, with_photos)
     reporter.say(*table.notes)
@@ -173,16 +173,16 @@ def open_split(dataset, data_dir, name="val", seed=0, with_photos=True, reporter
 
 
 def evaluate_model(split, models, cache_dir, beam_sizes=(3,), encoder_weights=None, consensus=True, reporter=QUIET):
-    """Caption a split with a model, once for each beam size, and score the captions.
+    """Caption the photos of a split with a model, once for each beam size.
 
     Args:
-        split: a Split; photos that cannot be read are removed from it and reported.
-        models: list of model folders; several models write captions together, as an ensemble.
+        split: a Split. Photos that cannot be read are removed from it and reported.
+        models: list of model folders. Several models write captions together, as an ensemble.
         cache_dir: folder of the region caches.
-        beam_sizes: numbers of hypotheses kept.
+        beam_sizes: numbers of hypotheses that beam search keeps.
         encoder_weights: as for `Captioner.from_folder`.
-        consensus: whether captions are re-ranked by the model's consensus, if it has one.
-        reporter: a Reporter.
+        consensus: whether the model's consensus re-ranks the captions, if the model has one.
+        reporter: a Reporter, which shows lines and progress bars.
 
     Yields:
         An Evaluation for each beam size.
@@ -197,12 +197,13 @@ def evaluate_model(split, models, cache_dir, beam_sizes=(3,), encoder_weights=No
 
 
 def evaluate_captioner(split, captioner, name, cache_dir, beam_sizes=(3,), reporter=QUIET):
-    """Caption a split with a Captioner, once for each beam size, and score the captions.
+    """Caption the photos of a split with a Captioner, once for each beam size.
 
     Args:
+        split: a Split. Photos that cannot be read are removed from it and reported.
         captioner: a Captioner.
         name: name of the captioner in the results.
-        split, cache_dir, beam_sizes, reporter: as for `evaluate_model`.
+        cache_dir, beam_sizes, reporter: as for `evaluate_model`.
 
     Yields:
         An Evaluation for each beam size.
@@ -210,7 +211,7 @@ def evaluate_captioner(split, captioner, name, cache_dir, beam_sizes=(3,), repor
     from utils.features.cache import RegionCache
     from utils.features.extraction import cache_regions
 
-    # An ensemble uses the caches of its single models.
+    # An ensemble reads the caches of its models.
     encoders = getattr(captioner.encoder, "encoders", [captioner.encoder])
     caches = [RegionCache(cache_dir, split.dataset, encoder) for encoder in encoders]
     for cache in caches:
@@ -249,12 +250,12 @@ def _evaluate(split, name, captions, beam_size=None):
 
 
 def evaluate_captions(split, path, reporter=QUIET):
-    """Score captions from a file in COCO's results format; needs neither model nor photos.
+    """Read captions from a file and match them to the photos of a split. Model and photo files are not needed.
 
     Args:
         split: a Split.
-        path: file with captions, as for `read_results`.
-        reporter: a Reporter.
+        path: file with captions, as for `coco_results.read_results`.
+        reporter: a Reporter, which shows lines and progress bars.
 
     Returns:
         An Evaluation.
@@ -264,7 +265,9 @@ def evaluate_captions(split, path, reporter=QUIET):
 
 
 def evaluate_neighbours(split, model, data_dir, cache_dir, seed=0, encoder_weights=None, reporter=QUIET):
-    """Score the nearest-neighbour baseline, on the regions of a model's encoder.
+    """Give each photo of a split a caption of a similar training photo, as a baseline.
+
+    Photos are compared by the regions of a model's encoder. The cache must hold those of the split.
 
     Args:
         split: a Split.
@@ -272,7 +275,7 @@ def evaluate_neighbours(split, model, data_dir, cache_dir, seed=0, encoder_weigh
         data_dir, seed: as for `load_dataset`.
         cache_dir: folder of the region caches.
         encoder_weights: as for `Captioner.from_folder`.
-        reporter: a Reporter.
+        reporter: a Reporter, which shows lines and progress bars.
 
     Returns:
         An Evaluation.
@@ -290,12 +293,14 @@ def evaluate_neighbours(split, model, data_dir, cache_dir, seed=0, encoder_weigh
 
 
 def add_boxes(split, result, boxes):
-    """Add the scores of attention on boxes to an Evaluation.
+    """Compare the attention of the written captions with the boxes of objects.
+
+    This sets `result.on_boxes` (the scores) and `result.boxes` (the boxes of each photo).
 
     Args:
         split: a Split.
-        result: Evaluation of its captions.
-        boxes: dict from `attention_on_boxes.read_boxes`.
+        result: Evaluation of captions of the split, written by a model.
+        boxes: a dict from `attention_on_boxes.read_boxes`.
     """
     photos = [photo for photo in split.photos if photo.id in result.written]
     result.on_boxes = attention_on_boxes.score_captions(photos, [result.written[p.id] for p in photos], boxes)
@@ -304,12 +309,12 @@ def add_boxes(split, result, boxes):
 
 
 def add_clip_scores(split, result, clip):
-    """Add CLIPScore and RefCLIPScore to the statistics of an Evaluation.
+    """Compute CLIPScore and RefCLIPScore, and add them to the dict `result.statistics`.
 
     Args:
         split: a Split.
-        result: Evaluation of its captions.
-        clip: the two functions of `clipscore.load_clip`.
+        result: Evaluation of captions of the split.
+        clip: the two functions from `clipscore.load_clip`.
     """
     photos = [photo for photo in split.photos if photo.id in result.captions]
     result.statistics["clipscore"], result.statistics["ref_clipscore"] = clipscore.clip_scores(

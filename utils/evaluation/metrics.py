@@ -1,4 +1,4 @@
-"""Caption scores as pycocoevalcap computes them, for a whole split and for each image."""
+"""Compute caption scores with pycocoevalcap, for the whole corpus and for each image."""
 
 import atexit
 import functools
@@ -14,25 +14,25 @@ import numpy as np
 from utils.data.penn_treebank import tokenize
 from utils.errors import InputError
 
-# METEOR and SPICE are Java programs; the others are Python.
+# Names of the scorers. METEOR and SPICE are Java programs; the others are Python code.
 SCORERS = ("Bleu", "METEOR", "ROUGE_L", "CIDEr", "SPICE")
 _JAVA = ("METEOR", "SPICE")
 
-# Constants of pycocoevalcap's BLEU, which avoid 0/0.
+# Constants in pycocoevalcap's BLEU, which prevent a division by zero.
 _TINY, _SMALL = 1e-15, 1e-9
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of captions against references.
+    """Hold the scores of captions against references.
 
     Args:
         ids: image ids, in the order of the arrays.
-        corpus: score of all images together, by pycocoevalcap's names.
-        images: score of each image, float (images,) by name.
-        bleu_counts: float (images, 10): matching n-grams of 1 to 4 words, written n-grams of 1 to 4 words, written
-            words, words of the closest reference. Corpus BLEU is computed from their sums; it is not a mean over
-            images.
+        corpus: a dict from score name, as in pycocoevalcap, to the score of all images together.
+        images: a dict from score name to the score of each image, float (images,).
+        bleu_counts: counts from which BLEU is computed, float (images, 10). Columns 0 to 3: n-grams of 1 to 4 words
+            that match a reference. Columns 4 to 7: all n-grams of 1 to 4 words of the caption. Column 8: words of the
+            caption. Column 9: words of the reference whose length is closest to the caption's.
     """
 
     ids: tuple
@@ -41,16 +41,17 @@ class Scores:
     bleu_counts: np.ndarray
 
     def weighted(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Corpus scores of weighted images, for a bootstrap.
+        """Compute the corpus scores for weighted images, for a bootstrap.
 
-        Corpus METEOR is not a mean over images either. It is approximated by that mean, shifted so that it is exact
-        where all weights are 1.
+        - BLEU is computed from the weighted sums of `bleu_counts`.
+        - The other scores are weighted means over the images, plus a constant. With equal weights, the result is the
+          corpus score. For METEOR this is an approximation, because its corpus score is not a mean.
 
         Args:
-            weights: weight of each image in each sample, float (samples, images).
+            weights: weight of each image in each resample, float (resamples, images).
 
         Returns:
-            Float (samples,) by name.
+            A dict from score name to scores, float (resamples,).
         """
         result = {}
         if "Bleu_1" in self.corpus:
@@ -62,7 +63,14 @@ class Scores:
 
 
 def bleu_of_counts(counts: np.ndarray) -> list[np.ndarray]:
-    """BLEU-1 to BLEU-4 from counts (samples, 10), as in `Scores.bleu_counts`; Papineni et al., 2002."""
+    """Compute BLEU-1 to BLEU-4 (Papineni et al., 2002) from sums of `Scores.bleu_counts`.
+
+    Args:
+        counts: float (samples, 10).
+
+    Returns:
+        A list of four arrays, float (samples,).
+    """
     matching, written, length, closest = counts[:, :4], counts[:, 4:8], counts[:, 8], counts[:, 9]
     precision = np.cumprod((matching + _TINY) / (written + _SMALL), 1)
     ratio = (length + _TINY) / (closest + _SMALL)
@@ -72,7 +80,12 @@ def bleu_of_counts(counts: np.ndarray) -> list[np.ndarray]:
 
 @functools.cache
 def available() -> tuple[tuple[str, ...], dict[str, str]]:
-    """The `SCORERS` that this machine can run, and the reason for each that it cannot run, by name."""
+    """Find out which scorers this machine can run.
+
+    Returns:
+        (names, missing): the names of the SCORERS that can run, and a dict from the name of each other scorer to the
+        reason why it cannot run.
+    """
     missing = {}
     if not _java_runs():
         missing = dict.fromkeys(_JAVA, "needs java (Debian: default-jre-headless)")
@@ -93,30 +106,31 @@ def _java_runs():
 def evaluate(
     references: dict[str, list[str]], candidates: dict[str, str], which: Iterable[str] | None = None
 ) -> dict[str, float]:
-    """Corpus scores of captions: the `corpus` of `score`, floats by pycocoevalcap's names."""
+    """Compute only the corpus scores of captions: a dict from score name to float. Arguments are as for `score`."""
     return score(references, candidates, which).corpus
 
 
 def score(references: dict[str, list[str]], candidates: dict[str, str], which: Iterable[str] | None = None) -> Scores:
-    """Score captions against references.
+    """Score captions against references. An empty caption scores 0 in everything.
 
-    Both are tokenised as by pycocoevalcap's Java program (utils/data/penn_treebank.py). The scores:
+    Captions and references are split into words in the same way as pycocoevalcap's Java program does it
+    (utils/data/penn_treebank.py). The scores:
 
-    - BLEU over the whole corpus: Papineni et al., 2002.
-    - METEOR: Denkowski and Lavie, 2014. ROUGE-L: Lin, 2004.
+    - BLEU: Papineni et al., 2002.
+    - METEOR: Denkowski and Lavie, 2014.
+    - ROUGE-L: Lin, 2004.
     - CIDEr: Vedantam et al., 2015, with the clipping and the length penalty of CIDEr-D, as in pycocoevalcap. Its
-      document frequencies come from the given references. So the CIDEr of a subset differs from that of the whole
-      set, and the CIDEr of a single image is 0.
-
-    An empty caption scores 0 in everything.
+      document frequencies come from the given references. So the CIDEr of an image depends on the other images, and the
+      CIDEr of a single image is 0.
+    - SPICE: Anderson et al., 2016.
 
     Args:
-        references: captions of people, a list of one or more strings by image id.
-        candidates: captions to score, a string by image id.
-        which: names of `SCORERS`; None for all that this machine can run.
+        references: a dict from image id to a list of one or more captions by people.
+        candidates: a dict from image id to the caption to score.
+        which: names of SCORERS; None for all that this machine can run.
 
     Returns:
-        Scores.
+        A Scores.
 
     Raises:
         InputError: references and candidates have different images, or an image has no references.
@@ -154,7 +168,7 @@ def _check(references, candidates):
 
 
 def _score_bleu(truth, written, images, counts):
-    # The scorer inside pycocoevalcap's Bleu, which itself prints.
+    # pycocoevalcap's class Bleu prints, so the BleuScorer inside it is used.
     from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 
     scorer = BleuScorer(n=4)
@@ -171,15 +185,15 @@ def _score_bleu(truth, written, images, counts):
 
 @functools.cache
 def _meteor():
-    """pycocoevalcap's METEOR, a Java program. It takes seconds to start, so it is started once."""
+    """Start pycocoevalcap's METEOR, a Java program. It is started only once, because the start takes seconds."""
     from pycocoevalcap.meteor.meteor import Meteor
 
-    atexit.register(_meteor.cache_clear)  # before Python unloads the modules that its end needs
+    atexit.register(_meteor.cache_clear)  # end the program before Python unloads the modules that this needs
     return Meteor()
 
 
 def _run(name, truth, written):
-    """Corpus score and scores by image, of METEOR, ROUGE_L, CIDEr or SPICE."""
+    """Run the scorer METEOR, ROUGE_L, CIDEr or SPICE. Return (corpus score, scores of the images)."""
     # Imported here because the package is large and only scores need it.
     if name == "METEOR":
         Scorer = _meteor
@@ -194,9 +208,9 @@ def _run(name, truth, written):
         corpus, images = scorer.compute_score(truth, written)
     except BaseException as error:
         if name == "METEOR":
-            _meteor.cache_clear()  # the program may have stopped in the middle of an answer, as after Ctrl-C
+            _meteor.cache_clear()  # after Ctrl-C, the program may have stopped in the middle of an answer
             if scorer.lock.locked():
-                scorer.lock.release()  # otherwise its end would wait for the lock for ever
+                scorer.lock.release()  # otherwise ending the program would wait for the lock for ever
         if not isinstance(error, (OSError, ValueError, subprocess.SubprocessError)):
             raise
         raise InputError(f"{name}: its Java program failed ({error}); repair java or remove it from the PATH") from None

@@ -1,4 +1,4 @@
-"""The HTML report: scores, photos with attention, and all captions on one page that works offline."""
+"""Write the HTML report: one page, which works offline, with scores, photos with attention, and all captions."""
 
 import base64
 import io
@@ -10,28 +10,29 @@ import numpy as np
 
 from utils.data.images import open_photo
 from utils.errors import ImageError
-from utils.evaluation import attention_on_boxes, confidence_quality, tables
-from utils.evaluation.tables import ATTENTION, BOXES_HEADER, STATISTICS, boxes_rows
+from utils.evaluation import attention_on_boxes, confidence_quality, score_tables
+from utils.evaluation.score_tables import ATTENTION, BOXES_HEADER, STATISTICS, boxes_rows
 from utils.files import replacing
 
-# Photos per group, and their longer side in pixels.
+# Number of photos in each group (best, worst, random, with boxes), and their longer side in pixels.
 _PHOTOS, _SIDE = 12, 360
 
+# Scores of single photos that are shown. The first one that was computed ranks the photos.
 _SHOWN = ("CIDEr", "SPICE", "METEOR", "ROUGE_L", "Bleu_4", "Bleu_1")
 
 
 def write_report(path, split, evaluation, seed=0):
     """Write the report of an Evaluation.
 
-    The page shows scores, all captions, and the best, the worst and random photos with attention. Best and worst are
-    chosen by CIDEr of the single photo. Photos are embedded as small JPEGs; captions whose photo is missing have no
-    picture.
+    The page shows the scores, all captions, and some photos with attention: the best ones, the worst ones and random
+    ones. Best and worst are chosen by the CIDEr of the single photo. Photos are embedded as small JPEGs. If a photo
+    file is missing, its caption is shown without a picture.
 
     Args:
         path: HTML file to write.
         split: a Split.
-        evaluation: Evaluation of its captions.
-        seed: seed of the random photos.
+        evaluation: Evaluation of captions of the split.
+        seed: seed of the choice of the random photos.
 
     Raises:
         InputError: the file cannot be written.
@@ -61,13 +62,16 @@ def write_report(path, split, evaluation, seed=0):
 
 
 def _choose(rows, name, seed, boxed):
-    """The groups of each photo that is shown, lists of names by photo id.
+    """Choose the photos that are shown with attention.
 
     Args:
-        rows: scores by photo id.
-        name: score that ranks the photos.
-        seed: seed of the random photos.
-        boxed: ids of photos with boxes, some of which are shown too.
+        rows: a dict from photo id to a dict from score name to score.
+        name: name of the score that ranks the photos.
+        seed: seed of the random choices.
+        boxed: ids of the photos with boxes. Some of them are shown too.
+
+    Returns:
+        A dict from photo id to the names of the photo's groups: "best", "worst", "random" and "boxes".
     """
     ranked = sorted(rows, key=lambda i: -rows[i][name])
     groups = {
@@ -85,6 +89,7 @@ def _choose(rows, name, seed, boxed):
 
 
 def _tables(evaluation):
+    """Make the tables of the page: a list of dicts with `heading` and `rows`."""
     scores = [
         [name, f"{value:.4f}", "{:.4f} to {:.4f}".format(*evaluation.intervals[name])]
         for name, value in evaluation.scores.corpus.items()
@@ -100,24 +105,25 @@ def _tables(evaluation):
         rows = [BOXES_HEADER, *boxes_rows(evaluation)]
         found.append({"heading": "attention on boxes (in brackets: mass over area; uniform: 1)", "rows": rows})
     if evaluation.confidence:
-        coverage, bins = tables.confidence_rows(evaluation)
-        found.append({"heading": "the most confident captions", "rows": [tables.COVERAGE_HEADER, *coverage]})
-        found.append({"heading": "confidence", "rows": [tables.CALIBRATION_HEADER, *bins]})
+        coverage, bins = score_tables.confidence_rows(evaluation)
+        found.append({"heading": "the most confident captions", "rows": [score_tables.COVERAGE_HEADER, *coverage]})
+        found.append({"heading": "confidence", "rows": [score_tables.CALIBRATION_HEADER, *bins]})
     return found
 
 
 def _confidence(evaluation):
-    """Quality of confidence as a line and a picture; None if the captions have no confidence."""
+    """Describe the quality of confidence by a line and a picture. Return None if the captions have no confidence."""
     if not evaluation.confidence:
         return None
     picture = confidence_quality.draw(evaluation.confidence, *evaluation.sure).encode()
     return {
-        "line": tables.confidence_line(evaluation),
+        "line": score_tables.confidence_line(evaluation),
         "picture": "data:image/svg+xml;base64," + base64.b64encode(picture).decode(),
     }
 
 
 def _photo(photo, evaluation, scores, groups):
+    """Make the dict that the page needs to show one photo with its caption, attention and references."""
     caption = evaluation.written.get(photo.id)
     if caption and caption.confidence is not None:
         scores = {"confidence": round(caption.confidence, 4)} | scores
@@ -138,9 +144,15 @@ def _photo(photo, evaluation, scores, groups):
 
 
 def _boxes(photo, caption, own):
-    """For each word of the caption the boxes of the named object, as shares of width and height.
+    """List, for each word of a caption, the boxes of the object that the word names.
 
-    The list is empty if the photo has no boxes.
+    Args:
+        photo: a Photo.
+        caption: Caption of the photo.
+        own: PhotoBoxes of the photo, or None.
+
+    Returns:
+        For each word a list of boxes, as fractions of width and height. Empty if `own` is None.
     """
     if not own:
         return []
@@ -149,7 +161,7 @@ def _boxes(photo, caption, own):
 
 
 def _data_uri(path):
-    """A photo as a small JPEG in a `data:` address; None if the photo cannot be read."""
+    """Encode a photo as a small JPEG in a `data:` URL. Return None if the photo cannot be read."""
     try:
         image = open_photo(path)
     except ImageError:

@@ -1,4 +1,4 @@
-"""Random variations of training photos, so that a network learns to ignore crop, mirroring and light."""
+"""Vary training photos at random, so that the network does not depend on crop, mirroring and light."""
 
 import math
 
@@ -14,15 +14,19 @@ _COLOUR_CHANGE = 0.2
 
 
 def augment(photo, size, generator, mirror=True):
-    """A random crop of a photo, with random light and possibly mirrored: a PIL image of `size` × `size` pixels.
+    """Crop a photo at random, mirror it half of the time, and change brightness, contrast and saturation.
 
-    Random-resized crops as in Szegedy et al., "Going deeper with convolutions", 2015, section 6, but milder.
+    The random resized crop follows Szegedy et al., "Going deeper with convolutions", 2015, section 6. Here it keeps
+    more of the photo.
 
     Args:
         photo: PIL image, RGB.
         size: side of the result in pixels.
         generator: NumPy random generator.
-        mirror: whether the result may be mirrored. False for photos whose captions mention left or right.
+        mirror: whether the result may be mirrored. Pass False for photos whose captions mention left or right.
+
+    Returns:
+        PIL image, RGB, `size` × `size` pixels.
     """
     area, aspect = generator.uniform(_LEAST_AREA, 1), math.exp(generator.uniform(-0.2, 0.2))
     width = photo.width * min(1, math.sqrt(area * aspect))

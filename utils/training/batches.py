@@ -1,4 +1,4 @@
-"""Training batches: photos, or their cached regions, with captions as word numbers."""
+"""Make training batches: photos, or their cached regions, with captions as word numbers."""
 
 import itertools
 import os
@@ -16,10 +16,10 @@ from utils.training.augmentation import augment
 
 
 def caption_arrays(photos, tokenizer, captions_per_photo, max_words):
-    """Captions as word numbers for teacher forcing.
+    """Convert the references of photos to word numbers for teacher forcing.
 
-    A photo with too many references gives its first ones. A photo with too few gets captions of padding alone, which
-    the loss ignores.
+    If a photo has more than `captions_per_photo` references, only the first ones are used. If it has fewer, the other
+    captions consist of padding alone, which the loss ignores.
 
     Args:
         photos: a list of Photo.
@@ -28,8 +28,8 @@ def caption_arrays(photos, tokenizer, captions_per_photo, max_words):
         max_words: largest number of words; longer captions are cut.
 
     Returns:
-        Inputs, which begin with <start>, and targets, which end with <end>: int32 (photos, captions_per_photo,
-        max_words + 1) each, padded with <pad>.
+        (inputs, targets), both int32 (photos, captions_per_photo, max_words + 1), padded with <pad>. Inputs begin with
+        <start>. Targets end with <end>, except those of captions that are cut.
     """
     inputs = np.full((len(photos), captions_per_photo, max_words + 1), PAD, "int32")
     targets = inputs.copy()
@@ -44,7 +44,7 @@ def caption_arrays(photos, tokenizer, captions_per_photo, max_words):
 
 
 class RegionSource:
-    """Training inputs from the region cache; the encoder is not trained.
+    """Read training inputs from the region cache. The encoder is not trained.
 
     Args:
         cache: a RegionCache that holds all photos.
@@ -56,25 +56,28 @@ class RegionSource:
         self.cache = cache
 
     def load(self, photos, generators):
-        """Training inputs of photos, float32 (photos, regions, channels). `generators` are not used."""
+        """Read the regions of a list of Photo: float32 (photos, regions, channels). `generators` is ignored."""
         return self.cache.stack([photo.id for photo in photos])
 
     def regions(self, encoder, photos):
-        """Regions for validation, float32 (photos, regions, channels). `encoder` is None."""
+        """Read the regions of validation photos: float32 (photos, regions, channels). `encoder` is ignored."""
         return self.cache.stack([photo.id for photo in photos])
 
 
 @cache
 def sides_matter(references):
-    """Whether one of the captions, a tuple of strings, mentions left or right. Cached: asked in every epoch."""
+    """Return whether any of the captions, a tuple of strings, mentions left or right.
+
+    The result is cached, because every epoch needs it again.
+    """
     return any({"left", "right"} & set(split_words(text)) for text in references)
 
 
 class PhotoSource:
-    """Training inputs from photos with random variations, so that the encoder can be trained too.
+    """Make training inputs from photos with random variations, so that the encoder can be trained too.
 
     Args:
-        encoder: the Encoder that training starts from.
+        encoder: Encoder that training starts from.
     """
 
     def __init__(self, encoder):
@@ -82,11 +85,14 @@ class PhotoSource:
         self._pool = ThreadPoolExecutor(os.cpu_count())
 
     def load(self, photos, generators):
-        """Training inputs of photos, uint8 (photos, size, size, 3).
+        """Open photos and vary each at random.
 
         Args:
             photos: a list of Photo.
             generators: a NumPy random generator for each photo.
+
+        Returns:
+            Pixels, uint8 (photos, size, size, 3), where `size` is the encoder's image size.
         """
         return np.stack(list(self._pool.map(self._vary, photos, generators)))
 
@@ -96,7 +102,18 @@ class PhotoSource:
         return np.asarray(augment(photo, size, generator, mirror))
 
     def regions(self, encoder, photos):
-        """Regions of whole, unvaried photos by `encoder`: float32 (photos, regions, channels)."""
+        """Encode whole photos without variations.
+
+        Args:
+            encoder: an Encoder.
+            photos: a list of Photo.
+
+        Returns:
+            Regions, float32 (photos, regions, channels).
+
+        Raises:
+            ImageError: a photo cannot be read.
+        """
         encoded = []
         for _, regions in encode_files(encoder, photos):
             if isinstance(regions, ImageError):
@@ -106,14 +123,17 @@ class PhotoSource:
 
 
 class Batches:
-    """Batches of photos in an order, and with variations, that depend on the seed and the epoch alone.
+    """Make the batches of all epochs.
+
+    The order and the variations of the photos depend only on `seed`, epoch and step. So a resumed run gets the same
+    batches as an uninterrupted one.
 
     Args:
-        source: a RegionSource, PhotoSource or ViewSource.
+        source: RegionSource, PhotoSource or ViewSource that gives the training inputs.
         photos: training photos, a list of Photo.
         tokenizer: Tokenizer of the captions.
         recipe: a Recipe.
-        seed: seed of order and variations.
+        seed: seed of the order and the variations.
     """
 
     def __init__(self, source, photos, tokenizer, recipe, seed):
@@ -124,7 +144,7 @@ class Batches:
         self.error = None  # the InputError that ended a dataset
 
     def _order(self, epoch):
-        """The photo numbers in the order of an epoch; computed once per epoch."""
+        """Return the indices of the photos in the random order of an epoch. The last result is kept for reuse."""
         known, order = self._known_order
         if known != epoch:
             order = np.random.default_rng([self.seed, epoch]).permutation(len(self.photos))
@@ -132,16 +152,18 @@ class Batches:
         return order
 
     def batch(self, epoch, step, part=0, parts=1):
-        """One batch, or one of its equal parts, padded to full size.
+        """Load one batch, or the part of it that one device trains on.
+
+        A batch of fewer photos than the batch size is padded with zeros, and so is its part.
 
         Args:
-            epoch, step: position of the batch, each from 0.
-            part: number of the part, from 0.
-            parts: number of parts, one for each device.
+            epoch, step: epoch, and step within the epoch, of the batch; both count from 0.
+            part: index of the part, from 0.
+            parts: number of equal parts of the batch.
 
         Returns:
-            Training inputs (regions or pixels), input words and target words, as `load` and `caption_arrays` return
-            them.
+            (training inputs, input words, target words). The training inputs are regions or pixels, from `source.load`.
+            The words are word numbers, from `caption_arrays`.
         """
         chosen = self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
         generators = np.random.default_rng([self.seed, epoch, step]).spawn(len(chosen))
@@ -149,19 +171,19 @@ class Batches:
         mine = slice(part * size, min((part + 1) * size, len(chosen)))
         if mine.start < mine.stop:
             loaded = self.source.load([self.photos[i] for i in chosen[mine]], generators[mine])
-        else:  # A part of the last batch may be empty; one photo is loaded for the shape of the empty array.
+        else:  # A part of the last batch may be empty. One photo is loaded to learn the shape of the empty array.
             loaded = self.source.load(self.photos[:1], generators[:1])[:0]
         inputs, targets = (array[chosen[mine]] for array in self.arrays)
         fill = size - len(loaded)
         return tuple(np.pad(a, [(0, fill)] + [(0, 0)] * (a.ndim - 1)) for a in (loaded, inputs, targets))
 
     def dataset(self, epoch, step, mine=(0,), parts=1):
-        """An endless dataset for `Model.fit`: all batches from a position on, epoch after epoch.
+        """Make an endless dataset for `Model.fit`: all batches from a given step on, epoch after epoch.
 
         Args:
-            epoch, step: position of the first batch.
-            mine: numbers of the parts of every batch that the dataset yields, one after another.
-            parts: number of parts of a batch.
+            epoch, step: epoch, and step within the epoch, of the first batch; both count from 0.
+            mine: indices of the parts of every batch that this process trains on. They are yielded one after another.
+            parts: number of equal parts of a batch.
         """
 
         def generate():

@@ -1,4 +1,4 @@
-"""Checkpoints: the complete state of a training run in one file."""
+"""Save and load checkpoints: the complete state of a training run in one file."""
 
 import contextlib
 import json
@@ -13,24 +13,30 @@ from utils.files import exists, replacing
 
 
 class Checkpoint:
-    """Everything that the rest of a run depends on, in one file that is replaced by a rename.
+    """Save and load the state of a training run in one file.
+
+    `save` writes a temporary file and renames it. So an interrupted `save` leaves the earlier checkpoint unchanged.
 
     Args:
-        path: file to write, an .npz.
-        variables: Keras variables to save and restore, in the same order each time.
+        path: the .npz file.
+        variables: Keras variables to save and restore. Their order must be the same in the run that loads the file.
     """
 
     def __init__(self, path, variables):
         self.path, self._variables = Path(path), list(variables)
 
     def save(self, state):
-        """Write the variables and `state`, a JSON object, which the file holds under the name `progress`."""
+        """Write the variables and `state`, a JSON object, which is stored under the key `progress`."""
         arrays = {f"variable_{n}": np.asarray(ops.convert_to_numpy(v)) for n, v in enumerate(self._variables)}
         with replacing(self.path, "make room and --resume") as temporary, open(temporary, "wb") as file:
             np.savez(file, progress=np.array(json.dumps(state)), **arrays)
 
     def load(self):
-        """Restore the variables; returns the saved `state`."""
+        """Assign the saved values to the variables and return the saved `state`.
+
+        Raises:
+            InputError: the file cannot be read, or its variables differ from those of this run.
+        """
         with _opened(self.path) as file:
             values = [file[f"variable_{n}"] for n in range(len(self._variables))]
             for variable, value in zip(self._variables, values, strict=True):
@@ -39,7 +45,11 @@ class Checkpoint:
 
 
 def read_state(path):
-    """The `state` that a checkpoint file holds; None if there is no such file."""
+    """Return the `state` in a checkpoint file, or None if there is no such file.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
     if not exists(path):
         return None
     with _opened(path) as file:
@@ -48,7 +58,7 @@ def read_state(path):
 
 @contextlib.contextmanager
 def _opened(path):
-    """An open checkpoint; any problem with the file becomes an InputError."""
+    """Open a checkpoint in a `with` statement. Any problem with the file raises InputError."""
     try:
         with np.load(path, allow_pickle=False) as file:
             yield file

@@ -1,17 +1,17 @@
-"""Encoder and decoder as one Keras model, for training."""
+"""Join encoder and decoder in one Keras model, for training."""
 
 import keras
 
 
 class EndToEnd(keras.Model):
-    """Model from pixels, or from cached regions, to word logits.
+    """Predict word logits from pixels or from cached regions.
 
-    The encoder runs in inference mode: its batch normalisation keeps the statistics of ImageNet, since a batch of
-    photos is too small to replace them.
+    The encoder runs in inference mode. So its batch normalisation keeps the statistics of ImageNet. A batch of photos
+    is too small for new statistics.
 
     Args:
         decoder: an AttentionDecoder.
-        encoder: Encoder to train too, or None if the inputs are regions.
+        encoder: Encoder for inputs that are pixels, or None for inputs that are regions.
     """
 
     def __init__(self, decoder, encoder=None):
@@ -23,16 +23,22 @@ class EndToEnd(keras.Model):
         self.built = True
 
     def regions(self, inputs):
-        """Regions of pixels (batch, size, size, 3), or the inputs if there is no encoder: (batch, regions,
-        channels)."""
+        """Encode pixels (batch, size, size, 3). Without an encoder, return the inputs, which are regions already.
+
+        Returns:
+            Regions, float (batch, regions, channels).
+        """
         return self.encoder.forward(inputs) if self.encoder else inputs
 
     def call(self, inputs, training=False):
-        """Word logits, float32 (batch, captions, length, vocabulary).
+        """Predict the next word at every position of the captions.
 
         Args:
-            inputs: (pixels or regions, input words); words are int (batch, captions, length).
+            inputs: (pixels or regions, input words). The words are word numbers, int (batch, captions, length).
             training: whether dropout is on.
+
+        Returns:
+            Word logits, float32 (batch, captions, length, vocabulary).
         """
         inputs, words = inputs
         return self.decoder((self.regions(inputs), words), training=training)

@@ -1,4 +1,4 @@
-"""The history of a run: one row of scores per epoch, as files and as a line of text."""
+"""Write the training history: one row, a dict of scores, for each epoch."""
 
 import csv
 
@@ -7,18 +7,18 @@ from utils.outputs import plots
 
 
 def write_history(folder, history):
-    """Write `history.csv` and its curves, `training.png`, into a model folder.
+    """Write the training history into a model folder: `history.csv`, and its curves as `training.png`.
 
     Args:
         folder: model folder, a Path.
-        history: rows of `Trainer.history`.
+        history: `Trainer.history`, a list with a dict of scores for each epoch.
     """
     write_rows(folder / "history.csv", history)
     plots.save_figure(plots.training_figure(history), folder / "training.png")
 
 
 def write_rows(path, rows):
-    """Write dicts with the same keys as a CSV file."""
+    """Write a list of dicts that have the same keys as a CSV file. The keys are the header."""
     with (
         replacing(path) as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as file,
@@ -29,7 +29,7 @@ def write_rows(path, rows):
 
 
 def describe_epoch(row):
-    """The scores of an epoch as one line; `row` is a row of `Trainer.history`."""
+    """Describe the scores of an epoch in one line. `row` is an element of `Trainer.history`."""
     if row["val_CIDEr"] is None:
         scores = f"mean average precision of the val tags {row['val_tag_precision']:.3f}"
     else:

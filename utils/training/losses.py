@@ -1,4 +1,4 @@
-"""Loss functions."""
+"""Define the losses of training."""
 
 import keras
 from keras import ops
@@ -7,25 +7,28 @@ from utils.data.tokenizer import PAD
 
 
 class MeanLoss(keras.losses.Loss):
-    """A sum over a batch divided by a count. On several devices, sum and count are added up before the division."""
+    """Compute a loss as a sum over the batch divided by a count, such as the number of words: a base class.
+
+    With several devices, the sums and the counts of all devices are added up before the division.
+    """
 
     def __init__(self, name):
         super().__init__(name=name, reduction=None)
 
     def sums(self, targets, outputs):
-        """The sum and the count of a batch, two float32 scalars."""
+        """Return (sum, count) of a batch, two float32 scalars. Subclasses implement it."""
         raise NotImplementedError
 
     def call(self, targets, outputs):
-        """The mean over the batch; 0 if the count is 0."""
+        """Return the sum divided by the count, or 0 if the count is 0."""
         total, count = self.sums(targets, outputs)
         return total / ops.maximum(count, 1.0)
 
 
 class CaptionLoss(MeanLoss):
-    """Cross-entropy per word with label smoothing; padding does not count.
+    """Compute the mean cross-entropy per word, with label smoothing. Padding is left out.
 
-    Szegedy et al., "Rethinking the inception architecture", 2016, section 7.
+    Label smoothing: Szegedy et al., "Rethinking the inception architecture", 2016, section 7.
 
     Args:
         smoothing: share of the target probability that is spread evenly over the vocabulary, 0 to 1.
@@ -36,7 +39,12 @@ class CaptionLoss(MeanLoss):
         self.smoothing = smoothing
 
     def sums(self, targets, logits):
-        """Summed cross-entropy and number of words; targets are (…, length), logits (…, length, vocabulary)."""
+        """Return (sum of the cross-entropies, number of words), two float32 scalars.
+
+        Args:
+            targets: word numbers, int (…, length), padded with PAD.
+            logits: float (…, length, vocabulary).
+        """
         real = ops.cast(targets != PAD, "float32")
         normaliser = ops.logsumexp(logits, axis=-1)
         right = logits_of(targets, logits)
@@ -45,8 +53,16 @@ class CaptionLoss(MeanLoss):
 
 
 def logits_of(words, logits):
-    """The logits (…) of given words (…), out of the logits of all words (…, vocabulary).
+    """Select the logits of given words from the logits of all words.
 
-    Computed as a product with one-hot vectors: the gradient of a gather would take a twelfth of a training step.
+    The words become one-hot vectors, which are multiplied by the logits. Selecting by index would be slower: its
+    gradient takes a twelfth of a training step.
+
+    Args:
+        words: word numbers, int (…).
+        logits: logits of all words, float (…, vocabulary).
+
+    Returns:
+        Float (…).
     """
     return ops.sum(ops.one_hot(words, logits.shape[-1], dtype=logits.dtype) * logits, axis=-1)

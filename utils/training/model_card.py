@@ -1,4 +1,4 @@
-"""The model card: the README.md of a model folder."""
+"""Write the model card: the README.md of a model folder."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ each. Training took {epochs} epochs and {minutes:.0f} minutes; the epoch kept is
 |---|---|---|---|---|---|---|
 | val | {val} | up to {references} | beam {beam}, free-running | {cider:.3f} | {bleu:.3f} | {distinct} |
 {consensus}
-The epoch was chosen on these photos by its {judged_by}, so scores on other photos are a little lower.
+The epoch was chosen on these photos by its {chosen_by}, so scores on other photos are a little lower.
 
 ## Limits
 
@@ -53,18 +53,18 @@ _CONSENSUS = (
 )
 
 
-def write_card(folder, captioner, history, best, judged_by, counts, scores, references=5):
+def write_card(folder, captioner, history, best, chosen_by, counts, scores, references=5):
     """Write README.md into a model folder.
 
     Args:
         folder: model folder.
-        captioner: its Captioner.
-        history: rows of `Trainer.history`.
-        best: the row of the epoch that is kept.
-        judged_by: name of the score that chose it.
-        counts: number of photos by split.
-        scores: validation scores with consensus, including `distinct_captions`; empty without a consensus.
-        references: largest number of captions a photo has.
+        captioner: Captioner of the model in `folder`.
+        history: `Trainer.history`, a list with a dict of scores for each epoch.
+        best: the element of `history` whose epoch is kept.
+        chosen_by: name of the score by which the epoch was chosen.
+        counts: a dict from split name to the number of photos.
+        scores: validation scores with the consensus, a dict from `fit_consensus`. Empty if the model has no consensus.
+        references: largest number of captions of a photo.
     """
     recipe, encoder = captioner.training, captioner.encoder
     kept = f"epoch {best['epoch']} of the {best['stage']} stage"
@@ -88,7 +88,7 @@ def write_card(folder, captioner, history, best, judged_by, counts, scores, refe
         epochs=sum(row["stage"] != "start" for row in history),
         best=kept,
         started=f"Training started from the model `{recipe['start_from']}`.\n" if recipe["start_from"] else "",
-        judged_by=judged_by,
+        chosen_by=chosen_by,
         minutes=sum(row["minutes"] for row in history),
         references=references,
         beam=recipe["beam_size"],

@@ -1,4 +1,4 @@
-"""The optimizer: AdamW with warm-up, learning-rate decay and a slower encoder."""
+"""Make the optimizer: AdamW with warm-up, learning-rate decay and a lower learning rate for the encoder."""
 
 import keras
 
@@ -10,47 +10,52 @@ _FORGETTING = 2
 
 @keras.saving.register_keras_serializable(package="captioning")
 class PacedAdamW(keras.optimizers.AdamW):
-    """AdamW in which chosen variables get a fraction of the learning rate and no weight decay.
+    """Optimize with AdamW, with a lower learning rate and no weight decay for chosen variables.
 
-    Loshchilov and Hutter, "Decoupled weight decay regularization", 2019. A pretrained network needs smaller steps than
-    the decoder trained with it.
+    A pretrained encoder needs smaller steps than the decoder that is trained with it. AdamW: Loshchilov and Hutter,
+    "Decoupled weight decay regularization", 2019.
     """
 
     def slow_down(self, variables, pace):
-        """Choose the slow variables; call this before `build`.
+        """Choose the variables with a lower learning rate. Call this method before `build`.
 
         Args:
-            variables: Keras variables.
-            pace: their learning rate as a fraction of the optimizer's.
+            variables: a list of Keras variables.
+            pace: learning rate of these variables as a fraction of the optimizer's learning rate.
         """
-        # Keys, since Keras would treat stored variables as the optimizer's own.
+        # Store keys: Keras would treat stored variables as variables of the optimizer.
         self._slow, self._pace = tuple(keras_internals.variable_key(self, each) for each in variables), pace
         if variables:
             self.exclude_from_weight_decay(var_list=variables)
 
     def update_step(self, gradient, variable, learning_rate):
-        """Update one variable."""
-        # By index, as in Keras's own update: `variable` is the backend's variable, not Keras's.
+        """Update one variable, with the lower learning rate if it is one of the chosen variables."""
+        # Compare indices, as Keras does: `variable` is the backend's variable and not the Keras variable.
         slow = keras_internals.indices_of(self, self._slow)
         pace = self._pace if keras_internals.index_of(self, variable) in slow else 1.0
         super().update_step(gradient, variable, learning_rate * pace)
 
 
 def make_optimizer(recipe, learning_rate, steps, encoder_variables=(), pace=1.0):
-    """The optimizer of a stage. It also keeps averaged weights (Polyak and Juditsky, 1992).
+    """Make the optimizer of a stage. It also keeps averaged weights (Polyak and Juditsky, 1992).
+
+    The learning rate rises during the warm-up and then falls to zero along a cosine.
 
     Args:
         recipe: a Recipe.
-        learning_rate: peak learning rate; it then falls to zero along a cosine.
-        steps: number of steps in the stage.
-        encoder_variables: variables of the encoder, which get `pace` times the learning rate.
-        pace: encoder learning rate as a fraction of the decoder's.
+        learning_rate: peak learning rate, at the end of the warm-up.
+        steps: number of training steps of the stage.
+        encoder_variables: Keras variables of the encoder; empty if the encoder is not trained.
+        pace: learning rate of the encoder as a fraction of the decoder's.
+
+    Returns:
+        A PacedAdamW.
     """
     warmup = min(recipe.warmup_steps, steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, steps - warmup, warmup_target=learning_rate, warmup_steps=warmup
     )
-    # A shorter average for short stages, which would otherwise end with mostly the initial weights.
+    # Short stages average over fewer steps. Otherwise their averaged weights would be mostly the initial weights.
     momentum = min(recipe.averaging, 1 - _FORGETTING / max(steps, _FORGETTING))
     optimizer = PacedAdamW(
         schedule,

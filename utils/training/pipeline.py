@@ -1,4 +1,4 @@
-"""Training from a dataset to a model folder: the calls behind train.py and train.ipynb."""
+"""Train a captioner, from the dataset to the model folder. train.py and train.ipynb call these functions."""
 
 import json
 import math
@@ -21,26 +21,26 @@ from utils.runtime.devices import open_distribution
 from utils.runtime.hardware import choose_precision
 from utils.training import run_folder
 from utils.training.batches import PhotoSource, RegionSource
+from utils.training.best_epoch import BestEpoch
 from utils.training.checkpoint import read_state
-from utils.training.confidence import fit_confidence
-from utils.training.consensus import fit_consensus, score_val
+from utils.training.fit_confidence import fit_confidence
+from utils.training.fit_consensus import fit_consensus, score_val
 from utils.training.history import describe_epoch, write_history
-from utils.training.judge import Judge
 from utils.training.model_card import write_card
-from utils.training.start import add_words, hash_files, widen
+from utils.training.start_from_model import add_words, hash_files, widen
 from utils.training.trainer import Setup, Trainer
 from utils.training.views import ViewSource, open_views, view_of
 
-# Weights of the encoder after the tagging stage; only in the folder of an unfinished run.
+# File with the encoder's weights after the tagging stage. It is deleted when the run is finished.
 _TAGGED_ENCODER = "tagged_encoder.weights.h5"
 
-# Version of run.json. A higher number refuses to resume runs that older versions of the program began.
+# Version of run.json. Runs that began with another version cannot be resumed.
 _RUN_VERSION = 2
 
 # A decoder trained from random weights on fewer photos writes captions that do not fit other photos.
 FEW_TRAINING_PHOTOS = 1000
 
-# A larger share of unknown words in the training captions is reported.
+# Largest share of unknown words in the training captions that is not reported.
 _MANY_UNKNOWN = 0.1
 
 
@@ -59,8 +59,8 @@ def train(
 ):
     """Train a captioner and write its model folder.
 
-    Arguments, files and free disk space are checked before the long work. A run that was killed continues with
-    `resume=True` and ends with the same weights as an uninterrupted run.
+    Arguments, files and free disk space are checked before the long work. `resume=True` continues a run that was
+    killed. It ends with the same weights as an uninterrupted run.
 
     Args:
         dataset, data_dir: as for `load_dataset`.
@@ -70,23 +70,24 @@ def train(
         seed: seed of all random numbers.
         overwrite: whether an existing model in `output_dir` is replaced.
         resume: whether the interrupted run in `output_dir` is continued.
-        reporter: a Reporter.
-        callbacks: Keras callbacks, passed to `fit`.
+        reporter: a Reporter, which shows lines and progress bars.
+        callbacks: list of Keras callbacks, passed to `Model.fit`.
         distribute: None, "mirrored" or "multiworker", as for `open_distribution`.
 
     Returns:
-        The Captioner of the best epoch, read from `output_dir`. With several workers, None on all but the first.
+        The Captioner of the best epoch, read from `output_dir`. With several workers, only the first worker returns it;
+        the others return None.
 
     Raises:
         InputError: an argument or a file is invalid, or the disk has too little room.
     """
     recipe.check()
     if distribute and recipe.scst_epochs:
-        # Several devices would sample other captions than one device, so the result could not be verified.
+        # Several devices sample other captions than one device, so no test could compare their results.
         raise InputError("self-critical training runs on one device: leave out --distribute, or --scst_epochs")
     if not recipe.start_from:
         check_names(recipe.encoder, recipe.encoder_weights)
-    # Opened first, so that an error of one worker ends all workers.
+    # Open the devices first, so that an error of one worker ends all workers.
     with open_distribution(distribute, reporter.say) as distribution:
         recipe = replace(recipe, precision=distribution.from_chief(choose_precision(recipe.precision)))
         places = {"data_dir": data_dir, "cache_dir": cache_dir}
@@ -96,13 +97,13 @@ def train(
 
 
 class _Training:
-    """One training run: opens its data and model, then trains stage after stage.
+    """Carry out a training run: `open` prepares data and model, `run` trains stage after stage.
 
     Args:
         dataset, recipe, seed, reporter: as for `train`.
-        places: dict with the `data_dir` and `cache_dir` of `train`.
+        places: a dict with the arguments `data_dir` and `cache_dir` of `train`.
         folder: model folder to write.
-        distribution: devices, from `open_distribution`.
+        distribution: the devices, from `open_distribution`.
     """
 
     def __init__(self, dataset, places, folder, recipe, seed, reporter, distribution):
@@ -117,7 +118,7 @@ class _Training:
         }
 
     def open(self, overwrite, resume):
-        """Check the folder, read the photos, choose words and encoder, and report likely problems."""
+        """Check the model folder, read the photos, choose vocabulary and encoder, and report likely problems."""
         recipe, folder, chief = self.recipe, self.folder, self.distribution.chief
         if chief:
             run_folder.check(folder, self.settings, overwrite, resume)
@@ -138,7 +139,7 @@ class _Training:
         _check_workers(self.distribution, folder, self.settings)
 
     def _open_start(self):
-        """The Captioner that training starts from."""
+        """Load the Captioner that training starts from, and report it."""
         start = self.recipe.start_from
         if Path(start).resolve() == self.folder.resolve():
             raise InputError(
@@ -152,7 +153,7 @@ class _Training:
         return started
 
     def _read_photos(self):
-        """Read the training and validation photos; returns the training captions, a list of strings."""
+        """Read training and validation photos as `self.splits`. Return the training captions, a list of strings."""
         table = load_dataset(self.dataset, self.places["data_dir"], self.seed)
         self.splits = {split: table.split(split) for split in ("train", "val")}
         counts = ", ".join(f"{len(photos)} {split}" for split, photos in self.splits.items())
@@ -160,7 +161,7 @@ class _Training:
         return [text for photo in self.splits["train"] for text in photo.references]
 
     def _open_model(self, started, texts):
-        """Choose vocabulary and encoder, and the decoder to start from (None: random weights).
+        """Set `tokenizer`, `encoder` and `start`, the decoder that training starts from (None for random weights).
 
         Args:
             started: Captioner that training starts from, or None.
@@ -178,7 +179,7 @@ class _Training:
             self.encoder = _make_encoder(self.recipe, self.seed)
 
     def _places(self):
-        """The folders in a form that JSON can hold."""
+        """Convert `self.places` to strings for JSON."""
 
         def text(place):
             return [str(each) for each in place] if isinstance(place, list) else str(place)
@@ -186,7 +187,7 @@ class _Training:
         return {name: text(place) for name, place in self.places.items()}
 
     def _warn(self, texts):
-        """Report, before the work, why captions may turn out poor."""
+        """Report, before training, what may make the captions poor. `texts` are the training captions."""
         recipe, say, (train, val) = self.recipe, self.say, map(len, self.splits.values())
         if recipe.encoder_weights in ("random", "scenes"):
             say(
@@ -205,20 +206,21 @@ class _Training:
                 f"{unknown:.0%} of the words in the training captions are too rare for the vocabulary; "
                 "--min_word_count 1 keeps all"
             )
-        if Judge(recipe, val).by_loss:
+        if BestEpoch(recipe, val).by_loss:
             say(
                 f"{val} photos are few to validate on: the epoch with the lowest validation loss is kept, not the one "
                 "with the best CIDEr"
             )
 
     def run(self, callbacks):
-        """Train the stages that are left, from the checkpoint in the folder if there is one.
+        """Train all stages. If the folder has a checkpoint, continue from it.
 
         Args:
-            callbacks: as for `train`.
+            callbacks: list of Keras callbacks, passed to `Model.fit`.
 
         Returns:
-            As `train`.
+            The Captioner of the best epoch. With several workers, only the first worker returns it; the others return
+            None.
         """
         folder, distribution = self.folder, self.distribution
         begun = read_state(folder / run_folder.CHECKPOINT_FILE) or {"stage": None, "history": []}
@@ -236,14 +238,14 @@ class _Training:
             history = trainer.history
         captioner = None
         if distribution.chief:
-            self.say(trainer.judge.explain(history))
-            captioner = self._finish(trainer.judge, history)
-        # The other workers wait here until the first worker has finished.
+            self.say(trainer.best_epoch.explain(history))
+            captioner = self._finish(trainer.best_epoch, history)
+        # Here the other workers wait until the first worker has finished.
         distribution.from_chief(None)
         return captioner
 
     def _open_views(self):
-        """Fill the cache of views: all photos through the encoder layers that no stage trains."""
+        """Compute the cached views: outputs of the frozen encoder layers for variations of all photos."""
         count, layer = {"train": self.recipe.views, "val": 2}, self.recipe.finetune_encoder
         self.views = open_views(self.places["cache_dir"], self.dataset, self.encoder, layer)
         wanted = {
@@ -253,11 +255,16 @@ class _Training:
         cache_regions(self.views, wanted, self.reporter)
 
     def _make_trainer(self, stage, history):
-        """The Trainer of a stage, with the model that the earlier stages wrote to the folder.
+        """Make the Trainer of a stage.
+
+        The stages "finetuning" and "self-critical" continue from the model in the run's folder. The stages "tagging"
+        and "decoder" start from the model of --start_from, or from a new decoder. If there was a tagging stage,
+        "decoder" uses the encoder that it trained. If the stage trains on cached regions, missing regions are extracted
+        first.
 
         Args:
             stage: a Stage.
-            history: rows of the earlier stages.
+            history: training history so far, a list with a dict of scores for each epoch.
         """
         folder, start = self.folder, None
         if stage.name not in ("tagging", "decoder"):
@@ -270,7 +277,7 @@ class _Training:
         if stage.on_photos and self.views:
             source = ViewSource(self.encoder, self.views, self.recipe.views)
         elif stage.on_photos:
-            # Encoding the mirror image too doubles the encoder's work in use, which is little beside its training.
+            # The encoder then also encodes the mirror image. This doubles its time in use, but not in training.
             source = PhotoSource(self.encoder.copy(mirror=True))
         else:
             cache = RegionCache(self.places["cache_dir"], self.dataset, self.encoder)
@@ -286,7 +293,7 @@ class _Training:
         return Trainer(setup, stage, source, start, history)
 
     def _train_stage(self, trainer, callbacks):
-        """Fit one stage; after every epoch the folder holds the best model so far."""
+        """Train one stage. After every epoch, the folder holds the best model so far."""
         stage, encoder, say = trainer.stage, self.encoder, self.say
         say(
             f"{stage.name}: {_millions(trainer.model):.1f} million weights are trained"
@@ -299,16 +306,16 @@ class _Training:
             f"{trainer.batches.steps_per_epoch} steps an epoch, {stage.epochs} epochs at most"
         )
         if self.start and not trainer.history:
-            trainer.judge_start(self._after_epoch)
+            trainer.validate_start(self._after_epoch)
         trainer.fit(self._after_epoch, self.reporter.progress, callbacks)
         if trainer.should_stop():
-            since = trainer.judge.epochs_since_best([row for row in trainer.history if row["stage"] == stage.name])
-            say(f"{stage.name} stopped: no better {trainer.judge.score} for {since} epochs")
+            since = trainer.best_epoch.epochs_since_best([row for row in trainer.history if row["stage"] == stage.name])
+            say(f"{stage.name} stopped: no better {trainer.best_epoch.score} for {since} epochs")
         else:
             say(f"{stage.name} ended after all its {stage.epochs} epochs")
 
     def _after_epoch(self, trainer):
-        """Write the history and, if the epoch is the best so far, its model; report the scores."""
+        """Write the training history and report the scores. If the epoch is the best so far, write its model."""
         averaged, row = trainer.averaged, trainer.history[-1]
         if trainer.is_best and trainer.stage.tagging:
             with replacing(self.folder / _TAGGED_ENCODER) as temporary:
@@ -327,11 +334,18 @@ class _Training:
         if note := empty_note(row["empty_captions"], len(trainer.val)):
             self.say(f"validation: {note}")
 
-    def _finish(self, judge, history):
-        """Fit consensus and confidence, write the model card, and delete the files that only a run needs."""
-        folder, cache_dir, best = self.folder, self.places["cache_dir"], judge.best(history)
+    def _finish(self, best_epoch, history):
+        """Complete the model folder and return its Captioner.
+
+        Fit consensus and confidence, write the model card, and delete the files that only an unfinished run needs.
+
+        Args:
+            best_epoch: a BestEpoch.
+            history: training history, a list with a dict of scores for each epoch.
+        """
+        folder, cache_dir, best = self.folder, self.places["cache_dir"], best_epoch.best(history)
         captioner, scores = Captioner.from_folder(folder), {}
-        if self.recipe.consensus and judge.by_loss:
+        if self.recipe.consensus and best_epoch.by_loss:
             self.say("consensus is left out: too few validation photos to measure its effect")
         elif self.recipe.consensus:
             views = ViewSource(captioner.encoder, self.views, self.recipe.views) if self.views else None
@@ -345,7 +359,7 @@ class _Training:
                 captioner, scores = plain, {}
         fit_confidence(captioner, folder, self.splits["val"], cache_dir, self.reporter)
         counts = {split: len(photos) for split, photos in self.splits.items()}
-        write_card(folder, captioner, history, best, judge.score, counts, scores)
+        write_card(folder, captioner, history, best, best_epoch.score, counts, scores)
         for name in (_TAGGED_ENCODER, run_folder.RUN_FILE, run_folder.CHECKPOINT_FILE):
             (folder / name).unlink(missing_ok=True)
         return captioner
@@ -370,10 +384,13 @@ def _check_workers(distribution, folder, settings):
 
 
 def kept_of_run(folder):
-    """Lines on the saved state of an interrupted run and on how to continue it; empty without such a run.
+    """Describe what an interrupted run has saved, and how to continue the run.
 
     Args:
         folder: model folder of the run.
+
+    Returns:
+        A list of lines, empty if the folder holds no interrupted run.
     """
     folder = Path(folder)
     if not exists(folder / run_folder.RUN_FILE):
@@ -390,7 +407,7 @@ def extract_part(part, dataset, data_dir, cache_dir, recipe, seed=0, reporter=QU
     """Extract the regions of one part of a dataset's photos, so that several machines can share the work.
 
     Args:
-        part: (number, count): the number of the part, from 1, and the count of all parts.
+        part: (number of the part, number of all parts). Parts are numbered from 1.
         dataset, data_dir, cache_dir, recipe, seed, reporter: as for `train`.
     """
     table = load_dataset(dataset, data_dir, seed)

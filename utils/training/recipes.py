@@ -1,4 +1,4 @@
-"""Recipes: the training settings of each dataset, chosen on its `val` split."""
+"""Define recipes: the training settings of each dataset. They were chosen by the scores of its `val` photos."""
 
 import math
 from dataclasses import dataclass, fields
@@ -8,19 +8,19 @@ from utils.errors import InputError
 
 @dataclass(frozen=True)
 class Stage:
-    """One part of a training run, with its own objective and data.
+    """Describe a stage of a training run. Stages differ in their objective and their data.
 
     Args:
         name: "tagging", "decoder", "finetuning" or "self-critical".
-        number: offset of its random seed, so that stages differ in their random choices.
+        number: index from which the random seed of the stage is computed, so that stages make other random choices.
         epochs: largest number of epochs.
         learning_rate: peak learning rate.
         dropout: dropout rate of the decoder.
-        on_photos: whether inputs are photos with random variations, rather than cached regions.
-        trains_encoder: whether the encoder is trained too.
-        self_critical: whether a reward is maximised, rather than the likelihood.
-        start_share: share of the initial weights in the weights that are validated and kept, 0 to 1.
-        tagging: whether the encoder alone is trained, to predict the words of captions.
+        on_photos: whether the inputs are photos with random variations. Otherwise they are cached regions.
+        trains_encoder: whether the encoder is trained.
+        self_critical: whether a reward is maximised. Otherwise the likelihood of the references is maximised.
+        start_share: share of the stage's initial weights in the weights that are validated and kept, 0 to 1.
+        tagging: whether the encoder alone is trained, to predict the words of the captions.
     """
 
     name: str
@@ -35,7 +35,8 @@ class Stage:
     tagging: bool = False
 
 
-# Smallest and largest values. Fields not listed: whole numbers from 1, other numbers from 0 to 1.
+# Smallest and largest values of the fields. In fields that are not listed, whole numbers must be 1 or more, and other
+# numbers must be between 0 and 1.
 _BOUNDS = dict.fromkeys(
     ("tagging_epochs", "finetune_epochs", "scst_epochs", "warmup_steps", "least_steps", "patience_steps", "views"),
     (0, math.inf),
@@ -54,7 +55,10 @@ _BOUNDS = dict.fromkeys(
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of a training run. The first block has flags in train.py; `--set` reaches every field.
+    """Hold the settings of a training run.
+
+    Most fields before the first empty line have their own flags in train.py. The flag `--set` changes any field except
+    `start_from`.
 
     Example:
         dataclasses.replace(RECIPES["flickr8k"], encoder="mobilenet", epochs=20)
@@ -62,47 +66,47 @@ class Recipe:
 
     start_from: str | None = None  # model folder whose encoder, decoder and vocabulary training starts from
     encoder: str = "vgg16"  # name of the encoder: vgg16, vgg19, mobilenet or resnet50
-    encoder_weights: str = "imagenet"  # "imagenet", "scenes", "random" or an .h5 file
+    encoder_weights: str = "imagenet"  # initial weights: "imagenet", "scenes", "random" or an .h5 file
     image_size: int = 224  # side of the photos in pixels
     epochs: int = 12  # maximum epochs of the decoder stage
     batch_size: int = 32  # photos per step, each with all its captions
     learning_rate: float = 1e-3  # peak learning rate of the decoder stage
     min_word_count: int = 5  # rarer words of the training captions are left out of the vocabulary
     finetune_encoder: str | None = None  # layer of the encoder; the layers above it are trained too
-    tagging_epochs: int = 10  # maximum epochs of the encoder alone, before the decoder; 0 leaves the stage out
-    finetune_epochs: int = 8  # maximum epochs of encoder and decoder together, after the decoder stage; 0 leaves it out
+    tagging_epochs: int = 10  # maximum epochs of the tagging stage, before the decoder stage; 0 leaves it out
+    finetune_epochs: int = 8  # maximum epochs of the fine-tuning stage, after the decoder stage; 0 leaves it out
     views: int = 0  # cached variations per training photo, 2 or more; 0: new variations at every step
-    scst_epochs: int = 0  # maximum epochs of self-critical training, the last stage
+    scst_epochs: int = 0  # maximum epochs of the self-critical stage, the last one; 0 leaves it out
     precision: str = "auto"  # of matrix products: "float32", "bfloat16", or "auto": bfloat16 if the hardware has it
 
     layer: str | None = None  # layer of the encoder whose output are the regions; None: the encoder's default
-    units: int = 512  # of the LSTM
-    attention_units: int = 512  # of the attention layer
-    embedding_size: int = 256  # of a word
-    value_size: int | None = None  # channels of regions for the LSTM and the output; None: those of the encoder
-    grounded: bool = False  # the LSTM's state does not reach the output, as in `AttentionDecoder`
+    units: int = 512  # units of the LSTM
+    attention_units: int = 512  # units of the attention layer
+    embedding_size: int = 256  # length of a word's embedding
+    value_size: int | None = None  # length to which the decoder projects the region vectors; None: no projection
+    grounded: bool = False  # whether each word depends mainly on the attended region, as in `AttentionDecoder`
     max_words: int = 16  # longer captions are cut (7 % of those in Flickr8k)
     captions_per_photo: int = 5  # captions of each photo in a batch
     dropout: float = 0.4  # dropout rate of the decoder
     label_smoothing: float = 0.1  # share of the target probability that is spread over all words
-    weight_decay: float = 0.01  # of AdamW
+    weight_decay: float = 0.01  # weight decay of AdamW
     warmup_steps: int = 100  # steps until the learning rate reaches its peak
     averaging: float = 0.997  # momentum of the averaged weights
-    clip_norm: float = 5.0  # largest norm of the gradient of all weights
-    attention_entropy: float = 0.0  # weight of the attention's entropy, in nats, in the loss; narrows the attention
-    least_steps: int = 0  # minimum steps of the decoder stage; it gets more epochs than `epochs` if needed
+    clip_norm: float = 5.0  # largest norm of the gradient of all weights; longer gradients are scaled down
+    attention_entropy: float = 0.0  # weight of the attention's entropy (in nats) in the loss; it narrows the attention
+    least_steps: int = 0  # minimum steps of the decoder stage; if needed, it gets more epochs than `epochs`
     beam_size: int = 3  # hypotheses of the beam search that writes validation captions
-    consensus: bool = True  # whether captions are re-ranked by the predicted words of people
-    patience: int = 4  # a stage stops after this many epochs without a better validation score,
-    patience_steps: int = 100  # and at least this many steps
+    consensus: bool = True  # whether captions are re-ranked by the words that people are predicted to use
+    patience: int = 4  # a stage stops after this many epochs without a better validation score, …
+    patience_steps: int = 100  # … but not before this many steps without one
 
     tagging_learning_rate: float = 4e-4  # peak learning rate of the tagging stage
     finetune_learning_rate: float = 5e-4  # peak learning rate of the fine-tuning stage
     scst_learning_rate: float = 1e-4  # peak learning rate of the self-critical stage
-    scst_samples: int = 5  # sampled captions per photo
+    scst_samples: int = 5  # sampled captions per photo in the self-critical stage
     scst_meteor_weight: float = 2.0  # weight of METEOR in the reward, added to CIDEr-D
     scst_dropout: float = 0.0  # dropout rate of the decoder in the self-critical stage
-    scst_start_share: float = 0.5  # share of the weights before the self-critical stage in the kept ones
+    scst_start_share: float = 0.5  # share of the weights before the self-critical stage in the weights that are kept
 
     def check(self) -> None:
         """Raise InputError unless every value is valid."""
@@ -119,7 +123,7 @@ class Recipe:
             raise InputError(f"precision {self.precision}: choose auto, float32 or bfloat16")
 
     def stages(self) -> list[Stage]:
-        """The stages of this recipe, in order."""
+        """Return the stages of this recipe in the order of training."""
         joint = self.finetune_encoder is not None
         tagging = joint and self.tagging_epochs > 0
         whole = {"on_photos": joint, "trains_encoder": joint}
@@ -128,8 +132,8 @@ class Recipe:
             rate = self.tagging_learning_rate
             stages.append(Stage("tagging", 1, self.tagging_epochs, rate, 0.3, **whole, tagging=True))
         varied = tagging or (joint and self.views > 0)
-        # An untrained decoder would spoil the encoder, so the encoder is frozen in this stage. Regions of an untuned
-        # encoder are cached.
+        # The encoder is frozen in this stage, because an untrained decoder would spoil its weights. If the encoder was
+        # not trained before, this stage trains on cached regions.
         stages.append(Stage("decoder", 0, self.epochs, self.learning_rate, self.dropout, on_photos=varied))
         if joint and self.finetune_epochs > 0:
             rate = self.finetune_learning_rate
@@ -141,9 +145,11 @@ class Recipe:
         return stages
 
 
+# A dict from dataset name to Recipe. `Recipe()` means the values of the class above. With --start_from,
+# START_FROM_DEFAULTS replace some values of any recipe; "custom" uses --start_from by default.
 RECIPES = {
-    # Regions of a lower layer, whose receptive field is small, so that attention can locate objects. Small sizes, so
-    # that training takes minutes.
+    # The regions come from a lower layer, which has a small receptive field, so that attention can locate objects. The
+    # decoder is small, so that training takes minutes.
     "shapes": Recipe(
         encoder_weights="scenes",
         epochs=8,
@@ -170,13 +176,14 @@ RECIPES = {
     "custom": Recipe(least_steps=300),  # your own photos, which may be few
 }
 
-# Defaults of a run that starts from a trained model. Small steps, since the model knows much already.
-STARTED = {
+# Values that replace those of the recipe in a run with --start_from, unless the user gives others. The steps are small
+# because the model is trained already.
+START_FROM_DEFAULTS = {
     "learning_rate": 3e-4, "batch_size": 8, "min_word_count": 2, "tagging_epochs": 0, "least_steps": 100,
     "patience_steps": 30,
 }  # fmt: skip
 
-# Fields that a run takes from the model it starts from.
+# Fields whose values a run with --start_from takes from the model that it starts from.
 INHERITED = (
     "encoder", "encoder_weights", "image_size", "layer", "units", "attention_units", "embedding_size", "value_size",
     "grounded", "max_words",

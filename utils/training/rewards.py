@@ -1,4 +1,4 @@
-"""Caption scores as rewards: computed on word numbers, in milliseconds per batch."""
+"""Compute rewards for self-critical training: caption scores of word numbers, in milliseconds per batch."""
 
 import math
 from collections import Counter, defaultdict
@@ -7,46 +7,48 @@ import numpy as np
 
 from utils.data.tokenizer import END, PAD
 
-# n-grams of one to four words, and the standard deviation of the length penalty, as in the CIDEr paper.
+# Longest n-grams in words, and standard deviation of the length penalty. Both are those of the CIDEr paper.
 _ORDERS, _SIGMA = 4, 6.0
 
 
 class CaptionReward:
-    """The sum of CIDEr-D and weighted METEOR.
+    """Compute rewards: CIDEr-D plus `meteor_weight` × METEOR.
 
-    Captions that are rewarded by CIDEr-D alone leave out uncertain details. METEOR rewards above all how much of a
-    reference is covered.
+    With CIDEr-D alone, a model learns to leave out uncertain details. METEOR mainly rewards captions that have many
+    words of a reference.
 
     Args:
-        references: as for CiderReward.
-        meteor_weight: factor of METEOR (about 0 to 1); 0 leaves METEOR out.
+        references: word numbers of the references of all training photos, int (photos, references, length), padded with
+            <pad>.
+        meteor_weight: factor of METEOR, which is 0 to 1. 0 leaves METEOR out.
     """
 
     def __init__(self, references, meteor_weight):
         self._cider, self._meteor_weight = CiderReward(references), meteor_weight
 
     def __call__(self, references, captions):
-        """Rewards, as `CiderReward.__call__` returns them."""
+        """Compute the rewards of captions. Arguments and result are as in `CiderReward.__call__`."""
         rewards = self._cider(references, captions)
         if self._meteor_weight:
             for photo, (truths, written) in enumerate(zip(references, captions)):
                 truths = [_words(truth) for truth in truths if truth[0] != PAD]
                 for number, caption in enumerate(map(_words, written)):
-                    # The best match counts, as in METEOR.
+                    # METEOR takes the reference with the highest score.
                     best = max((meteor(caption, truth) for truth in truths), default=0.0)
                     rewards[photo, number] += self._meteor_weight * best
         return rewards
 
 
 class CiderReward:
-    """CIDEr-D of captions, with document frequencies from the training references.
+    """Compute CIDEr-D of captions, with document frequencies from the references of the training photos.
 
-    Vedantam, Zitnick and Parikh, "CIDEr: consensus-based image description evaluation", 2015, section 5. The end of a
-    caption counts as a word, as in Luo, "A better variant of self-critical sequence training", 2020. Without it, the
-    model learns captions that break off.
+    CIDEr-D: Vedantam, Zitnick and Parikh, "CIDEr: consensus-based image description evaluation", 2015, section 5. The
+    end of a caption counts as a word, as in Luo, "A better variant of self-critical sequence training", 2020. Otherwise
+    the model would learn captions that break off.
 
     Args:
-        references: targets of all training photos, int (photos, references, length).
+        references: word numbers of the references of all training photos, int (photos, references, length), padded with
+            <pad>.
     """
 
     def __init__(self, references):
@@ -56,14 +58,15 @@ class CiderReward:
         self._log_photos = math.log(max(2, len(references)))
 
     def __call__(self, references, captions):
-        """Rewards of captions, about 0 to 10.
+        """Compute the rewards of captions.
 
         Args:
-            references: int (batch, references, length), ended by <end>, padded with <pad>.
-            captions: int (batch, captions, length), in the same form.
+            references: word numbers of each photo's references, int (batch, references, length). Each reference ends
+                with <end> and is padded with <pad>.
+            captions: word numbers of each photo's captions, int (batch, captions, length), in the same form.
 
         Returns:
-            Float32 (batch, captions).
+            Rewards, 0 to 10, float32 (batch, captions).
         """
         rewards = np.zeros(captions.shape[:2], "float32")
         for photo, (truths, written) in enumerate(zip(references, captions)):
@@ -75,7 +78,11 @@ class CiderReward:
         return rewards
 
     def _vector(self, caption):
-        """tf-idf weights by n-gram, their norm for each n-gram order, and the caption's length in words."""
+        """Return the tf-idf vector of a caption as (weights, norms, length).
+
+        `weights` is a dict from n-gram to tf-idf weight. `norms` has the Euclidean norms of the weights of all n-grams
+        with 1, 2, 3 and 4 words. `length` is the number of words, including <end>.
+        """
         counts = _n_grams(caption)
         weights = {g: count * (self._log_photos - math.log(self._frequency[g] or 1)) for g, count in counts.items()}
         norms = [0.0] * _ORDERS
@@ -86,7 +93,7 @@ class CiderReward:
 
 
 def _words(caption, ends=0):
-    """The words of a caption; the end token is included if `ends` is 1."""
+    """Return the word numbers of a caption up to <end>, as a list. <end> is included if `ends` is 1."""
     words = [int(word) for word in caption if word != PAD]
     return words[: words.index(END) + ends] if END in words else words
 
@@ -108,13 +115,16 @@ def _similarity(caption, reference):
 
 
 def meteor(caption, reference):
-    """METEOR of a caption against one reference, 0 to 1: matched words, other words, and word order.
+    """Compute the METEOR score of a caption against one reference.
 
     Banerjee and Lavie, "METEOR: an automatic metric for MT evaluation with improved correlation with human judgments",
-    2005, section 2.2. Only identical words match; the METEOR program also matches stems and synonyms.
+    2005, section 2.2. Here only identical words match. The METEOR program also matches stems and synonyms.
 
     Args:
         caption, reference: lists of words or of word numbers.
+
+    Returns:
+        The score, 0 to 1.
     """
     places = defaultdict(list)
     for place, word in enumerate(reference):
@@ -123,7 +133,7 @@ def meteor(caption, reference):
     for word in caption:
         free, place = places[word], None
         if free:
-            # Prefer the place after the previous match, so that chunks are few.
+            # Prefer the place after the previous match, so that matched words form few chunks.
             place = before + 1 if before is not None and before + 1 in free else free[0]
             free.remove(place)
             matches += 1

@@ -1,4 +1,4 @@
-"""The folder that a run writes to: existing files are protected, and the run's settings are kept for --resume."""
+"""Manage the folder of a run: protect existing files, and keep the settings of the run for --resume."""
 
 import hashlib
 import json
@@ -18,16 +18,16 @@ _OUTPUT_BYTES = 500_000_000
 
 
 def _flat(settings):
-    """Settings with the fields of inner dicts moved to the top level."""
+    """Return a copy of the dict `settings` in which the items of inner dicts are on the top level."""
     inner = {key: value for each in settings.values() if isinstance(each, dict) for key, value in each.items()}
     return {key: value for key, value in settings.items() if not isinstance(value, dict)} | inner
 
 
 def read(folder):
-    """The settings of the interrupted run in a folder, as `claim` wrote them.
+    """Read the settings of the interrupted run in a folder: the JSON object that `claim` wrote to run.json.
 
     Raises:
-        InputError: the folder holds no such run, or run.json is damaged.
+        InputError: the folder holds no interrupted run, or run.json is damaged.
     """
     run_file = folder / RUN_FILE
     try:
@@ -47,13 +47,14 @@ def check(folder, settings, overwrite, resume, holds=_MODEL_FILE):
 
     Args:
         folder: a Path.
-        settings: all settings of the run, a JSON object; its values may be JSON objects.
+        settings: all settings of the run, a JSON object. Its values may be JSON objects.
         overwrite: whether an existing model or run may be replaced.
         resume: whether the run in the folder is continued.
-        holds: file by which a finished folder is recognised.
+        holds: name of the file by which a finished folder is recognised.
 
     Raises:
-        InputError: the folder holds a model or an unfinished run; with `resume`, no run or one with other settings.
+        InputError: the folder holds a model or an unfinished run, and `overwrite` and `resume` are False. Or `resume`
+            is True and the folder holds no run, or a run with other settings.
     """
     if resume:
         begun, now = _flat(read(folder)), _flat(settings)
@@ -78,12 +79,15 @@ def check(folder, settings, overwrite, resume, holds=_MODEL_FILE):
 
 
 def describe_data(photos):
-    """Hashes of the data that a run is trained on, by name.
+    """Compute hashes of the data that a run is trained on.
 
-    Only the size of each photo file is read, so that large datasets take seconds.
+    Of each photo file only the size is read. So the hashes of a large dataset take seconds.
 
     Args:
         photos: a list of Photo.
+
+    Returns:
+        A dict from "photos", "splits" and "captions" to a hash, 16 hexadecimal digits.
     """
 
     def digest(rows):
@@ -97,11 +101,11 @@ def describe_data(photos):
 
 
 def check_data(folder, data):
-    """Raise InputError unless the data are those that the run began with.
+    """Raise InputError if the data have changed since the run began.
 
     Args:
-        folder: a Path.
-        data: hashes by name, from `describe_data`.
+        folder: folder of the run, a Path.
+        data: a dict from the name of the data to their hash, from `describe_data`.
 
     Raises:
         InputError: the data have changed.
@@ -116,12 +120,12 @@ def check_data(folder, data):
 
 
 def claim(folder, settings, resume):
-    """Create the folder and write the settings of the run into it.
+    """Create the folder of a run and write the settings into it, unless the run is resumed.
 
     Args:
         folder: a Path.
-        settings: a JSON object.
-        resume: whether the run in the folder is continued; then nothing is written.
+        settings: all settings of the run, a JSON object.
+        resume: whether the run in the folder is continued. Then nothing is written.
 
     Raises:
         InputError: the folder cannot be written, or the disk has too little room.

@@ -1,4 +1,4 @@
-"""Self-critical training: sampled captions become likelier if they score above the photo's other samples."""
+"""Train with rewards: a sampled caption becomes likelier if its score is above that of the photo's other samples."""
 
 import keras
 from keras import ops
@@ -11,15 +11,16 @@ from utils.training.losses import logits_of
 
 
 class SelfCritical(EndToEnd):
-    """An EndToEnd model whose training step maximises a reward.
+    """Extend EndToEnd by training that maximises a reward.
 
-    Rennie et al., "Self-critical sequence training for image captioning", 2017. The baseline is the mean reward of the
-    photo's other samples: Luo, "A better variant of self-critical sequence training", 2020.
+    Captions are sampled and get rewards. The baseline of a caption is the mean reward of the photo's other samples.
+    Rennie et al., "Self-critical sequence training for image captioning", 2017; baseline: Luo, "A better variant of
+    self-critical sequence training", 2020.
 
     Args:
         decoder, encoder: as for EndToEnd.
-        reward: function of targets, int (batch, references, length), and captions, int (batch, samples, length), both
-            NumPy arrays, that returns float32 (batch, samples).
+        reward: function of two NumPy arrays, targets, int (batch, references, length), and captions, int (batch,
+            samples, length). It returns the rewards, float32 (batch, samples).
         samples: number of sampled captions per photo, 2 or more.
         max_words: largest number of words in a sampled caption.
         seed: seed of the sampling.
@@ -33,15 +34,20 @@ class SelfCritical(EndToEnd):
 
     @property
     def metrics(self):
-        """The reported loss, which is minus the mean reward."""
+        """List the Keras metrics: only the reported loss, which is minus the mean reward."""
         return [self.reward_tracker]
 
     def call(self, inputs, training=False):
-        """In training, sampled captions and their log-probabilities; otherwise logits, as EndToEnd.
+        """In training, sample captions and compute their log-probabilities. Otherwise compute logits, as EndToEnd does.
+
+        Args:
+            inputs: as for `EndToEnd.call`.
+            training: whether captions are sampled.
 
         Returns:
-            In training: words, int (batch, samples, length), padded with PAD; and log-probabilities, float32 of the
-            same shape, through which gradients flow.
+            In training: (words, log-probabilities). The words are word numbers, int (batch, samples, length), padded
+            with PAD. The log-probabilities are float32 of the same shape; gradients flow through them. Otherwise: word
+            logits, as from `EndToEnd.call`.
         """
         if not training:
             return super().call(inputs)
@@ -50,11 +56,13 @@ class SelfCritical(EndToEnd):
         return words, log_probabilities(self.decoder, regions, words)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """A loss whose gradient is that of minus the expected reward.
+        """Compute the loss of a batch. Its gradient estimates the gradient of minus the expected reward.
 
         Args:
-            y: targets, int (batch, references, length).
-            y_pred: words and log-probabilities, from `call`.
+            x: not used.
+            y: targets, int (batch, references, length), padded with PAD.
+            y_pred: (words, log-probabilities), from `call`.
+            sample_weight, training: not used.
         """
         words, words_log_probabilities = y_pred
         rewards = backend.on_host(self.reward, [y, words], words.shape[:2], "float32")
@@ -62,17 +70,20 @@ class SelfCritical(EndToEnd):
         # The last batch is padded with photos without references.
         real = ops.cast(ops.any(y != PAD, axis=(1, 2)), "float32")
         self.reward_tracker.update_state(-ops.sum(ops.mean(rewards, axis=1) * real) / ops.sum(real))
-        # The decoder's own losses, such as the entropy of its attention.
+        # `self.losses` are the losses that the decoder adds, such as the entropy of its attention.
         return policy_loss(words, words_log_probabilities, rewards - others) + sum(self.losses)
 
 
 def log_probabilities(decoder, regions, words):
-    """Log-probabilities of the words of sampled captions, with dropout: float32 (batch, samples, length).
+    """Compute the log-probability of every word of sampled captions, with dropout.
 
     Args:
         decoder: an AttentionDecoder.
         regions: float (batch, regions, channels).
-        words: sampled captions, int (batch, samples, length), padded with PAD.
+        words: word numbers of sampled captions, int (batch, samples, length), padded with PAD.
+
+    Returns:
+        Float32 (batch, samples, length). The values at padding have no meaning.
     """
     starts = ops.full((*words.shape[:2], 1), START, dtype=words.dtype)
     logits = decoder((regions, ops.concatenate([starts, words[:, :, :-1]], axis=2)), training=True)
@@ -81,12 +92,15 @@ def log_probabilities(decoder, regions, words):
 
 
 def policy_loss(words, words_log_probabilities, advantage):
-    """Minus the mean, over all words, of log-probability times advantage: a scalar.
+    """Compute the loss of sampled captions: minus the mean, over all words, of log-probability × advantage.
 
     Args:
-        words: sampled captions, int (batch, samples, length), padded with PAD.
+        words: word numbers of sampled captions, int (batch, samples, length), padded with PAD.
         words_log_probabilities: float (batch, samples, length), from `log_probabilities`.
-        advantage: reward above the baseline, float (batch, samples).
+        advantage: reward minus baseline of each caption, float (batch, samples).
+
+    Returns:
+        A scalar.
     """
     real = ops.cast(words != PAD, "float32")
     return -ops.sum(real * words_log_probabilities * advantage[..., None]) / ops.maximum(ops.sum(real), 1.0)

@@ -1,4 +1,4 @@
-"""The tagging stage: an encoder is trained to predict the words of a photo's captions, its tags."""
+"""Train an encoder to predict tags: the words in the captions of a photo."""
 
 import keras
 import numpy as np
@@ -7,27 +7,27 @@ from keras import ops
 from utils.data.tokenizer import PAD, SPECIAL_WORDS
 from utils.training.losses import MeanLoss
 
-# A word belongs to a photo, for `tag_precision`, if two of its five captions hold the word. A word in a single caption
-# often describes what only one person saw.
+# For `tag_precision`, a word is a tag of a photo if at least this share of the photo's captions contain it, which means
+# two of five captions. Words that only one person wrote are often uncertain.
 _SHOWN = 0.39
 
-# Photos per batch when the words of captions are counted; each photo takes a megabyte.
+# Photos per batch when the words of captions are counted. Each photo takes a megabyte of memory.
 _BATCH_PHOTOS = 64
 
-# Training steps of the linear layer alone: five epochs of 6,000 photos.
+# Training steps of the linear layer alone. With 6,000 photos these are five epochs.
 _PROBE_STEPS = 500
 
 
 class Tagger(keras.Model):
-    """Model from pixels to the logits of all words, by a linear layer on the mean region.
+    """Predict from the pixels of a photo which words its captions contain.
 
-    Fang et al., "From captions to visual concepts and back", 2015, section 3, without its search for the region of a
-    word.
+    A linear layer, `head`, computes the logits of all words from the mean of the photo's region vectors. After Fang et
+    al., "From captions to visual concepts and back", 2015, section 3, who also search for the region of each word.
 
     Args:
         encoder: Encoder to train.
         vocabulary_size: number of words.
-        dropout: dropout rate of the mean region.
+        dropout: dropout rate of the input of the linear layer.
     """
 
     def __init__(self, encoder, vocabulary_size, dropout):
@@ -42,16 +42,16 @@ class Tagger(keras.Model):
         self.head.build((None, encoder.channels))
         self.built = True
 
-    def prepare(self, means, targets, seed=0):
-        """Fit the linear layer to the frozen encoder; takes seconds for thousands of photos.
+    def fit_head(self, means, targets, seed=0):
+        """Train the linear layer while the encoder is frozen. This takes seconds for thousands of photos.
 
-        With an untrained layer the encoder would learn noise and lose what it knows: Kumar et al., "Fine-tuning can
-        distort pretrained features and underperform out-of-distribution", 2022.
+        The encoder is trained afterwards. With an untrained layer, it would lose what it has learned: Kumar et al.,
+        "Fine-tuning can distort pretrained features and underperform out-of-distribution", 2022.
 
         Args:
-            means: mean regions of the training photos, float32 (photos, channels).
-            targets: their captions, int (photos, captions, length).
-            seed: seed of photo order and dropout.
+            means: the mean of each training photo's region vectors, float32 (photos, channels).
+            targets: word numbers of the captions of these photos, int (photos, captions, length).
+            seed: seed of the order of the photos and of dropout.
         """
         deviation = means.std(axis=0)
         self.mean.assign(means.mean(axis=0))
@@ -71,23 +71,30 @@ class Tagger(keras.Model):
             probe.train_on_batch(means[chosen], targets[chosen])
 
     def tags(self, regions, training=False):
-        """Word logits, float (batch, vocabulary), of regions (batch, regions, channels)."""
+        """Compute word logits, float (batch, vocabulary), from regions, float (batch, regions, channels)."""
         mean_region = (ops.mean(regions, axis=1) - self.mean) * self.scale
         return self.head(self.region_dropout(mean_region, training=training))
 
     def call(self, inputs, training=False):
-        """Word logits, float (batch, vocabulary); `inputs` are (pixels, captions), and captions are not used."""
+        """Compute word logits, float (batch, vocabulary). `inputs` is (pixels, captions); the captions are not used."""
         return self.tags(self.encoder.forward(inputs[0]), training=training)
 
 
 class TagLoss(MeanLoss):
-    """Cross-entropy between tags and `tag_shares`, divided by the sum of the shares."""
+    """Compute the binary cross-entropy between predicted tags and `tag_shares`, divided by the sum of these shares."""
 
     def __init__(self):
         super().__init__("tag_loss")
 
     def sums(self, targets, logits):
-        """Sums over photos with captions; targets are int (batch, captions, length), logits (batch, vocabulary)."""
+        """Return (sum of the cross-entropies, sum of the shares), two float32 scalars.
+
+        Photos without captions are left out.
+
+        Args:
+            targets: word numbers of captions, int (batch, captions, length), padded with PAD.
+            logits: float (batch, vocabulary).
+        """
         shares = tag_shares(targets, logits.shape[-1])
         loss = ops.sum(ops.binary_crossentropy(shares, logits, from_logits=True), axis=-1)
         real = ops.cast(ops.any(targets != PAD, axis=(1, 2)), "float32")
@@ -95,14 +102,14 @@ class TagLoss(MeanLoss):
 
 
 def tag_shares(captions, vocabulary_size):
-    """The share of each photo's captions that hold each word.
+    """Compute, for each photo and each word, the share of the photo's captions that contain the word.
 
     Args:
-        captions: int (batch, captions, length); captions of padding alone do not count.
+        captions: word numbers, int (batch, captions, length). Captions of padding alone do not count.
         vocabulary_size: number of words.
 
     Returns:
-        Float32 (batch, vocabulary_size), 0 to 1; 0 for special words.
+        Float32 (batch, vocabulary_size), 0 to 1. For special words, such as <end>, the share is 0.
     """
     ordinary = ops.cast(ops.arange(vocabulary_size) >= len(SPECIAL_WORDS), "float32")
     held = ops.max(ops.one_hot(captions, vocabulary_size, dtype="float32"), axis=2) * ordinary
@@ -111,15 +118,18 @@ def tag_shares(captions, vocabulary_size):
 
 
 def tag_precision(shares, logits, least=0.01):
-    """Mean average precision of tags: how well the logits of a word rank its photos before all others.
+    """Compute the mean average precision of predicted tags.
+
+    The photos are ranked by the logit of a word. The average precision is high if the photos that have this word as a
+    tag come first. The result is the mean over the words.
 
     Args:
         shares: float (photos, words), from `tag_shares`.
         logits: float (photos, words).
-        least: smallest share of the photos that a word must belong to; rarer words are left out.
+        least: share of the photos, 0 to 1. Words that are tags of fewer photos are left out.
 
     Returns:
-        The mean over words, 0 to 1; 0 if no word is frequent enough.
+        The mean average precision, 0 to 1. It is 0 if all words are left out.
     """
     shown = np.asarray(shares) >= _SHOWN
     precisions = []

@@ -1,4 +1,4 @@
-"""Training of one stage: validation, early stopping, and checkpoints that resume exactly."""
+"""Train one stage, with validation, early stopping, and checkpoints from which a run resumes exactly."""
 
 import math
 import time
@@ -22,9 +22,9 @@ from utils.runtime import backend, keras_internals
 from utils.runtime.devices import Devices
 from utils.runtime.hardware import dtype_policy
 from utils.training.batches import Batches, caption_arrays
+from utils.training.best_epoch import BestEpoch
 from utils.training.checkpoint import Checkpoint
 from utils.training.encoder_decoder import EndToEnd
-from utils.training.judge import Judge
 from utils.training.losses import CaptionLoss
 from utils.training.optimizers import make_optimizer
 from utils.training.recipes import Recipe
@@ -33,30 +33,30 @@ from utils.training.run_folder import CHECKPOINT_FILE
 from utils.training.self_critical import SelfCritical
 from utils.training.tagging import Tagger, TagLoss, tag_precision, tag_shares
 
-# Steps between two checkpoints: a few minutes of work on two cores.
+# Training steps between two checkpoints. They take a few minutes on two cores.
 CHECKPOINT_STEPS = 200
 
-# Names of the validation scores in the history. Scores that a stage does not have are None.
+# Names of the validation scores in the training history. Scores that a stage does not have are None.
 SCORES = ("val_loss", "val_Bleu_4", "val_CIDEr", "distinct_captions", "empty_captions", "val_tag_precision")
 
 # Photos per batch when tags are predicted.
 _TAGGED_PHOTOS = 64
 
-# Photos from which the mean and the standard deviation of each region channel are computed.
+# Number of photos from which the mean and the standard deviation of each region channel are computed.
 _STATISTICS_PHOTOS = 500
 
 
 @dataclass(frozen=True)
 class Setup:
-    """The settings, data and devices that all stages of a run share.
+    """Hold the settings, data and devices that all stages of a run share.
 
     Args:
         recipe: a Recipe.
         tokenizer: Tokenizer of the training captions.
         train, val: lists of Photo.
-        folder: model folder, which gets `checkpoint.npz`.
+        folder: model folder to which `checkpoint.npz` is written.
         seed: seed of weights, dropout, photo order and augmentation.
-        distribution: devices, from `open_distribution`.
+        distribution: the devices, from `open_distribution`.
     """
 
     recipe: Recipe
@@ -69,12 +69,12 @@ class Setup:
 
 
 class Run(keras.callbacks.Callback):
-    """Keras callback of a stage: checkpoints, validation, history, best weights and early stopping.
+    """Write checkpoints, end the epochs of a Trainer, and stop training early: a Keras callback.
 
     Args:
         trainer: the Trainer that calls `fit`.
         single: whether to stop after one epoch.
-        progress: function with tqdm's arguments, called once per epoch.
+        progress: function with tqdm's arguments that returns a progress bar. It is called once per epoch.
     """
 
     def __init__(self, trainer, single, progress):
@@ -95,8 +95,8 @@ class Run(keras.callbacks.Callback):
         self._seen_loss = logs["loss"] * (batch + 1)
         self._bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
         self._bar.update()
-        # No checkpoint after the last step of an epoch: `finish_epoch` writes it, and a resumed fit of 0 steps would
-        # not end.
+        # After the last step of an epoch, `finish_epoch` writes the checkpoint. Here it must not be written: a run that
+        # resumes from it would call `fit` with 0 steps, which does not end.
         step = trainer.state["step"]
         due = step % trainer.checkpoint_steps == 0 and step < trainer.batches.steps_per_epoch
         if due and trainer.distribution.chief:
@@ -118,7 +118,7 @@ class Run(keras.callbacks.Callback):
         seconds = time.perf_counter() - self._started
         self._bar.close()
         self.trainer.finish_epoch(self._steps, seconds)
-        # Keras passes the same dict on to the callbacks that follow.
+        # Keras passes this dict to the next callbacks, so they get the validation scores too.
         row = self.trainer.history[-1]
         logs |= {name: row[name] for name in SCORES if row[name] is not None}
         if self.single or self.trainer.should_stop():
@@ -126,18 +126,18 @@ class Run(keras.callbacks.Callback):
 
 
 class Trainer:
-    """Training of one stage of a recipe.
+    """Train one stage of a recipe.
 
     A second model, in float32, holds the averaged weights (Polyak and Juditsky, 1992) and writes the validation
-    captions free-running. So validation changes neither the weights in training nor their random states. Some stages
-    average these weights once more, with the weights that the stage began with.
+    captions. So validation changes neither the weights in training nor the random states. If the stage has a
+    `start_share`, the averaged weights are averaged once more, with the weights that the stage began with.
 
     Args:
         setup: a Setup.
-        stage: a Stage of its recipe.
-        source: a RegionSource, or a PhotoSource or ViewSource if the stage is `on_photos`.
+        stage: a Stage of the recipe in `setup`.
+        source: RegionSource; a PhotoSource or ViewSource if the stage is `on_photos`.
         start: AttentionDecoder with the initial weights; None for random weights.
-        history: rows of the earlier stages.
+        history: training history of the earlier stages, a list with a dict of scores for each epoch.
         checkpoint_steps: number of steps between checkpoints.
     """
 
@@ -154,7 +154,7 @@ class Trainer:
         seed = setup.seed + 1000 * stage.number  # so that each stage sees the photos in another order
         keras.utils.set_random_seed(seed)
         self.recipe, self.stage, self.tokenizer, self.source, self.val = recipe, stage, setup.tokenizer, source, val
-        self.judge = Judge(recipe, len(val), stage.tagging)
+        self.best_epoch = BestEpoch(recipe, len(val), stage.tagging)
         self.checkpoint_steps, self.distribution = checkpoint_steps, setup.distribution
         self.batches = Batches(source, train, setup.tokenizer, recipe, seed)
         self._statistics = None
@@ -181,10 +181,11 @@ class Trainer:
             loss = None  # SelfCritical computes its own loss
         self.model.compile(optimizer, loss, jit_compile=backend.compiles())
         self.distribution.attach(self.model, loss)
-        # Checkpoint the stage's initial weights: after a resume the model folder may hold newer ones.
+        # The checkpoint includes the stage's initial weights: after a resume, the model folder may hold newer ones.
         begun = self.model.trainable_variables if stage.start_share else ()
         self.begun = [keras.Variable(variable, trainable=False) for variable in begun]
-        # The random states of dropout, the optimizer's moments and step, and the averaged weights are among them.
+        # These include the random states of dropout, the moments and the step of the optimizer, and the averaged
+        # weights.
         variables = [*self.model.variables, *optimizer.variables, *self.begun]
         self.checkpoint = Checkpoint(Path(setup.folder) / CHECKPOINT_FILE, variables)
         self.state = {
@@ -196,12 +197,15 @@ class Trainer:
         }
 
     def _make_model(self, policy, start, stage=None):
-        """A model with the initial weights of the stage.
+        """Make a model with the initial weights of the stage.
 
         Args:
             policy: Keras dtype policy of the decoder.
-            start: as for the Trainer.
-            stage: the stage, for the model that is trained; None for a model that is only used.
+            start: AttentionDecoder with the initial weights; None for random weights.
+            stage: the Stage for the model that is trained; None for the model that only validates.
+
+        Returns:
+            A Tagger, an EndToEnd model, or a SelfCritical model.
         """
         recipe, encoder, dropout = self.recipe, self.source.encoder, self.stage.dropout
         if encoder:
@@ -236,41 +240,49 @@ class Trainer:
         return EndToEnd(decoder, encoder)
 
     def resume(self):
-        """Restore the checkpoint. Other workers get the variables from the first worker when `fit` begins."""
+        """Restore the checkpoint. With several workers, the first one reads it, and `fit` copies the variables to all.
+
+        Raises:
+            InputError: the checkpoint cannot be read or belongs to another run.
+        """
         self.state = self.distribution.from_chief(self.checkpoint.load() if self.distribution.chief else None)
 
     def fit(self, on_epoch=lambda trainer: None, progress=silent, callbacks=()):
-        """Train until the stage's epochs are over or validation stops improving.
+        """Train until all epochs of the stage are done, or until validation stops improving.
 
         Args:
-            on_epoch: function called with this trainer after every epoch. By then `history` has the row of the epoch,
-                `averaged` has its weights, and `is_best` says whether it is the best so far. It is called before the
-                checkpoint is written, so a run that is killed and resumed may call it twice for the same epoch.
-            progress: function with tqdm's arguments, for a progress bar per epoch.
-            callbacks: further Keras callbacks.
+            on_epoch: function that is called with this trainer after every epoch. At that time, the last element of
+                `history` has the scores of the epoch, `averaged` has its weights, and `is_best` says whether it is the
+                best epoch so far. The checkpoint is written afterwards. So a run that is killed and resumed may call
+                the function twice for the same epoch.
+            progress: function with tqdm's arguments that returns a progress bar. It is called once per epoch.
+            callbacks: list of further Keras callbacks.
+
+        Raises:
+            InputError: the loss is not finite, or a photo cannot be read.
         """
         self._on_epoch = on_epoch
         if self.state["step"]:
-            # Finish the interrupted epoch in a fit of its own, since it has fewer steps.
+            # Finish the interrupted epoch in a separate `fit`, because it has fewer steps.
             self._fit(self.batches.steps_per_epoch - self.state["step"], True, progress, callbacks)
-            # At the end of a fit Keras replaces the weights by the averaged ones; restore the weights in training.
+            # At the end of `fit`, Keras replaces the weights by the averaged ones. Restore the weights in training.
             self.resume()
         if self.stage.tagging and not self.state["epoch"]:
-            self._prepare_tagger(progress)
+            self._fit_head(progress)
         if self.state["epoch"] < self.stage.epochs and not self.should_stop():
             self._fit(self.batches.steps_per_epoch, False, progress, callbacks)
 
-    def _prepare_tagger(self, progress):
-        """Fit the tagger's linear layer to the encoder before both are trained."""
+    def _fit_head(self, progress):
+        """Train the linear layer of the Tagger alone, before encoder and layer are trained together."""
         photos, means = self.batches.photos, []
-        encoder = self.source.encoder.copy(mirror=False)  # training does not add the mirror image
+        encoder = self.source.encoder.copy(mirror=False)  # in training, the mirror image is not encoded either
         with progress(total=len(photos), unit="photo", desc="mean regions", leave=False) as bar:
             for start in range(0, len(photos), _TAGGED_PHOTOS):
                 batch = photos[start : start + _TAGGED_PHOTOS]
                 means.append(self.source.regions(encoder, batch).mean(axis=1))
                 bar.update(len(batch))
-        # Fit the layer in the averaged model: the variables in training may be mirrored on several devices.
-        self.averaged.prepare(np.concatenate(means), self.batches.arrays[1], self.batches.seed)
+        # Train the layer in the averaged model: the variables in training may be copied to several devices.
+        self.averaged.fit_head(np.concatenate(means), self.batches.arrays[1], self.batches.seed)
         self.model.set_weights(self.averaged.get_weights())
 
     def _fit(self, steps, single, progress, callbacks):
@@ -283,20 +295,20 @@ class Trainer:
                 initial_epoch=self.state["epoch"],
                 epochs=self.stage.epochs,
                 steps_per_epoch=steps,
-                shuffle=False,  # Batches shuffles
+                shuffle=False,  # `Batches` shuffles
                 verbose=0,
                 callbacks=[Run(self, single, progress), *callbacks],
             )
         except Exception:
-            if self.batches.error:  # TensorFlow keeps the message of an exception, not its type
+            if self.batches.error:  # TensorFlow changes the type of an exception; raise the original one
                 raise self.batches.error from None
             raise
 
     def finish_epoch(self, steps, seconds):
-        """Validate the averaged weights, record the epoch and write the checkpoint.
+        """Validate the averaged weights, add the epoch to the training history, and write the checkpoint.
 
         Args:
-            steps: number of steps that were trained since `fit` was called or the last epoch ended.
+            steps: number of steps since the beginning of the epoch, or since the resume if it was interrupted.
             seconds: time that these steps took.
         """
         if self.distribution.chief:
@@ -331,11 +343,13 @@ class Trainer:
         state |= {"epoch": state["epoch"] + 1, "step": 0, "loss_sum": 0.0}
         self.checkpoint.save(state)
 
-    def judge_start(self, on_epoch):
-        """Validate the model that training starts from as epoch 0, so that no worse model replaces it.
+    def validate_start(self, on_epoch):
+        """Validate the model that training starts from, and add it to the history as epoch 0.
+
+        So no worse model can replace it.
 
         Args:
-            on_epoch: as for `fit`.
+            on_epoch: function that is called with this trainer afterwards, as in `fit`.
         """
         if self.distribution.chief:
             row = dict.fromkeys(("loss", "learning_rate", "captions_per_second", "minutes", "validation_seconds"))
@@ -347,19 +361,19 @@ class Trainer:
         self.state = self.distribution.from_chief(self.state)
 
     def validate(self):
-        """Validation scores of the averaged weights: a dict with the keys SCORES."""
+        """Compute the validation scores of the averaged weights: a dict with the keys SCORES."""
         scores = self._validate_tags() if self.stage.tagging else self._validate_captions()
         return {name: scores.get(name) for name in SCORES}
 
     def write_captions(self, photos):
-        """Captions and loss of photos, by the averaged weights.
+        """Caption photos with the averaged weights, and compute the loss of their references.
 
         Args:
             photos: a list of Photo.
 
         Returns:
-            The best caption of each photo, a list of lists of words. The mean loss of a reference word under teacher
-            forcing, in nats, without label smoothing.
+            (captions, loss). The captions are the best caption of each photo, a list of lists of words. The loss is the
+            mean cross-entropy per word of the references in nats, under teacher forcing and without label smoothing.
         """
         recipe, size = self.recipe, self.search.batch_size
         captions, losses, counts = [], 0.0, 0.0
@@ -370,14 +384,14 @@ class Trainer:
                 found = [self.tokenizer.decode(numbers) for numbers in hypotheses]
                 captions.append(found[best_first([fault(words) for words in found])[0]])
             arrays = caption_arrays(batch, self.tokenizer, recipe.captions_per_photo, recipe.max_words)
-            # Pad the last batch, so that nothing is compiled for another size.
+            # Pad the last batch to full size. Otherwise the functions would be compiled again for its size.
             regions, *arrays = (np.pad(a, [(0, size - len(a))] + [(0, 0)] * (a.ndim - 1)) for a in (regions, *arrays))
             total, count = self._loss_sums(regions.astype("float32"), *arrays)
             losses, counts = losses + float(total), counts + float(count)
         return captions, losses / max(counts, 1.0)
 
     def _validate_captions(self):
-        """Scores of the captions written for the validation photos, and the loss of their references."""
+        """Caption the validation photos, and return scores and loss as a dict."""
         captions, loss = self.write_captions(self.val)
         if not math.isfinite(loss):
             raise InputError(
@@ -399,7 +413,7 @@ class Trainer:
         }
 
     def _validate_tags(self):
-        """Precision of the tags predicted for the validation photos."""
+        """Predict the tags of the validation photos, and return their precision in a dict."""
         recipe, logits, shares = self.recipe, [], []
         for start in range(0, len(self.val), _TAGGED_PHOTOS):
             photos = self.val[start : start + _TAGGED_PHOTOS]
@@ -410,15 +424,15 @@ class Trainer:
 
     @property
     def history(self):
-        """Rows of all finished epochs, a list of dicts."""
+        """Return the training history: a list with a dict of scores for each finished epoch."""
         return self.state["history"]
 
     @property
     def is_best(self):
-        """Whether the last epoch is better than all earlier ones."""
-        return self.judge.best(self.history) is self.history[-1]
+        """Return whether the last epoch is better than all earlier epochs."""
+        return self.best_epoch.best(self.history) is self.history[-1]
 
     def should_stop(self):
-        """Whether the stage's validation score has stalled for the recipe's patience."""
+        """Return whether the validation score of the stage has not improved for the recipe's patience."""
         rows = [row for row in self.history if row["stage"] == self.stage.name]
-        return self.judge.has_stalled(rows, self.batches.steps_per_epoch)
+        return self.best_epoch.has_stalled(rows, self.batches.steps_per_epoch)

@@ -1,7 +1,7 @@
-"""Cached views: variations of each training photo, computed once through the frozen lower layers of an encoder.
+"""Cache views: outputs of the frozen lower layers of an encoder for variations of each photo, computed once.
 
-Fine-tuning then computes the upper layers alone. For VGG16 above `block4_pool` that is a sixth of the work of a step on
-pixels.
+Training then computes only the upper layers. For VGG16 above `block4_pool`, a step takes a sixth of the work of a step
+that starts from pixels.
 """
 
 import zlib
@@ -15,17 +15,18 @@ from utils.progress import silent
 from utils.training.augmentation import augment
 from utils.training.batches import sides_matter
 
-# A view of a photo: the photo itself (number 0), its mirror image (1), or a random crop with random light (2, 3, …).
+# A view of a photo. `number` is 0 for the photo itself, 1 for its mirror image, and 2, 3, … for random crops in random
+# light. `mirror` says whether the photo may be mirrored. `id` is the id of the view, and `path` is the photo file.
 View = namedtuple("View", "id path number mirror")
 
 
 def view_of(photo, number):
-    """The variation `number` of a Photo, as a View."""
+    """Make the View `number` of a Photo."""
     return View(f"{photo.id}#{number}", photo.path, number, not sides_matter(tuple(photo.references)))
 
 
 def load_view(view, size):
-    """The pixels of a View, uint8 (size, size, 3); equal at every call."""
+    """Compute the pixels of a View: uint8 (size, size, 3). They are the same at every call."""
     photo = open_photo(view.path, at_least=2 * size)
     if view.number < 2:
         pixels = to_pixels(photo, size)
@@ -35,16 +36,23 @@ def load_view(view, size):
 
 
 def open_views(cache_dir, dataset, encoder, layer):
-    """A RegionCache of views, by the layers of an Encoder up to `layer`."""
+    """Open the RegionCache of the outputs of `layer` for views.
+
+    Args:
+        cache_dir: folder of the region caches.
+        dataset: name of the dataset.
+        encoder: an Encoder.
+        layer: name of a layer of the encoder.
+    """
     return RegionCache(cache_dir, dataset, encoder.below(layer), load_view)
 
 
 class ViewSource:
-    """Training inputs from cached views; the encoder layers above the cached one may be trained.
+    """Read training inputs from cached views. The encoder layers above the cached layer may be trained.
 
     Args:
-        encoder: the Encoder that training starts from.
-        cache: a RegionCache of `open_views`, with views 0 and 1 of all photos and all views of the training photos.
+        encoder: Encoder that training starts from.
+        cache: RegionCache from `open_views`. It has views 0 and 1 of all photos, and all views of the training photos.
         count: number of views per training photo, 2 or more.
     """
 
@@ -53,11 +61,14 @@ class ViewSource:
         self.cache, self.count = cache, count
 
     def load(self, photos, generators):
-        """Training inputs, one random view of each photo: float32 (photos, regions, channels of the cached layer).
+        """Read a random view of each photo.
 
         Args:
             photos: a list of Photo.
             generators: a NumPy random generator for each photo.
+
+        Returns:
+            Outputs of the cached layer, float32 (photos, regions, channels).
         """
         return self.cache.stack([self._choose(*each).id for each in zip(photos, generators)])
 
@@ -66,7 +77,15 @@ class ViewSource:
         return view if view.mirror or view.number != 1 else view_of(photo, 0)
 
     def regions(self, encoder, photos):
-        """Regions by `encoder`, float32 (photos, regions, channels): the mean of the photo's and its mirror image's."""
+        """Encode photos without random variations.
+
+        Args:
+            encoder: Encoder of the layers above the cached layer.
+            photos: a list of Photo.
+
+        Returns:
+            Regions, float32 (photos, regions, channels): the mean of the photo's regions and those of its mirror image.
+        """
         photo, mirrored = (
             np.reshape(
                 encoder.encode(self.cache.stack([view_of(photo, number).id for photo in photos])),
@@ -77,7 +96,15 @@ class ViewSource:
         return ((photo + mirrored[:, :, ::-1]) / 2).reshape(len(photos), encoder.rows * encoder.columns, -1)
 
     def means(self, photos, progress=silent):
-        """Mean regions of whole photos by the encoder given at the start, float32 (photos, channels)."""
+        """Compute the mean of each photo's region vectors, with the encoder that this ViewSource was made with.
+
+        Args:
+            photos: a list of Photo.
+            progress: function with tqdm's arguments that returns a progress bar.
+
+        Returns:
+            Float32 (photos, channels).
+        """
         batches = [photos[start : start + BATCH_PHOTOS] for start in range(0, len(photos), BATCH_PHOTOS)]
         bar = progress(batches, desc="mean regions", unit="batch", leave=False)
         return np.concatenate([self.regions(self.encoder, batch).mean(axis=1) for batch in bar])

@@ -1,7 +1,7 @@
-"""Drawn scenes for pretraining an encoder, with labels of each region.
+"""Draw scenes for pretraining an encoder, with labels for each region.
 
-The scenes vary far more than the embedded sample's (`utils/data/shapes.py`): more sizes, colours, grounds, light and
-shapes, and objects that hide each other.
+The scenes vary more than those of the built-in sample (`utils/data/shapes.py`): they have more sizes, colours,
+backgrounds, light and shapes, and objects that hide each other. "Ground" means the background of a scene.
 """
 
 import math
@@ -11,21 +11,20 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from utils.data.shapes import COLOURS, SHAPES, UNSEEN_PAIRS, corners
 
-# The shapes that captions name, and shapes that the encoder must tell apart from them.
+# The shapes that captions name, and other shapes that the encoder must distinguish from them.
 ALL_SHAPES = (*SHAPES, "ring", "cross", "pentagon", "half disc")
 
-# Labels of a region: shares of the ground and of each shape; shares of the ground, of each named colour and of other
-# colours; the box of the object that covers most of it.
+# Numbers of labels of a region; `draw_labelled` lists the labels.
 SHAPE_LABELS = 1 + len(ALL_SHAPES)
 COLOUR_LABELS = 1 + len(COLOURS) + 1
 LABELS = SHAPE_LABELS + COLOUR_LABELS + 4
 
 _SUPERSAMPLING = 2
 
-# Side of a region in pixels when its shares are counted.
+# Side in pixels of the square in which the shares of a region are counted.
 _CELL = 16
 
-# Largest difference per channel between a fill and a named colour; in the sample it is 20 at most.
+# Largest difference per channel between an object's colour and a named colour. In the built-in sample it is 20 at most.
 _NAMED_WITHIN = 26
 
 _NAMES = list(COLOURS)
@@ -37,7 +36,18 @@ def _nearest_name(colour):
 
 
 def _fill(shape, generator):
-    """A random colour and its label for a shape; never a pair that the sample reserves for its `unseen` split."""
+    """Choose a random colour for a shape.
+
+    The sample keeps some pairs of colour and shape for its split `unseen`. These pairs are never chosen.
+
+    Args:
+        shape: one of ALL_SHAPES.
+        generator: NumPy random generator.
+
+    Returns:
+        (colour, label). The colour is float (3,), 0 to 255. The label is its index among the colour labels: 1, 2, … for
+        named colours, and the last index for other colours.
+    """
     while True:
         if generator.random() < 0.8:
             colour = _VALUES[generator.integers(len(_NAMES))] + generator.integers(-_NAMED_WITHIN, _NAMED_WITHIN + 1, 3)
@@ -45,20 +55,20 @@ def _fill(shape, generator):
             colour = generator.uniform(0, 255, 3)
         colour = np.clip(colour, 0, 255)
         nearest = _nearest_name(colour)
-        # Other colours count as the nearest named one, so that no nearly red square is drawn either.
+        # A colour without a name counts as the nearest named colour here, so that no almost red square is drawn either.
         if (_NAMES[nearest], shape) not in UNSEEN_PAIRS:
             named = np.abs(_VALUES[nearest] - colour).max() <= _NAMED_WITHIN
             return colour, 1 + nearest if named else COLOUR_LABELS - 1
 
 
 def _smooth_noise(generator, size, cells):
-    """Random values from -1 to 1 that change over `size / cells` pixels: float32 (size, size)."""
+    """Draw random values from about -1 to 1 that change over about `size / cells` pixels: float32 (size, size)."""
     coarse = Image.fromarray(generator.uniform(-1, 1, (cells, cells)).astype("float32"))
     return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
 
 
 def _ground(generator, size):
-    """A plain, shaded, striped or blotchy background: uint8 (size, size, 3)."""
+    """Draw a plain, shaded, striped or blotchy background: uint8 (size, size, 3)."""
     colour = generator.integers(60, 246, 3).astype("float32")
     if generator.random() < 0.5:
         colour = colour.mean() + (colour - colour.mean()) * 0.5
@@ -79,7 +89,15 @@ def _ground(generator, size):
 
 
 def _mask(shape, centre, radius, angle, size):
-    """The area of a shape, a PIL image of mode L; all lengths are in pixels."""
+    """Draw the mask of a shape: a PIL image of mode L, 255 inside the shape and 0 outside.
+
+    Args:
+        shape: one of ALL_SHAPES.
+        centre: (x, y) in pixels.
+        radius: radius in pixels.
+        angle: rotation in radians.
+        size: side of the mask in pixels.
+    """
     mask = Image.new("L", (size, size))
     draw, (x, y) = ImageDraw.Draw(mask), centre
     box = (x - radius, y - radius, x + radius, y + radius)
@@ -101,7 +119,11 @@ def _mask(shape, centre, radius, angle, size):
 
 
 def _place(generator):
-    """Centres and radii of the objects, as shares of the scene. 40 % of the scenes have large objects far apart."""
+    """Choose the places of the objects of a scene. In 40 % of the scenes, the objects are large and far apart.
+
+    Returns:
+        A list of (centre, radius). The centre is float (2,). Both are fractions of the scene's side.
+    """
     if generator.random() < 0.4:
         count, low, high, apart = int(generator.integers(1, 4)), 0.15, 0.3, 1.0
     else:
@@ -118,18 +140,22 @@ def _place(generator):
 
 
 def draw_labelled(generator, size, rows, columns):
-    """A new scene and the labels of its regions.
+    """Draw a random scene and compute the labels of its regions.
 
     Args:
         generator: NumPy random generator.
         size: side of the scene in pixels.
-        rows, columns: grid of regions.
+        rows, columns: numbers of rows and columns of the grid of regions.
 
     Returns:
-        Pixels, uint8 (size, size, 3); and labels, float32 (rows, columns, `LABELS`). The labels of a region are: the
-        shares of the ground and of each of `ALL_SHAPES`; the shares of the ground, of each of `COLOURS` and of other
-        colours; left, top, right and bottom of the object that covers most of it, as shares of the scene, or zeros
-        without an object.
+        (pixels, labels). Pixels are uint8 (size, size, 3). Labels are float32 (rows, columns, LABELS). Their last axis
+        has three parts:
+
+        1. Shapes, SHAPE_LABELS values: the share of the region that is background, and the share of each of ALL_SHAPES.
+        2. Colours, COLOUR_LABELS values: the share of the region that is background, the share of each of COLOURS, and
+           the share of other colours.
+        3. Box, 4 values: left, top, right and bottom of the object that covers the largest share of the region, as
+           fractions of the scene's side. They are 0 if there is no object in the region.
     """
     large = size * _SUPERSAMPLING
     image = Image.fromarray(_ground(generator, large))

@@ -1,7 +1,7 @@
-"""Batch normalisation for networks without it, in training only.
+"""Add batch normalisation to a network for its training, and remove it afterwards.
 
-VGG16 hardly trains from random weights. With batch normalisation between every convolution and its ReLU it does. After
-training, the normalisation is folded into kernel and bias: Ioffe and Szegedy, "Batch normalization", 2015.
+From random weights, VGG16 hardly learns. It learns with batch normalisation between every convolution and its ReLU
+(Ioffe and Szegedy, "Batch normalization", 2015). After training, the normalisation is folded into kernels and biases.
 """
 
 import keras
@@ -15,16 +15,16 @@ def _is_rectified(layer):
 
 
 def normalised_twin(network, policy="float32"):
-    """A copy of a network with batch normalisation before every ReLU of a convolution.
+    """Copy a network, with batch normalisation between every convolution and its ReLU.
 
     Args:
-        network: sequential Keras model, such as the convolutions of VGG16. A network without such convolutions is
-            copied unchanged.
+        network: Keras model, such as the convolutions of VGG16. A network without convolutions that have
+            `activation="relu"` is copied unchanged.
         policy: Keras dtype policy of the copy.
 
     Returns:
-        A Keras model with the same weights. Its normalisation has mean 0 and variance 1 until it is trained, so its
-        outputs differ from the network's.
+        A Keras model with the same weights. Before training, the moving mean of its normalisation is 0 and the moving
+        variance is 1.
     """
 
     def clone(layer):
@@ -50,11 +50,13 @@ def normalised_twin(network, policy="float32"):
 
 
 def fold(twin, network):
-    """Set the weights of `network` so that it computes what its trained twin computes in inference mode.
+    """Fold the batch normalisation of a trained copy into the weights of the original network.
+
+    Afterwards `network` computes the same outputs as `twin` in inference mode.
 
     Args:
         twin: trained Keras model from `normalised_twin`.
-        network: Keras model that the twin was made from.
+        network: Keras model from which `twin` was made. Its weights are replaced.
     """
     for layer in network.layers:
         if not layer.weights:

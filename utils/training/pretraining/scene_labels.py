@@ -1,20 +1,20 @@
-"""Data, loss and accuracies of pretraining: the shape and the colour at each region of a scene."""
+"""Make the data of pretraining, and compute its loss and accuracies: predict shape, colour and box at each region."""
 
 import numpy as np
 from keras import ops
 
 from utils.training.pretraining.labelled_scenes import COLOUR_LABELS, LABELS, SHAPE_LABELS, draw_labelled
 
-# Weight of the box error in the loss, which also has two cross-entropies.
+# Weight of the box error in the loss. The other terms of the loss, two cross-entropies, have the weight 1.
 _BOX_WEIGHT = 2.0
 
 
 class SceneLabels:
-    """Random scenes with labels of each region.
+    """Draw random scenes with labels for each region, and compute loss and accuracies of predicted labels.
 
     Args:
         size: side of the scenes in pixels.
-        rows, columns: grid of the encoder.
+        rows, columns: numbers of rows and columns of the encoder's grid of regions.
     """
 
     channels = LABELS
@@ -23,20 +23,33 @@ class SceneLabels:
         self._shape = size, rows, columns
 
     def batch(self, generator, count):
-        """New scenes: pixels, uint8 (count, size, size, 3), and labels, float32 (count, rows, columns, `LABELS`)."""
+        """Draw new scenes.
+
+        Args:
+            generator: NumPy random generator.
+            count: number of scenes.
+
+        Returns:
+            (pixels, labels): uint8 (count, size, size, 3) and float32 (count, rows, columns, LABELS). `draw_labelled`
+            describes the labels.
+        """
         drawn = [draw_labelled(generator, *self._shape) for _ in range(count)]
         return tuple(np.stack(arrays) for arrays in zip(*drawn))
 
     def validation(self, count):
-        """Validation scenes, in the form of `batch`; training never uses them."""
+        """Draw the `count` validation scenes, which training never uses. The result is as for `batch`."""
         return self.batch(np.random.default_rng([0, 2**31]), count)
 
     @staticmethod
     def loss(labels, outputs):
-        """Cross-entropies of shape and colour plus the mean box error: a scalar.
+        """Compute the loss: the cross-entropies of shape and colour, plus the mean error of the boxes × 2.
 
         Args:
-            labels, outputs: float (batch, rows, columns, `LABELS`).
+            labels: float (batch, rows, columns, LABELS), from `batch`.
+            outputs: predicted logits and boxes, in the same shape.
+
+        Returns:
+            A scalar.
         """
         shapes, colours, boxes = _split(labels)
         shape_logits, colour_logits, sides = _split(outputs)
@@ -50,7 +63,17 @@ class SceneLabels:
 
     @staticmethod
     def measure(labels, outputs):
-        """Accuracies of shape and colour, over regions that one object covers by more than half: a dict."""
+        """Compute the accuracies of shape and colour.
+
+        The shape is measured in regions in which one shape covers more than half of the area, and the colour in regions
+        in which one colour does.
+
+        Args:
+            labels, outputs: as for `loss`, but NumPy arrays.
+
+        Returns:
+            A dict with the keys "shape_accuracy" and "colour_accuracy", 0 to 1.
+        """
         (shapes, colours, _), (shape_logits, colour_logits, _) = _split(labels), _split(outputs)
         figures = {}
         for name, shares, logits in (("shape", shapes, shape_logits), ("colour", colours, colour_logits)):
@@ -60,6 +83,6 @@ class SceneLabels:
 
 
 def _split(labels):
-    """Shapes, colours and boxes out of labels (…, `LABELS`)."""
+    """Split the last axis of labels (…, LABELS) into (shapes, colours, boxes)."""
     ends = SHAPE_LABELS, SHAPE_LABELS + COLOUR_LABELS
     return labels[..., : ends[0]], labels[..., ends[0] : ends[1]], labels[..., ends[1] :]

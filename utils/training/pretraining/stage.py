@@ -1,4 +1,4 @@
-"""Pretraining of an encoder on drawn scenes with labels of each region."""
+"""Pretrain an encoder on drawn scenes: predict shape, colour and box at each region."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -27,11 +27,11 @@ _WARMUP_STEPS = 300
 
 
 class SceneReader(keras.Model):
-    """An encoder in training, with a linear layer that predicts labels from its regions.
+    """Predict the labels of each region of a scene: a copy of an encoder, followed by a linear layer.
 
     Args:
-        encoder: Encoder whose network is copied; without `mirror`.
-        labels: SceneLabels.
+        encoder: Encoder whose network is copied. It must not have `mirror` set.
+        labels: SceneLabels, which computes the loss.
         policy: Keras dtype policy.
     """
 
@@ -44,25 +44,34 @@ class SceneReader(keras.Model):
         self.built = True
 
     def call(self, pixels, training=False):
-        """Label logits, float32 (batch, rows, columns, labels), of pixels (batch, size, size, 3)."""
+        """Predict the labels of each region.
+
+        Args:
+            pixels: scenes, (batch, size, size, 3), 0 to 255.
+            training: whether batch normalisation uses the statistics of the batch.
+
+        Returns:
+            Logits of shapes and colours, and boxes, float32 (batch, rows, columns, LABELS), in the order of
+            `draw_labelled`.
+        """
         regions = self.twin(self._preprocess(ops.cast(pixels, "float32")), training=training)
         return self.head(ops.cast(regions, "float32"))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The loss of `SceneLabels`."""
+        """Compute `SceneLabels.loss` of the labels `y` and the predictions `y_pred`. Other arguments are not used."""
         return self._labels.loss(y, y_pred)
 
 
 class Pretraining:
-    """Training of an encoder on drawn scenes; `resume` continues an interrupted run.
+    """Train an encoder on drawn scenes.
 
     Args:
-        encoder: Encoder to start from; after `fit` it holds the trained weights.
-        labels: SceneLabels with the encoder's image size and grid.
-        folder: folder for the encoder's weights, the history and the checkpoint.
-        steps: number of steps in the whole run.
+        encoder: Encoder to train. After `fit` it has the trained weights.
+        labels: SceneLabels with the image size and the grid of the encoder.
+        folder: folder to which the encoder's weights, the training history and the checkpoint are written.
+        steps: number of training steps of the whole run.
         batch_size: scenes per step.
-        learning_rate: peak learning rate; it then falls to zero along a cosine.
+        learning_rate: peak learning rate. It rises during a warm-up and then falls to zero along a cosine.
         seed: seed of the linear layer's weights and of the scenes.
     """
 
@@ -84,12 +93,15 @@ class Pretraining:
         self.state = {"step": 0, "seconds": 0.0, "history": []}
 
     def resume(self):
-        """Continue from the checkpoint, if there is one."""
+        """Restore the checkpoint of an interrupted run, if the folder has one."""
         if read_state(self.folder / CHECKPOINT_FILE):
             self.state = self.checkpoint.load()
 
     def batch(self, step):
-        """Scenes and labels of a step, as tensors on the device; they depend on the seed and the step alone."""
+        """Draw the batch of a step as two tensors: pixels and labels, as in `SceneLabels.batch`.
+
+        The batch depends only on the seed and the step, so a resumed run gets the same batches.
+        """
         batch = self.labels.batch(np.random.default_rng([self.seed, step]), self.batch_size)
         return keras.tree.map_structure(ops.convert_to_tensor, batch)
 
@@ -97,10 +109,10 @@ class Pretraining:
         """Train until all steps are done.
 
         Args:
-            report_minutes: minutes between two rows of the history. Each row comes with a checkpoint and the weights so
-                far.
-            on_report: function called with each row, a dict.
-            progress: function with the arguments of tqdm, for the progress bar.
+            report_minutes: minutes between two reports. A report validates the encoder, adds a row to the training
+                history, and writes the history, the encoder's weights and a checkpoint.
+            on_report: function that is called with each new row of the history, a dict.
+            progress: function with tqdm's arguments that returns a progress bar.
         """
         started = time.perf_counter()
         with (
@@ -112,7 +124,7 @@ class Pretraining:
                 pixels, labels = ahead.result()
                 self.state["step"] += 1
                 ahead = pool.submit(self.batch, self.state["step"])
-                # Keras returns the mean since the metrics were reset.
+                # Keras returns the mean loss since the metrics were reset.
                 loss = float(self.model.train_on_batch(pixels, labels))
                 bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
                 bar.update()

@@ -5,7 +5,7 @@ from tests.conftest import make_decoder
 from utils.data.tokenizer import SPECIAL_WORDS, Tokenizer
 from utils.errors import InputError
 from utils.training.recipes import Recipe
-from utils.training.start import add_words, inherit, widen
+from utils.training.start_from_model import add_words, inherit, widen
 
 
 def test_new_words_come_after_the_known_ones():

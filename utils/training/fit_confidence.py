@@ -1,4 +1,4 @@
-"""Fitting a model's confidence on photos whose reference captions serve as the judge."""
+"""Fit a model's confidence: the probability that a caption is right. CIDEr decides which captions are right."""
 
 import numpy as np
 
@@ -17,23 +17,24 @@ from utils.training.recipes import Recipe
 # Fewer photos do not suffice to fit a confidence.
 _LEAST_PHOTOS = 50
 
-# Number of added pictures without content: noise and single colours. All captions of them are wrong. The photos of a
-# dataset show no such case.
+# Number of pictures without content, noise or a single colour, that are added to the photos. All captions of them are
+# wrong. The photos of a dataset include no such pictures.
 _EMPTY = 30
 
 _BATCH_PHOTOS = 16
 
 
 def describe(captioner, batches, beam_size):
-    """The best caption of each photo, and the features from which its confidence is computed.
+    """Write the best caption of each photo, and compute the features from which its confidence is computed.
 
     Args:
         captioner: a Captioner with a consensus.
-        batches: regions of up to 16 photos each, float (photos, regions, channels).
-        beam_size: number of hypotheses kept.
+        batches: iterable of region arrays, each float (photos, regions, channels) with up to 16 photos.
+        beam_size: number of hypotheses that beam search keeps.
 
     Returns:
-        Texts, a list of strings; and features, float (captions, features), as in `utils.model.confidence`.
+        (captions, features). The captions are a list of strings, one for each photo. The features are float (captions,
+        features), from `utils.model.confidence.features`.
     """
     search, texts, rows = captioner.search(beam_size, _BATCH_PHOTOS), [], []
     for regions in batches:
@@ -46,20 +47,23 @@ def describe(captioner, batches, beam_size):
     return texts, np.array(rows)
 
 
-def training_rows(captioner, photos, cache_dir, beam_size=3, seed=0, reporter=QUIET):
-    """The data that a Confidence is fitted on: captions of photos and of pictures without content.
+def training_data(captioner, photos, cache_dir, beam_size=3, seed=0, reporter=QUIET):
+    """Make the data on which a Confidence is fitted.
+
+    The captioner captions the photos and 30 pictures without content (noise or a single colour). The captions of the
+    pictures without content count as wrong.
 
     Args:
         captioner: a Captioner with a consensus.
-        photos: Photos with references that the model was not trained on, such as those of `val`.
+        photos: a list of Photo with references. The model must not have been trained on them.
         cache_dir: folder of the region caches.
-        beam_size: number of hypotheses kept.
+        beam_size: number of hypotheses that beam search keeps.
         seed: seed of the pictures without content.
-        reporter: a Reporter.
+        reporter: a Reporter, which shows lines and progress bars.
 
     Returns:
-        Features, float (captions, features); and whether each caption is right, bool (captions,). The photos come
-        first.
+        (features, right). `features` is float (captions, features). `right` says whether each caption is right, bool
+        (captions,). The last 30 captions are those of the pictures without content.
     """
     cache = RegionCache(cache_dir, captioner.dataset, captioner.encoder)
     photos = cache_regions(cache, {"val": photos}, reporter)["val"]
@@ -79,39 +83,41 @@ def training_rows(captioner, photos, cache_dir, beam_size=3, seed=0, reporter=QU
 
 
 def fit_confidence(captioner, folder, photos, cache_dir, reporter=QUIET):
-    """Fit the confidence of a model and write it into its folder.
+    """Fit the confidence of a model, set it as `captioner.confidence`, and write it into the model folder.
 
-    `captioner.confidence` is set; it is None if the model has no consensus or fewer than 50 photos have references.
+    The confidence is None if the model has no consensus, or if fewer than 50 photos have references.
 
     Args:
-        captioner: the Captioner of the folder.
+        captioner: Captioner of the model in `folder`.
         folder: model folder.
-        photos: as for `training_rows`; photos without references are left out.
+        photos: a list of Photo on which the model was not trained. Photos without references are left out.
         cache_dir: folder of the region caches.
-        reporter: a Reporter.
+        reporter: a Reporter, which shows lines and progress bars.
     """
     photos = [photo for photo in photos if photo.references]
     captioner.confidence = None
     if captioner.consensus and len(photos) >= _LEAST_PHOTOS:
         beam_size = captioner.training.get("beam_size", Recipe.beam_size)
-        rows, right = training_rows(captioner, photos, cache_dir, beam_size, reporter=reporter)
-        captioner.confidence = Confidence.fit(rows, right)
-        reporter.say(f"confidence: mean over val {captioner.confidence(rows[:-_EMPTY]).mean():.2f}")
+        inputs, right = training_data(captioner, photos, cache_dir, beam_size, reporter=reporter)
+        captioner.confidence = Confidence.fit(inputs, right)
+        reporter.say(f"confidence: mean over val {captioner.confidence(inputs[:-_EMPTY]).mean():.2f}")
     else:
         reporter.say(f"captions get no confidence: it needs a consensus and {_LEAST_PHOTOS} photos in val")
     captioner.save_confidence(folder)
 
 
 def add_confidence(dataset, data_dir, cache_dir, folder, encoder_weights=None, seed=0, reporter=QUIET):
-    """Fit the confidence of an existing model on the `val` split of its dataset. Other files stay as they are.
+    """Fit the confidence of an existing model on the `val` photos of its dataset and write it into the model folder.
+
+    Other files of the folder do not change.
 
     Args:
-        dataset, data_dir: as for `load_dataset`; its `val` photos must not have been trained on.
+        dataset, data_dir: as for `load_dataset`. The model must not have been trained on the `val` photos.
         cache_dir: folder of the region caches.
         folder: model folder.
         encoder_weights: as for `Captioner.from_folder`.
-        seed: seed of the scenes of `shapes`.
-        reporter: a Reporter.
+        seed: seed of the scenes of the dataset `shapes`.
+        reporter: a Reporter, which shows lines and progress bars.
 
     Raises:
         InputError: the folder holds no model, a model of another dataset, or a model without a consensus.

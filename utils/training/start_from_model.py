@@ -1,4 +1,4 @@
-"""Training that starts from a trained model: its encoder, decoder and vocabulary, plus new words."""
+"""Start training from a trained model: take its encoder, decoder and vocabulary, and add new words."""
 
 import hashlib
 from dataclasses import replace
@@ -13,19 +13,19 @@ from utils.model.decoder import AttentionDecoder
 from utils.model.model_folder import read_config
 from utils.training.recipes import INHERITED
 
-# New words start from the mean of the rarest known words; this is their share of the vocabulary.
+# Share of the known words that count as rare. The weights of a new word start at the mean of those of rare words.
 _RARE = 0.25
 
 
 def inherit(recipe, given=()):
-    """The recipe with the fields that come from the model in its `start_from`.
+    """Return a copy of a recipe in which the fields INHERITED have the values of the model in `recipe.start_from`.
 
     Args:
         recipe: a Recipe.
-        given: names of fields that the user has set.
+        given: names of the fields that the user has set.
 
     Raises:
-        InputError: the folder holds no model, or the user has set a field to another value than the model's.
+        InputError: the folder holds no model, or the user has set one of the fields to another value.
     """
     config = read_config(recipe.start_from)
     model = config["encoder"] | config["decoder"] | {"max_words": config["max_words"]}
@@ -40,10 +40,10 @@ def inherit(recipe, given=()):
 
 
 def add_words(tokenizer, captions, min_word_count):
-    """A Tokenizer with new words after the known ones.
+    """Make a Tokenizer with the words of another one, followed by new words from captions.
 
     Args:
-        tokenizer: a Tokenizer.
+        tokenizer: Tokenizer with the known words.
         captions: list of strings.
         min_word_count: number of times that a new word must occur in the captions.
     """
@@ -52,13 +52,17 @@ def add_words(tokenizer, captions, min_word_count):
 
 
 def widen(decoder, words):
-    """A decoder with the same weights and a larger vocabulary.
+    """Make a decoder with the same weights and a larger vocabulary.
 
-    A new word gets the mean embedding and output bias of the rarest known words, so that it is written seldom at first.
+    The embedding and the output bias of a new word are the means of those of the rarest known words. So the untrained
+    decoder seldom writes new words.
 
     Args:
-        decoder: an AttentionDecoder with weights.
-        words: size of the new vocabulary, which begins with the old one.
+        decoder: AttentionDecoder with weights. Its vocabulary is ordered from frequent to rare words.
+        words: size of the new vocabulary, which begins with the words of the old one.
+
+    Returns:
+        An AttentionDecoder.
     """
     known = decoder.vocabulary_size
     rare = slice(known - max(1, round(_RARE * known)), known)
@@ -79,7 +83,7 @@ def widen(decoder, words):
 
 
 def hash_files(folder):
-    """A hash of all weights in a model folder, 16 hexadecimal digits."""
+    """Compute a hash of all weight files (.h5) in a model folder: 16 hexadecimal digits."""
     digest = hashlib.sha256()
     for path in sorted(Path(folder).glob("*.h5")):
         with open(path, "rb") as file:

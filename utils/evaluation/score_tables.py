@@ -1,4 +1,4 @@
-"""Evaluations side by side, as text for the terminal and as an object for a JSON file."""
+"""Compare evaluations side by side: as text tables for the terminal, and as an object for a JSON file."""
 
 from dataclasses import asdict
 
@@ -7,6 +7,7 @@ from utils.outputs.text_tables import table
 
 _COLUMNS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr", "SPICE")
 
+# Statistics in the tables: name, label, and format of the value.
 STATISTICS = (
     ("words", "words a caption", "{:.1f}"),
     ("vocabulary", "different words", "{}"),
@@ -21,6 +22,7 @@ STATISTICS = (
     ("clipscore", "CLIPScore", "{:.4f}"),
     ("ref_clipscore", "RefCLIPScore", "{:.4f}"),
 )
+# Statistics of attention in the tables: name, label, and format of the value.
 ATTENTION = (
     ("entropy", "attention entropy (1: uniform)", "{:.3f}"),
     ("coverage", "attended regions", "{:.1%}"),
@@ -29,20 +31,20 @@ ATTENTION = (
 
 
 def compare_all(results):
-    """Paired bootstrap tests of every further Evaluation against the first.
+    """Test with a paired bootstrap whether every other Evaluation differs from the first one.
 
     Args:
         results: list of Evaluation.
 
     Returns:
-        A list of (title of the first, title of the other, dict of Difference by score).
+        A list of tuples: title of the first Evaluation, title of the other, and a dict from score name to Difference.
     """
     first = results[0]
     return [(first.title, other.title, bootstrap.compare(first.scores, other.scores)) for other in results[1:]]
 
 
 def lines(split, results, neighbours=(), people=(), differences=()):
-    """The results as text tables, a list of lines; arguments as for `as_json`."""
+    """Format all results as text tables, a list of lines. Arguments are as for `as_json`."""
     text = [split.describe()]
     if len(results) == 1 and not neighbours and not people:
         only = results[0]
@@ -57,9 +59,9 @@ def lines(split, results, neighbours=(), people=(), differences=()):
         text.append("±: half the width of the 95 % bootstrap interval")
     for name, reason in metrics.available()[1].items():
         text.append(f"{name} is not computed: {reason}")
-    text += ["", *_rows(results, neighbours, "statistics", STATISTICS, "captions")]
+    text += ["", *_statistics(results, neighbours, "statistics", STATISTICS, "captions")]
     if any(result.attention for result in results):
-        text += ["", *_rows(results, (), "attention", ATTENTION, "attention")]
+        text += ["", *_statistics(results, (), "attention", ATTENTION, "attention")]
     for result in results:
         text += _scenes(result)
         text += _on_boxes(result)
@@ -74,7 +76,14 @@ def lines(split, results, neighbours=(), people=(), differences=()):
 
 
 def _side_by_side(results, people):
-    """A table with two lines for each result, scores and half intervals, and one line for people."""
+    """Format the scores of several results as one table, a list of lines.
+
+    Each result has two lines: its scores, and below each score half the width of the 95 % interval.
+
+    Args:
+        results: list of Evaluation.
+        people: scores of people, a dict from score name to score, for one more line; empty for none.
+    """
     names = [name for name in _COLUMNS if name in results[0].scores.corpus]
     rows = []
     for result in results:
@@ -85,8 +94,15 @@ def _side_by_side(results, people):
     return table(rows, ("", *names))
 
 
-def _rows(results, neighbours, what, fields, title):
-    """A table of statistics with a column for each result."""
+def _statistics(results, neighbours, what, fields, title):
+    """Format statistics as a table with a column for each result, a list of lines.
+
+    Args:
+        results, neighbours: as for `as_json`.
+        what: name of the attribute of an Evaluation that holds the statistics.
+        fields: STATISTICS or ATTENTION.
+        title: heading of the first column.
+    """
     shown = [result for result in [*results, *neighbours] if getattr(result, what)]
     rows = [
         (label, *(form.format(values[key]) if key in (values := getattr(r, what)) else "" for r in shown))
@@ -97,6 +113,7 @@ def _rows(results, neighbours, what, fields, title):
 
 
 def _scenes(result):
+    """Format the scores of captions of drawn scenes, a list of lines; empty for other datasets."""
     if not result.scene_scores:
         return []
     rows = [
@@ -115,7 +132,14 @@ BOXES_HEADER = ("word", "count", "pointing", "95 %", "mass over area", "95 %", "
 
 
 def boxes_rows(result):
-    """Scores of attention on boxes by kind of word: rows of strings under BOXES_HEADER."""
+    """Format the scores of attention on boxes as table rows, one for each kind of word.
+
+    Args:
+        result: an Evaluation.
+
+    Returns:
+        A list of tuples of strings, with the columns of BOXES_HEADER.
+    """
     return [
         (
             kind,
@@ -132,6 +156,7 @@ def boxes_rows(result):
 
 
 def _on_boxes(result):
+    """Format the scores of attention on boxes as a table, a list of lines; empty without boxes."""
     if not result.on_boxes:
         return []
     photos = result.on_boxes["all"]["photos"]
@@ -147,7 +172,16 @@ CALIBRATION_HEADER = ("confidence from", "captions", "mean confidence", "right, 
 
 
 def confidence_rows(result):
-    """Quality of confidence: rows of strings under COVERAGE_HEADER and rows under CALIBRATION_HEADER."""
+    """Format the quality of confidence as the rows of two tables.
+
+    Args:
+        result: Evaluation of captions with confidence.
+
+    Returns:
+        (coverage, bins), two lists of tuples of strings. `coverage` has the columns of COVERAGE_HEADER and shows the
+        CIDEr of the most confident captions. `bins` has the columns of CALIBRATION_HEADER and shows how many captions
+        with similar confidence are right.
+    """
     coverage, all_cider = result.confidence["coverage"], result.confidence["coverage"]["100%"]["CIDEr"]
     rows = [
         (share, f"{v['CIDEr']:.4f}", f"{v['CIDEr'] / max(all_cider, 1e-9):.2f}", f"{v['least_confidence']:.2f}")
@@ -161,7 +195,7 @@ def confidence_rows(result):
 
 
 def confidence_line(result):
-    """Mean confidence, correlation with CIDEr and calibration error, as one line."""
+    """Describe in one line the mean confidence, its correlation with CIDEr, and its calibration error."""
     found = result.confidence
     return (
         f"mean {found['mean']:.2f}, Spearman's correlation with CIDEr {found['spearman']:.2f}, "
@@ -170,6 +204,7 @@ def confidence_line(result):
 
 
 def _confidence(result):
+    """Format the quality of confidence as two tables, a list of lines; empty if the captions have no confidence."""
     if not result.confidence:
         return []
     coverage, bins = confidence_rows(result)
@@ -178,13 +213,13 @@ def _confidence(result):
 
 
 def as_json(split, results, neighbours=(), people=(), differences=()):
-    """All results as an object for a JSON file.
+    """Return all results as an object for a JSON file.
 
     Args:
         split: a Split.
-        results: list of Evaluation. The scores of a single one are on the top level, by pycocoevalcap's names.
-        neighbours: Evaluations of baselines.
-        people: scores of people, by name.
+        results: list of Evaluation. If there is only one, its scores are on the top level of the object.
+        neighbours: list of Evaluation of baselines.
+        people: scores of people, a dict from score name to score.
         differences: list from `compare_all`.
     """
     counts = [len(texts) for texts in split.references.values()]

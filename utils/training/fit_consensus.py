@@ -1,4 +1,4 @@
-"""Fitting a model's consensus: it predicts the words that people use for a photo, and captions are re-ranked by it."""
+"""Fit a model's consensus, which predicts the words that people would use for a photo and re-ranks captions by them."""
 
 from pathlib import Path
 
@@ -13,23 +13,25 @@ from utils.features.extraction import cache_regions
 from utils.files import exists
 from utils.model.consensus import Consensus
 from utils.progress import QUIET
-from utils.training.confidence import fit_confidence
+from utils.training.fit_confidence import fit_confidence
 from utils.training.recipes import Recipe
 from utils.training.run_folder import RUN_FILE
 
 
 def add_consensus(dataset, data_dir, cache_dir, folder, encoder_weights=None, seed=0, reporter=QUIET):
-    """Fit the consensus of an existing model, and the confidence that depends on it. Other files stay as they are.
+    """Fit the consensus and the confidence of an existing model and write both into the model folder.
+
+    The confidence must be fitted again because it uses the consensus. Other files of the folder do not change.
 
     Args:
-        dataset, data_dir, seed: as for `load_dataset`, with the photos that the model was trained on.
+        dataset, data_dir, seed: as for `load_dataset`. They must name the dataset that the model was trained on.
         cache_dir: folder of the region caches.
         folder: model folder.
         encoder_weights: as for `Captioner.from_folder`.
-        reporter: a Reporter.
+        reporter: a Reporter, which shows lines and progress bars.
 
     Raises:
-        InputError: the folder holds no finished model, or a model of other training photos.
+        InputError: the folder holds no finished model, or the model was trained on other photos.
     """
     folder = Path(folder)
     if exists(folder / RUN_FILE):
@@ -49,24 +51,25 @@ def add_consensus(dataset, data_dir, cache_dir, folder, encoder_weights=None, se
         )
     fit_consensus(captioner, folder, splits, cache_dir, seed, reporter)
     captioner.save_consensus(folder)
-    # After the consensus, which is one of its features.
+    # Fit the confidence last: the consensus is one of its features.
     fit_confidence(captioner, folder, splits["val"], cache_dir, reporter)
 
 
 def fit_consensus(captioner, folder, splits, cache_dir, seed=0, reporter=QUIET, views=None):
-    """Fit a Consensus on the training photos and set it as `captioner.consensus`; nothing is written.
+    """Fit a Consensus on the training photos and set it as `captioner.consensus`. No file is written.
 
     Args:
         captioner: a Captioner.
-        folder: its model folder, for messages.
-        splits: lists of Photo by split, "train" and "val".
+        folder: model folder of the captioner. Messages name it.
+        splits: a dict from split name, "train" and "val", to a list of Photo.
         cache_dir: folder of the region caches.
-        seed: seed of the random choice of photos that are kept.
-        reporter: a Reporter.
-        views: a ViewSource of these photos by the captioner's encoder, which saves extracting the training photos.
+        seed: seed of the random choice of training photos that the consensus stores.
+        reporter: a Reporter, which shows lines and progress bars.
+        views: ViewSource with these photos and the captioner's encoder, or None. With it, the regions of the training
+            photos are not extracted again.
 
     Returns:
-        The scores of the validation photos with the consensus, as `score_val` returns them.
+        The validation scores with the consensus, a dict from `score_val`.
     """
     train = [photo for photo in splits["train"] if photo.references]
     if views:
@@ -84,17 +87,19 @@ def fit_consensus(captioner, folder, splits, cache_dir, seed=0, reporter=QUIET, 
 
 
 def score_val(captioner, folder, photos, cache_dir, reporter=QUIET):
-    """Scores of the captions that a captioner writes, with all its re-ranking, of photos with references.
+    """Caption the validation photos with a Captioner, as in use, and score the captions.
+
+    If the captioner has a consensus, it re-ranks the captions.
 
     Args:
         captioner: a Captioner.
-        folder: its model folder, for messages.
-        photos: a list of Photo; photos without references are left out.
+        folder: model folder of the captioner. Messages name it.
+        photos: the validation photos, a list of Photo. Photos without references are left out.
         cache_dir: folder of the region caches.
-        reporter: a Reporter.
+        reporter: a Reporter, which shows lines and progress bars.
 
     Returns:
-        A dict: BLEU and CIDEr by pycocoevalcap's names, and the number of `distinct_captions`.
+        A dict with the scores "Bleu_1" to "Bleu_4" and "CIDEr", and the number of "distinct_captions".
     """
     split = Split(captioner.dataset, "val", [photo for photo in photos if photo.references], [])
     beam_sizes = (captioner.training.get("beam_size", Recipe.beam_size),)

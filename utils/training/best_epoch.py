@@ -1,0 +1,70 @@
+"""Choose the best epoch of a run, and decide when a stage stops early."""
+
+# With fewer validation photos, CIDEr varies more by chance than between epochs. CIDEr of a single photo is always 0.
+FEW_PHOTOS = 100
+
+
+class BestEpoch:
+    """Rank the epochs of a run by their validation scores.
+
+    - Epochs are ranked by CIDEr. If the CIDEr of two epochs is equal, the one with the lower loss is better.
+    - With fewer than 100 validation photos, epochs are ranked by the loss alone. A run with self-critical training is
+      ranked by CIDEr even then, since it maximises a reward and not the likelihood.
+    - Epochs of the tagging stage are ranked by the precision of the predicted tags.
+
+    The methods take rows of the training history. A row is a dict with the scores of one epoch.
+
+    Args:
+        recipe: a Recipe.
+        photos: number of validation photos.
+        tagging: whether to rank the epochs of the tagging stage, rather than those of the other stages.
+    """
+
+    def __init__(self, recipe, photos, tagging=False):
+        self.recipe, self.photos, self.tagging = recipe, photos, tagging
+        self.by_loss = photos < FEW_PHOTOS and not recipe.scst_epochs and not tagging
+
+    @property
+    def score(self):
+        """Return the name of the score by which the epochs are ranked, for messages."""
+        if self.tagging:
+            return "precision of the tags"
+        return "validation loss" if self.by_loss else "validation CIDEr"
+
+    def sort_key(self, row):
+        """Return the tuple that ranks a row: the greatest tuple is the best. None if the row's stage is not ranked."""
+        if self.tagging or row["val_loss"] is None:
+            return (row["val_tag_precision"],) if self.tagging and row["val_tag_precision"] is not None else None
+        return (-row["val_loss"],) if self.by_loss else (row["val_CIDEr"], -row["val_loss"])
+
+    def best(self, rows):
+        """Return the best row, or None if no row is ranked. Of equal rows, the first one is returned."""
+        return max((row for row in rows if self.sort_key(row)), key=self.sort_key, default=None)
+
+    def epochs_since_best(self, rows):
+        """Count the ranked rows after the best one. `rows` are those of one stage; without rows the count is 0."""
+        rows = [row for row in rows if self.sort_key(row)]
+        return len(rows) - 1 - rows.index(self.best(rows)) if rows else 0
+
+    def has_stalled(self, rows, steps_per_epoch):
+        """Return whether a stage has not improved for `recipe.patience` epochs and `recipe.patience_steps` steps.
+
+        Args:
+            rows: rows of the stage, a list of dicts.
+            steps_per_epoch: number of training steps in an epoch.
+        """
+        since = self.epochs_since_best(rows)
+        return since >= self.recipe.patience and since * steps_per_epoch >= self.recipe.patience_steps
+
+    def explain(self, rows):
+        """Say in one line which epoch is kept and why. `rows` is the training history, with at least one ranked row."""
+        best = self.best(rows)
+        where = "the model it started from" if best["stage"] == "start" else f"{best['stage']} epoch {best['epoch']}"
+        if self.by_loss:
+            return (
+                f"kept: {where}, which has the lowest validation loss ({best['val_loss']:.3f}); "
+                f"with {self.photos} validation photos, CIDEr varies too much by chance"
+            )
+        if best["val_CIDEr"] == 0:
+            return f"kept: {where}, which has the lowest validation loss ({best['val_loss']:.3f}); CIDEr stays 0"
+        return f"kept: {where}, which has the best validation CIDEr ({best['val_CIDEr']:.3f})"
