@@ -29,7 +29,7 @@ def describe(captions, training=None):
         - `distinct_1`, `distinct_2`: number of different words divided by the number of all words, and the same for
           pairs of neighbouring words (Li et al., 2016).
         - `self_bleu`: BLEU-4 of the captions against each other (Zhu et al., 2018).
-        - `twice`, `breaks_off`: shares of the captions with these faults, as `utils.model.caption_faults.fault` finds them.
+        - `twice`, `breaks_off`: shares of the captions with these faults, see `utils.model.caption_faults`.
         - `new`: share of the captions that are not training captions.
     """
     sentences = [tuple(tokenize(text)) for text in captions]
