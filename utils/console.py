@@ -158,7 +158,7 @@ def number(convert, low, high=None):
         try:
             value = convert(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is not a {'whole ' * (convert is int)}number") from None
         # nan fails these comparisons and is refused too.
         if not (value >= low and (high is None or value <= high)):
             bounds = f"at least {low}" if high is None else f"between {low} and {high}"

@@ -212,7 +212,7 @@ def test_an_encoder_is_tuned_after_a_decoder_on_cached_regions(tiny, command):
     ("script", "arguments", "message"),
     [
         (train, ["--epochs", "0"], "must be"),
-        (train, ["--epochs", "many"], "not a number"),
+        (train, ["--epochs", "many"], "not a whole number"),
         (train, ["--tagging_epochs", "0"], "add --finetune_encoder"),
         (train, ["--learning_rate", "nan"], "must be"),
         (train, ["--batch_size", "-3"], "must be"),

@@ -8,6 +8,7 @@ from tests.conftest import make_decoder
 from utils.captioner import Captioner
 from utils.data.datasets import Photo
 from utils.evaluation.evaluate import Split, evaluate_captioner
+from utils.progress import Reporter
 
 _REPORT = "the model writes only empty captions"
 
@@ -40,7 +41,8 @@ def test_the_page_reports_it_once_and_under_each_photo(dead, save_photo, capfd):
 def test_evaluation_reports_it(dead, save_photo, tmp_path):
     photos = [Photo(name, save_photo(name), "val", ("a dog runs",)) for name in ("a.png", "b.png")]
     lines = []
-    list(evaluate_captioner(Split("custom", "val", photos, []), dead, "mine", tmp_path / "cache", say=lines.append))
+    reporter = Reporter(say=lambda *said: lines.extend(said))
+    list(evaluate_captioner(Split("custom", "val", photos, []), dead, "mine", tmp_path / "cache", reporter=reporter))
     assert [line for line in lines if _REPORT in line] == [
         line for line in lines if line.startswith("mine, beam 3: the")
     ]

@@ -134,7 +134,7 @@ def test_photos_can_stand_anywhere_on_the_command_line(model, line, photos, mode
     ("arguments", "message"),
     [
         (["--model", "nowhere"], "no model in this folder"),
-        (["--beam_size", "3.5"], "no number"),
+        (["--beam_size", "3.5"], "is not a whole number"),
         (["nowhere.jpg"], "nowhere.jpg: no such file or folder"),
         (["--bogus", "a.jpg"], "unrecognized arguments: --bogus"),
     ],

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests.training import training_worker
 from utils import console
-from utils.runtime.devices import open_distribution
+from utils.runtime.distribution import open_distribution
 
 # There is no dropout, so that two devices can be compared with one. Gradients are clipped in nearly every step.
 SETTINGS = {"dropout": 0.0, "clip_norm": 0.5}

@@ -12,7 +12,7 @@ import pretrain
 from utils.captioner import Captioner
 from utils.errors import InputError
 from utils.runtime import backend
-from utils.runtime.devices import open_distribution
+from utils.runtime.distribution import open_distribution
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from tests.runtime import distribution_worker
 from tests.runtime.distribution_worker import SETTINGS, weights
 from tests.training.training_worker import make_trainer
 from utils.errors import InputError
-from utils.runtime.devices import open_distribution
+from utils.runtime.distribution import open_distribution
 from utils.training.batches import Batches
 
 

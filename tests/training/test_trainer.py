@@ -114,7 +114,8 @@ def test_validation_prefers_captions_without_a_fault_as_inference_does(tmp_path)
     photos = [SimpleNamespace(id="0", references=("a dog runs",))]
     tokenizer = Tokenizer.fit(["a dog runs"], 1)
     recipe = Recipe(units=4, attention_units=4, embedding_size=4, max_words=6, captions_per_photo=1, warmup_steps=1)
-    trainer = Trainer(recipe, recipe.stages()[0], tokenizer, RegionSource(Regions()), photos, photos, tmp_path)
+    setup = Setup(recipe, tokenizer, photos, photos, tmp_path)
+    trainer = Trainer(setup, recipe.stages()[0], RegionSource(Regions()))
     found = np.full((1, 2, 6), PAD)
     found[0, 0, :4], found[0, 1, :3] = tokenizer.encode("a dog a dog"), tokenizer.encode("a dog runs")
 

@@ -1,8 +1,6 @@
-"""Choose and connect the devices for training: one device, several GPUs, or several machines."""
+"""Train on one device. utils/runtime/replicas.py does it on several."""
 
 from contextlib import nullcontext
-
-from utils.runtime import backend
 
 
 class Devices:
@@ -65,24 +63,3 @@ class Devices:
         Raises:
             InputError: a value differs from the chief's.
         """
-
-
-def open_distribution(kind, say):
-    """Connect the devices for training. Call this before anything is computed.
-
-    Args:
-        kind: None for one device; "mirrored" or "multiworker" as for `open_replicated`.
-        say: a function that shows lines of text to the user.
-
-    Returns:
-        A Devices; for several devices, a Replicated.
-
-    Raises:
-        InputError: this worker cannot be started, or Keras's backend is not TensorFlow.
-    """
-    if kind is None:
-        return Devices()
-    backend.require_tensorflow("--distribute")
-    from utils.runtime.replicas import open_replicated
-
-    return open_replicated(kind, say)

@@ -17,7 +17,7 @@ from utils.files import exists, replacing
 from utils.model.caption import empty_note
 from utils.progress import QUIET
 from utils.runtime import backend
-from utils.runtime.devices import open_distribution
+from utils.runtime.distribution import open_distribution
 from utils.runtime.hardware import choose_precision
 from utils.training import run_folder
 from utils.training.batches import PhotoSource, RegionSource

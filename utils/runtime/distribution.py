@@ -1,0 +1,25 @@
+"""Choosing the devices that train: one, several GPUs, or several machines."""
+
+from utils.runtime import backend
+from utils.runtime.devices import Devices
+
+
+def open_distribution(kind, say):
+    """Connect the devices for training. Call this before anything is computed.
+
+    Args:
+        kind: None for one device; "mirrored" or "multiworker" as for `open_replicated`.
+        say: a function that shows lines of text to the user.
+
+    Returns:
+        A Devices; for several devices, a Replicated.
+
+    Raises:
+        InputError: this worker cannot be started, or Keras's backend is not TensorFlow.
+    """
+    if kind is None:
+        return Devices()
+    backend.require_tensorflow("--distribute")
+    from utils.runtime.replicas import open_replicated
+
+    return open_replicated(kind, say)
