@@ -258,7 +258,10 @@ class NextWord(keras.Model):
         self.built = True
 
     def call(self, inputs):
-        """Compute the probabilities. Every call reads all words of the prefixes again."""
+        """Compute the probabilities of the next word after each prefix, float (batch, vocabulary).
+
+        As in tutorials, no state is kept: each call runs the LSTM over the whole prefix.
+        """
         regions, prefixes = inputs
         return tf.nn.softmax(StepByStep(self.decoder).after(prefixes, regions))
 

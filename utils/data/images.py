@@ -302,6 +302,20 @@ def open_photo(path, at_least=1024):
         raise ImageError(f"{name}: damaged image ({reason(error)})") from None
 
 
+def photo_size(path):
+    """Return (width, height) of a photo in pixels, after its EXIF rotation. The pixels are not decoded.
+
+    Raises:
+        ImageError: the file is not a photo, or its header is damaged.
+    """
+    try:
+        with _without_pillow_limit(), Image.open(path, formats=_FORMATS) as image:
+            # Orientations 5 to 8 turn the photo by 90 degrees.
+            return image.size[::-1] if 5 <= _orientation(image) <= 8 else image.size
+    except Exception as error:  # as in `open_photo`
+        raise ImageError(f"{_shown(path)}: cannot be read ({reason(error)})") from None
+
+
 def find_unreadable(paths, progress=silent):
     """Find the photos that cannot be read.
 

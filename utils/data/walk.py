@@ -51,18 +51,19 @@ def is_system(name):
 
 
 def walk(root, is_photo, left_out):
-    """List the files of a folder and its subfolders. Each folder is read once.
+    """List all files of a folder and its subfolders, not only photos. Each folder is read once.
 
     Hidden files and folders are skipped, and also folders in which operating
     systems keep thumbnails and deleted files. A link to a folder is followed
-    after all other folders, and only if the folder was not read before. So
-    there are no endless loops, and a photo gets its real path and not the path
-    of a link.
+    after all other folders, and only if its target was not read before. So
+    there are no endless loops, and a photo that can be reached with and without
+    a link is listed once, without the link.
 
     Args:
         root: the folder. It is read even if it is hidden itself.
         is_photo: a function that takes a file's name and returns True if the
-            file is a photo. Skipped files that are not photos are not counted.
+            file is a photo. It is used for `left_out` only: of the skipped
+            files, only photos are added.
         left_out: a LeftOut. Skipped photos and folders are added to it.
 
     Yields:

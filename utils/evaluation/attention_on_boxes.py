@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from utils.errors import ImageError, InputError
+from utils.data.images import photo_size
+from utils.errors import InputError
 from utils.evaluation.bootstrap import mean_interval
 
 # Largest share of the photo that the boxes of a scored word may cover. In larger boxes, almost any attention is right.
@@ -271,20 +271,9 @@ def fractions(own, path):
     Raises:
         ImageError: the file cannot be read.
     """
-    width, height = own.size or _size(path)
+    width, height = own.size or photo_size(path)
     scale = (width, height, width, height)
     return [Entity(each.words, np.clip(each.boxes / scale, 0, 1), each.kind) for each in own.entities]
-
-
-def _size(path):
-    """Return (width, height) of a photo in pixels, after its EXIF rotation. The pixels are not decoded."""
-    try:
-        with Image.open(path) as image:
-            # EXIF orientations 5 to 8 turn the photo by 90 degrees.
-            turned = image.getexif().get(0x0112, 1) >= 5
-            return image.size[::-1] if turned else image.size
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error})") from None
 
 
 def boxes_by_word(entities, words):
@@ -382,15 +371,17 @@ def score_captions(photos, captions, boxes):
 
 
 def _score_words(caption, entities):
-    """Score each word of a caption that names an entity.
+    """Score the attention of each word that names an entity whose boxes cover at most half of the photo.
+
+    `score_captions` explains pointing and gain.
 
     Args:
         caption: object with `words` and `attention`, float (words, rows, columns).
         entities: list of Entity, whose boxes are fractions of width and height.
 
     Returns:
-        A list of (kind, scores). The scores are pointing and gain of the model, pointing of uniform attention, and
-        pointing and gain of attention on the photo's centre.
+        A list with a tuple (kind, scores) for each word. `scores` has five numbers: pointing and gain of the model,
+        pointing of uniform attention (its gain is 1), pointing and gain of attention on the photo's centre.
     """
     grid = caption.attention.shape[1:]
     # Attention on the centre of the photo. If the number of rows or columns is even, it is on the middle two.

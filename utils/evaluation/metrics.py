@@ -44,8 +44,9 @@ class Scores:
         """Compute the corpus scores for weighted images, for a bootstrap.
 
         - BLEU is computed from the weighted sums of `bleu_counts`.
-        - The other scores are weighted means over the images, plus a constant. With equal weights, the result is the
-          corpus score. For METEOR this is an approximation, because its corpus score is not a mean.
+        - Every other score is the weighted mean over the images, plus the difference between the corpus score and the
+          unweighted mean. So equal weights give exactly the corpus score. With other weights, METEOR is approximate,
+          because its corpus score is not a mean over images.
 
         Args:
             weights: weight of each image in each resample, float (resamples, images).

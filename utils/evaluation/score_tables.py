@@ -76,7 +76,7 @@ def lines(split, results, neighbours=(), people=(), differences=()):
 
 
 def _side_by_side(results, people):
-    """Format the scores of several results as one table, a list of lines.
+    """Format the scores of several results as one table, and return its lines.
 
     Each result has two lines: its scores, and below each score half the width of the 95 % interval.
 
@@ -113,7 +113,11 @@ def _statistics(results, neighbours, what, fields, title):
 
 
 def _scenes(result):
-    """Format the scores of captions of drawn scenes, a list of lines; empty for other datasets."""
+    """Format the scores that compare captions and attention with the objects of the drawn scenes (dataset `shapes`).
+
+    Returns:
+        A list of lines. It is empty for other datasets.
+    """
     if not result.scene_scores:
         return []
     rows = [
@@ -132,10 +136,12 @@ BOXES_HEADER = ("word", "count", "pointing", "95 %", "mass over area", "95 %", "
 
 
 def boxes_rows(result):
-    """Format the scores of attention on boxes as table rows, one for each kind of word.
+    """Format how well the attention hits the boxes that people drew around objects.
+
+    Each row is one kind of words: all, people, animals or things.
 
     Args:
-        result: an Evaluation.
+        result: an Evaluation with `on_boxes`.
 
     Returns:
         A list of tuples of strings, with the columns of BOXES_HEADER.
@@ -156,7 +162,7 @@ def boxes_rows(result):
 
 
 def _on_boxes(result):
-    """Format the scores of attention on boxes as a table, a list of lines; empty without boxes."""
+    """Format how well the attention hits boxes of objects as a table, and return its lines; none without boxes."""
     if not result.on_boxes:
         return []
     photos = result.on_boxes["all"]["photos"]

@@ -143,7 +143,7 @@ class Consensus:
         return ops.sum(expected * rarity, axis=-1) / ops.maximum(ops.sqrt(squares), 1e-12)
 
     def save(self, path):
-        """Write the consensus to an .h5 file. Landmarks and coefficients take 8 bits per value.
+        """Write the consensus to an .h5 file. The two large arrays take 8 bits per value.
 
         Args:
             path: the file, a Path. An existing file is replaced.

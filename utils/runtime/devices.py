@@ -55,11 +55,11 @@ class Devices:
         return value
 
     def check_same(self, **facts):
-        """Check that all workers pass the same values. All workers must call this.
+        """Check that all workers pass the same values. Here there is one worker, so nothing is checked.
 
         Args:
-            facts: values that can be written as JSON. Their names appear in the error.
+            facts: named values that can be written as JSON. Their names appear in the error.
 
         Raises:
-            InputError: a value differs from the chief's.
+            InputError: a value differs from that of the first worker (only with several workers).
         """

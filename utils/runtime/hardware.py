@@ -1,4 +1,4 @@
-"""Measure how fast this machine multiplies matrices, and choose bfloat16 or float32 for matrix products."""
+"""Choose bfloat16 or float32 for matrix products by the hardware's features. For the benchmark: measure its speed."""
 
 import statistics
 import time

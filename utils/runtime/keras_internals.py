@@ -42,9 +42,10 @@ def index_of(optimizer, variable):
 
 
 def forget_strategy(model):
-    """Make `Model.fit` accept a distributed dataset without preparing it.
+    """Remove the distribution strategy that Keras stores in a model.
 
-    Without this, `fit` first traces the model with a batch, which fails with several workers.
+    If a model has one, `Model.fit` builds the model with one batch of the dataset before the first step. With several
+    workers, this fails. The model must be built already.
     """
     model._distribute_strategy = None
 

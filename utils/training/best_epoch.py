@@ -42,7 +42,11 @@ class BestEpoch:
         return max((row for row in rows if self.sort_key(row)), key=self.sort_key, default=None)
 
     def epochs_since_best(self, rows):
-        """Count the ranked rows after the best one. `rows` are those of one stage; without rows the count is 0."""
+        """Count how many epochs were trained after the best one. Epochs that are not ranked do not count.
+
+        Args:
+            rows: history of one stage in the order of training. If no epoch is ranked, the count is 0.
+        """
         rows = [row for row in rows if self.sort_key(row)]
         return len(rows) - 1 - rows.index(self.best(rows)) if rows else 0
 

@@ -56,7 +56,9 @@ def add_consensus(dataset, data_dir, cache_dir, folder, encoder_weights=None, se
 
 
 def fit_consensus(captioner, folder, splits, cache_dir, seed=0, reporter=QUIET, views=None):
-    """Fit a Consensus on the training photos and set it as `captioner.consensus`. No file is written.
+    """Fit a Consensus on the training photos and set it as `captioner.consensus`.
+
+    The model folder does not change. Missing regions are added to the cache.
 
     Args:
         captioner: a Captioner.

@@ -27,7 +27,14 @@ class CaptionReward:
         self._cider, self._meteor_weight = CiderReward(references), meteor_weight
 
     def __call__(self, references, captions):
-        """Compute the rewards of captions. Arguments and result are as in `CiderReward.__call__`."""
+        """Compute the rewards of captions.
+
+        Args:
+            references, captions: as for `CiderReward.__call__`.
+
+        Returns:
+            Rewards, 0 to 10 + `meteor_weight`, float32 (batch, captions).
+        """
         rewards = self._cider(references, captions)
         if self._meteor_weight:
             for photo, (truths, written) in enumerate(zip(references, captions)):

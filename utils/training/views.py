@@ -21,7 +21,12 @@ View = namedtuple("View", "id path number mirror")
 
 
 def view_of(photo, number):
-    """Make the View `number` of a Photo."""
+    """Make a View of a Photo. `load_view` computes its pixels later.
+
+    Args:
+        photo: a Photo with references. If one of them mentions left or right, the View has `mirror=False`.
+        number: which view: 0 is the photo itself, 1 its mirror image, and 2, 3, … are random crops in random light.
+    """
     return View(f"{photo.id}#{number}", photo.path, number, not sides_matter(tuple(photo.references)))
 
 
