@@ -156,3 +156,16 @@ def test_padding_does_not_count_for_the_entropy(batch):
     padded[:, :, 3:] = PAD
     whole, cut, filled = (entropy_loss(decoder, regions, w) for w in (words, words[:, :, :3], padded))
     assert filled == pytest.approx(cut, rel=1e-5) != pytest.approx(whole, rel=1e-3)
+
+
+def test_sharpened_attention_prefers_the_same_region_more_strongly(decoder, batch):
+    regions, words = batch
+
+    def attention():
+        memory = decoder.remember(regions)
+        return np.array(decoder.step(words[:, :, 0], decoder.initial_state(memory, words.shape[1]), memory)[2])
+
+    before = attention()
+    decoder.sharpen_attention(2.0)
+    powers = before**2
+    np.testing.assert_allclose(attention(), powers / powers.sum(axis=-1, keepdims=True), rtol=1e-4)

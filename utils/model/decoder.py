@@ -299,6 +299,13 @@ class AttentionDecoder(keras.Model):
             self.add_loss(self.attention_entropy * _mean_entropy(ops.stack(maps, axis=2), words != PAD))
         return self._logits(ops.stack(features, axis=2), embedded, training=training)
 
+    def sharpen_attention(self, factor: float) -> None:
+        """Multiply the attention's energies by a factor. Above 1 it attends to fewer regions, below 1 to more.
+
+        Training can continue from there: words and regions keep their meaning, and the largest weight stays the largest.
+        """
+        self.attention.energy.assign(self.attention.energy * factor)
+
     def get_config(self) -> dict:
         """Return the constructor's arguments as a dict. Keras stores them in a `.keras` file."""
         names = ("vocabulary_size", "units", "attention_units", "embedding_size", "dropout", "grounded", "value_size")

@@ -270,6 +270,8 @@ class _Training:
         if stage.name not in ("tagging", "decoder"):
             captioner = Captioner.from_folder(folder)
             start, self.encoder = captioner.decoder, captioner.encoder
+            if history[-1]["stage"] == "decoder":
+                start.sharpen_attention(self.recipe.attention_sharpness)
         elif stage.name == "decoder":
             start = self.start
             if self.recipe.stages()[0].tagging:

@@ -42,6 +42,7 @@ _BOUNDS = dict.fromkeys(
     (0, math.inf),
 ) | {
     "attention_entropy": (0, math.inf),
+    "attention_sharpness": (0.1, 10),
     "clip_norm": (1e-6, math.inf),
     "dropout": (0, 0.95),
     "image_size": (32, 1024),
@@ -94,6 +95,8 @@ class Recipe:
     averaging: float = 0.997  # momentum of the averaged weights
     clip_norm: float = 5.0  # largest norm of the gradient of all weights; longer gradients are scaled down
     attention_entropy: float = 0.0  # weight of the attention's entropy (in nats) in the loss; it narrows the attention
+    # After the decoder stage, the attention's energies are multiplied by this. Above 1 it attends to fewer regions.
+    attention_sharpness: float = 1.0
     least_steps: int = 0  # minimum steps of the decoder stage; if needed, it gets more epochs than `epochs`
     beam_size: int = 3  # hypotheses of the beam search that writes validation captions
     consensus: bool = True  # whether captions are re-ranked by the words that people are predicted to use
