@@ -302,7 +302,7 @@ class AttentionDecoder(keras.Model):
     def sharpen_attention(self, factor: float) -> None:
         """Multiply the attention's energies by a factor. Above 1 it attends to fewer regions, below 1 to more.
 
-        Training can continue from there: words and regions keep their meaning, and the largest weight stays the largest.
+        Training can continue from there. The region with the largest weight stays the same.
         """
         self.attention.energy.assign(self.attention.energy * factor)
 
