@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from utils import console
 from utils.data.images import load_pixels
 from utils.features.encoders import Encoder
 from utils.training.views import ViewSource, load_view, open_views, view_of
@@ -29,7 +30,7 @@ def test_regions_from_cached_views_are_those_of_the_whole_encoder(source, photos
     found = source.regions(source.encoder, photos)
     # Cached values have eight bits.
     np.testing.assert_allclose(found, expected, atol=0.02 * expected.max())
-    np.testing.assert_allclose(source.means(photos), expected.mean(axis=1), atol=0.01 * expected.max())
+    np.testing.assert_allclose(source.means(photos, console.progress), expected.mean(axis=1), atol=0.01 * expected.max())
 
 
 def test_training_sees_every_view_but_no_mirror_image_where_sides_matter(source, photos):

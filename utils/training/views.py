@@ -110,6 +110,10 @@ class ViewSource:
         Returns:
             Float32 (photos, channels).
         """
-        batches = [photos[start : start + BATCH_PHOTOS] for start in range(0, len(photos), BATCH_PHOTOS)]
-        bar = progress(batches, desc="mean regions", unit="batch", leave=False)
-        return np.concatenate([self.regions(self.encoder, batch).mean(axis=1) for batch in bar])
+        means = []
+        with progress(total=len(photos), unit="photo", desc="mean regions", leave=False) as bar:
+            for start in range(0, len(photos), BATCH_PHOTOS):
+                batch = photos[start : start + BATCH_PHOTOS]
+                means.append(self.regions(self.encoder, batch).mean(axis=1))
+                bar.update(len(batch))
+        return np.concatenate(means)
