@@ -30,7 +30,9 @@ def test_regions_from_cached_views_are_those_of_the_whole_encoder(source, photos
     found = source.regions(source.encoder, photos)
     # Cached values have eight bits.
     np.testing.assert_allclose(found, expected, atol=0.02 * expected.max())
-    np.testing.assert_allclose(source.means(photos, console.progress), expected.mean(axis=1), atol=0.01 * expected.max())
+    np.testing.assert_allclose(
+        source.means(photos, console.progress), expected.mean(axis=1), atol=0.01 * expected.max()
+    )
 
 
 def test_training_sees_every_view_but_no_mirror_image_where_sides_matter(source, photos):
