@@ -33,7 +33,7 @@ def shared():
 
 @pytest.fixture(scope="session")
 def tiny_encoder():
-    """VGG16 with seeded random weights on 32 × 32 pixels: 16 regions of 64 channels."""
+    """VGG16 with seeded random weights on 32 × 32 pixels: 16 × 16 regions of 64 channels."""
     from utils.features.encoders import Encoder
 
     return Encoder("vgg16", "random", image_size=32, layer="block1_pool", precision="float32")

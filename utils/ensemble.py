@@ -13,15 +13,18 @@ from utils.model.model_folder import check_together
 class EnsembleEncoder:
     """The encoders of an ensemble. Its regions are those of all encoders, concatenated along the channels.
 
+    Its grid is the finest of them. A region of a coarser grid is repeated in all regions of the finest grid that it
+    covers. The attention of that decoder divides its weight among the copies; its words stay the same.
+
     Each encoder keeps its own cache of regions.
 
     Args:
-        encoders: a list of Encoders with the same image size and grid.
+        encoders: a list of Encoders with the same image size; the finest grid is a multiple of every other.
     """
 
     def __init__(self, encoders):
-        self.encoders, first = encoders, encoders[0]
-        self.image_size, self.rows, self.columns = first.image_size, first.rows, first.columns
+        self.encoders, self.image_size = encoders, encoders[0].image_size
+        self.rows, self.columns = max((encoder.rows, encoder.columns) for encoder in encoders)
 
     def encode(self, pixels):
         """Encode photos with all encoders.
@@ -32,7 +35,25 @@ class EnsembleEncoder:
         Returns:
             Regions, float32 (photos, regions, sum of the channels).
         """
-        return np.concatenate([encoder.encode(pixels) for encoder in self.encoders], axis=-1)
+        return self.join([encoder.encode(pixels) for encoder in self.encoders])
+
+    def join(self, parts):
+        """Join the regions of all encoders.
+
+        Args:
+            parts: for each encoder its regions, float32 (photos, regions, channels).
+
+        Returns:
+            Regions, float32 (photos, regions, sum of the channels).
+        """
+        return np.concatenate([self._refine(*each) for each in zip(self.encoders, parts, strict=True)], axis=-1)
+
+    def _refine(self, encoder, regions):
+        """Repeat regions to the grid of the ensemble."""
+        grid = regions.reshape(len(regions), encoder.rows, encoder.columns, -1)
+        for axis, times in ((1, self.rows // encoder.rows), (2, self.columns // encoder.columns)):
+            grid = grid.repeat(times, axis)
+        return grid.reshape(len(regions), self.rows * self.columns, -1)
 
 
 class EnsembleDecoder:
@@ -124,10 +145,13 @@ def load_captioner(folders, encoder_weights=None):
     first = captioners[0]
     if len(captioners) == 1:
         return first
-    for folder, each in zip(folders[1:], captioners[1:]):
-        if (each.encoder.rows, each.encoder.columns) != (first.encoder.rows, first.encoder.columns):
-            raise InputError(f"{folder}: has another grid of regions than {folders[0]}; name models of the same grid")
     encoder = EnsembleEncoder([each.encoder for each in captioners])
+    for folder, each in zip(folders, captioners):
+        if encoder.rows % each.encoder.rows or encoder.columns % each.encoder.columns:
+            raise InputError(
+                f"{folder}: its grid of {each.encoder.rows} × {each.encoder.columns} regions does not fit into one of "
+                f"{encoder.rows} × {encoder.columns}; choose other models"
+            )
     decoder = EnsembleDecoder([each.decoder for each in captioners], [each.encoder.channels for each in captioners])
     max_words = max(each.max_words for each in captioners)
     consensus = None

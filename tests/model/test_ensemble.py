@@ -8,6 +8,7 @@ from utils.captioner import Captioner
 from utils.data.tokenizer import SPECIAL_WORDS, START, Tokenizer
 from utils.ensemble import load_captioner
 from utils.errors import InputError
+from utils.features.encoders import Encoder
 
 WORDS = ["a", "dog", "cat", "runs", "sits"]
 
@@ -16,17 +17,19 @@ WORDS = ["a", "dog", "cat", "runs", "sits"]
 def save_model(tiny_encoder, tmp_path):
     """Return a function that saves a random model and returns the folder of the model."""
 
-    def save(name, words=WORDS, seed=0, units=8):
+    def save(name, words=WORDS, seed=0, units=8, encoder=tiny_encoder):
         tokenizer = Tokenizer([*SPECIAL_WORDS, *words])
-        decoder = make_decoder(len(tokenizer), units, tiny_encoder.channels, seed)
-        Captioner(tiny_encoder, tokenizer, decoder, 6, "shapes", {}).save(tmp_path / name)
+        decoder = make_decoder(len(tokenizer), units, encoder.channels, seed)
+        Captioner(encoder, tokenizer, decoder, 6, "shapes", {}).save(tmp_path / name)
         return tmp_path / name
 
     return save
 
 
-def test_word_probabilities_are_the_mean_over_the_models(save_model, save_photo):
-    folders = [save_model("a", seed=1), save_model("b", seed=2, units=5)]
+@pytest.mark.parametrize("coarse", [False, True], ids=["one grid", "two grids"])
+def test_word_probabilities_are_the_mean_over_the_models(save_model, tiny_encoder, coarse):
+    other = Encoder("vgg16", "random", 32, "block3_pool", precision="float32") if coarse else tiny_encoder
+    folders = [save_model("a", seed=1), save_model("b", seed=2, units=5, encoder=other)]
     together, *alone = load_captioner(folders), *map(Captioner.from_folder, folders)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), "uint8")
 
@@ -36,7 +39,10 @@ def test_word_probabilities_are_the_mean_over_the_models(save_model, save_photo)
         words = np.full((2, 3), START)
         logits, _, attention = captioner.decoder.step(words, captioner.decoder.initial_state(memory, 3), memory)
         odds = np.exp(np.array(logits))
-        return odds / odds.sum(axis=-1, keepdims=True), np.array(attention)
+        maps = np.array(attention).reshape(2, 3, captioner.encoder.rows, captioner.encoder.columns)
+        while maps.shape[-1] < tiny_encoder.columns:  # each region becomes four, which share its weight
+            maps = maps.repeat(2, -1).repeat(2, -2) / 4
+        return odds / odds.sum(axis=-1, keepdims=True), maps
 
     for joint, one, other in zip(first_word(together), *map(first_word, alone)):
         np.testing.assert_allclose(joint, (one + other) / 2, rtol=1e-4, atol=1e-6)

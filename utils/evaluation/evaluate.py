@@ -4,8 +4,6 @@ import time
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import numpy as np
-
 from utils.data import shapes
 from utils.data.datasets import load_dataset
 from utils.evaluation import (
@@ -239,7 +237,8 @@ def _caption(captioner, caches, photos, beam_size, progress):
     with progress(total=len(photos), unit="photo", desc=f"captions, beam {beam_size}") as bar:
         for i in range(0, len(photos), _BATCH_PHOTOS):
             batch = photos[i : i + _BATCH_PHOTOS]
-            regions = np.concatenate([cache.stack([photo.id for photo in batch]) for cache in caches], axis=-1)
+            parts = [cache.stack([photo.id for photo in batch]) for cache in caches]
+            regions = captioner.encoder.join(parts) if len(parts) > 1 else parts[0]
             captions += captioner.caption_regions([p.path for p in batch], regions, beam_size, _BATCH_PHOTOS)
             bar.update(len(batch))
     return captions

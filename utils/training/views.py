@@ -1,7 +1,7 @@
 """Cache views: outputs of the frozen lower layers of an encoder for variations of each photo, computed once.
 
-Training then computes only the upper layers. For VGG16 above `block4_pool`, a step takes a sixth of the work of a step
-that starts from pixels.
+Training then computes only the upper layers. For VGG16 above `block4_pool`, forward and backward, these take a fifth of
+the multiply-adds of a step that starts from pixels: 3.7 instead of 17.7 billion per photo.
 """
 
 import zlib
