@@ -1,4 +1,4 @@
-"""What programs import has type hints, for editors and type checkers."""
+"""Test that what programs import has type hints, for editors and type checkers."""
 
 import inspect
 import typing
