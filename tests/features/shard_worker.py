@@ -46,6 +46,7 @@ def caption_each(photos, *options):
             regions = [
                 SimpleNamespace(
                     text=f"Mean {regions.mean(0)}.",
+                    words=("mean",),
                     log_probability=-float(regions.mean()),
                     score=-float(regions.mean()),
                     confidence=None,
