@@ -175,7 +175,11 @@ def _plain(text):
 
 
 def _normalise(token):
-    """Write a token as the Java program does: in lower case, with names for brackets, with plain apostrophes."""
+    """Write a token as Stanford's PTBTokenizer does.
+
+    Letters become lower case. A bracket becomes its name: "(" becomes "-lrb-". In tokens such as "n’t", a curved
+    apostrophe becomes a straight one.
+    """
     if token in _SYMBOLS:
         return _SYMBOLS[token]
     if not token.isalnum():

@@ -188,17 +188,17 @@ def find_sources(names, folder, standard_input, note=lambda line: None):
 
 
 def _named(name, folder, note):
-    """Find the photos of one name.
+    """Find the photos that one argument of the command line names.
 
     Args:
-        name: a name as for `find_sources`, but not "-".
+        name: a file, a folder, a pattern such as "*.jpg", or an address.
         folder, note: as for `find_sources`.
 
     Returns:
         A list of Source.
 
     Raises:
-        InputError: no photo has this name.
+        InputError: there is no such photo.
     """
     if name.lower().startswith(("http://", "https://")):
         last = name.split("?")[0].split("#")[0].rstrip("/").rsplit("/", 1)[-1]

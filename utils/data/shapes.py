@@ -63,7 +63,8 @@ class Scene:
     Args:
         id: an identifier. Scenes of different seeds have different ones.
         path: the PNG file.
-        split: "train", "val", "test" or "unseen".
+        split: "train", "val", "test" or "unseen". Scenes of "unseen" show pairs of colour and shape that no other split
+            shows.
         references: a tuple of five captions.
         objects: a tuple of one or two Objects.
     """

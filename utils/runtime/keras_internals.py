@@ -51,5 +51,8 @@ def forget_strategy(model):
 
 
 def write_back_from_jax(model):
-    """During `Model.fit` on JAX, set a model's variables to their current values."""
+    """Copy the newest weights of a model from Keras's JAX training loop into the model's variables.
+
+    While `Model.fit` runs on JAX, Keras keeps the weights outside the variables, so the variables hold old values.
+    """
     model.jax_state_sync()

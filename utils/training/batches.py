@@ -60,7 +60,10 @@ class RegionSource:
         return self.cache.stack([photo.id for photo in photos])
 
     def regions(self, encoder, photos):
-        """Read the regions of validation photos: float32 (photos, regions, channels). `encoder` is ignored."""
+        """Read the regions of validation photos from the cache: float32 (photos, regions, channels).
+
+        `encoder` is not needed here. Sources that do need it have the same method.
+        """
         return self.cache.stack([photo.id for photo in photos])
 
 

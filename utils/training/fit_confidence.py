@@ -28,7 +28,7 @@ def describe(captioner, batches, beam_size):
     """Write the best caption of each photo, and compute the features from which its confidence is computed.
 
     Args:
-        captioner: a Captioner with a consensus.
+        captioner: a Captioner that has a Consensus.
         batches: iterable of region arrays, each float (photos, regions, channels) with up to 16 photos.
         beam_size: number of hypotheses that beam search keeps.
 
@@ -48,13 +48,13 @@ def describe(captioner, batches, beam_size):
 
 
 def training_data(captioner, photos, cache_dir, beam_size=3, seed=0, reporter=QUIET):
-    """Make the data on which a Confidence is fitted.
+    """Make the data on which a Confidence is fitted: captions, described by numbers, and whether each is right.
 
-    The captioner captions the photos and 30 pictures without content (noise or a single colour). The captions of the
-    pictures without content count as wrong.
+    The captioner captions the photos, and 30 pictures without content (noise or a single colour). A caption of a photo
+    counts as right if its CIDEr is above .1. The captions of the pictures without content count as wrong.
 
     Args:
-        captioner: a Captioner with a consensus.
+        captioner: a Captioner that has a Consensus.
         photos: a list of Photo with references. The model must not have been trained on them.
         cache_dir: folder of the region caches.
         beam_size: number of hypotheses that beam search keeps.
@@ -62,7 +62,8 @@ def training_data(captioner, photos, cache_dir, beam_size=3, seed=0, reporter=QU
         reporter: a Reporter, which shows lines and progress bars.
 
     Returns:
-        (features, right). `features` is float (captions, features). `right` says whether each caption is right, bool
+        (features, right). `features` is float (captions, 2): the mean log-probability of the caption's words, and its
+        likeness to the captions that people would write. `right` says whether each caption is right, bool
         (captions,). The last 30 captions are those of the pictures without content.
     """
     cache = RegionCache(cache_dir, captioner.dataset, captioner.encoder)
@@ -83,9 +84,10 @@ def training_data(captioner, photos, cache_dir, beam_size=3, seed=0, reporter=QU
 
 
 def fit_confidence(captioner, folder, photos, cache_dir, reporter=QUIET):
-    """Fit the confidence of a model, set it as `captioner.confidence`, and write it into the model folder.
+    """Fit a Confidence, set it as `captioner.confidence`, and write it into the model folder.
 
-    The confidence is None if the model has no consensus, or if fewer than 50 photos have references.
+    A Confidence computes the probability that a caption is right. It uses numbers that a Consensus computes. So
+    `captioner.confidence` becomes None if the captioner has no Consensus, or if fewer than 50 photos have references.
 
     Args:
         captioner: Captioner of the model in `folder`.

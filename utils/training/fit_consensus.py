@@ -19,9 +19,11 @@ from utils.training.run_folder import RUN_FILE
 
 
 def add_consensus(dataset, data_dir, cache_dir, folder, encoder_weights=None, seed=0, reporter=QUIET):
-    """Fit the consensus and the confidence of an existing model and write both into the model folder.
+    """Fit the Consensus and the Confidence of an existing model, and write both into the model folder.
 
-    The confidence must be fitted again because it uses the consensus. Other files of the folder do not change.
+    The Consensus predicts the words that people would use for a photo, and ranks captions by them. The Confidence is
+    the probability that a caption is right. It uses the Consensus, so it must be fitted again. Other files of the
+    folder do not change.
 
     Args:
         dataset, data_dir, seed: as for `load_dataset`. They must name the dataset that the model was trained on.

@@ -16,7 +16,17 @@ class MeanLoss(keras.losses.Loss):
         super().__init__(name=name, reduction=None)
 
     def sums(self, targets, outputs):
-        """Return (sum, count) of a batch, two float32 scalars. Subclasses implement it."""
+        """Return the sum of the losses in a batch, and the number of words or photos that were counted.
+
+        Subclasses implement it.
+
+        Args:
+            targets: what the model should predict, as in `model.compile(loss=…)`.
+            outputs: what the model predicted.
+
+        Returns:
+            (sum, count), two float32 scalars.
+        """
         raise NotImplementedError
 
     def call(self, targets, outputs):

@@ -58,8 +58,9 @@ _BOUNDS = dict.fromkeys(
 class Recipe:
     """Hold the settings of a training run.
 
-    Most fields before the first empty line have their own flags in train.py. The flag `--set` changes any field except
-    `start_from`.
+    The first fields, down to `precision`, are those that users change most. All but `views` have a flag of their own in
+    train.py, such as `--encoder`. The flag `--set` changes all fields but `start_from`, which has the flag
+    `--start_from`.
 
     Example:
         dataclasses.replace(RECIPES["flickr8k"], encoder="mobilenet", epochs=20)

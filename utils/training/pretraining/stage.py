@@ -30,7 +30,8 @@ class SceneReader(keras.Model):
     """Predict the labels of each region of a scene: a copy of an encoder, followed by a linear layer.
 
     Args:
-        encoder: Encoder whose network is copied. It must not have `mirror` set.
+        encoder: Encoder whose network is copied. Its `mirror` must be False, because here a photo's mirror image is not
+            encoded too.
         labels: SceneLabels, which computes the loss.
         policy: Keras dtype policy.
     """
