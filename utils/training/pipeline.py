@@ -276,7 +276,8 @@ class _Training:
             start = self.start
             if self.recipe.stages()[0].tagging:
                 self.encoder.load_trained(folder / _TAGGED_ENCODER)
-        if stage.on_photos and self.views:
+        # Self-critical training on the same few views brings nothing: docs/experiments.md compares both.
+        if stage.on_photos and self.views and not stage.self_critical:
             source = ViewSource(self.encoder, self.views, self.recipe.views)
         elif stage.on_photos:
             # The encoder then also encodes the mirror image. This doubles its time in use, but not in training.

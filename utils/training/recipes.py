@@ -77,7 +77,7 @@ class Recipe:
     finetune_encoder: str | None = None  # layer of the encoder; the layers above it are trained too
     tagging_epochs: int = 10  # maximum epochs of the tagging stage, before the decoder stage; 0 leaves it out
     finetune_epochs: int = 8  # maximum epochs of the fine-tuning stage, after the decoder stage; 0 leaves it out
-    views: int = 0  # cached variations per training photo, 2 or more; 0: new variations at every step
+    views: int = 0  # cached variations per training photo, 2 or more; 0: new ones at every step, as in the last stage
     scst_epochs: int = 0  # maximum epochs of the self-critical stage, the last one; 0 leaves it out
     precision: str = "auto"  # of matrix products: "float32", "bfloat16", or "auto": bfloat16 if the hardware has it
 
