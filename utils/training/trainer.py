@@ -13,7 +13,7 @@ from keras import ops
 from utils.data.tokenizer import Tokenizer
 from utils.errors import InputError
 from utils.evaluation import metrics
-from utils.features.encoders import ARCHITECTURES
+from utils.features.architectures import ARCHITECTURES
 from utils.model.caption_faults import best_first, fault
 from utils.model.decoder import AttentionDecoder
 from utils.model.search import Search
