@@ -73,7 +73,7 @@ class Captioner:
 
     Example:
         >>> from utils.captioner import Captioner
-        >>> from utils.data.images import sample_photo
+        >>> from utils.data.photo_files import sample_photo
         >>> captioner = Captioner.from_folder()  # the model in this repository
         >>> photo = sample_photo()  # a path; a PIL image or an array, uint8 (height, width, 3), works too
         >>> caption = captioner.caption(photo)

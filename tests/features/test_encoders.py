@@ -77,7 +77,8 @@ def _save_in_legacy_layout(model, path):
 
 def test_imagenet_mobilenet_equals_keras_applications(shared, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(shared / "keras_home"))
-    from utils.data.images import load_pixels, sample_photo
+    from utils.data.images import load_pixels
+    from utils.data.photo_files import sample_photo
 
     encoder = Encoder("mobilenet")
     regions = encoder.encode(load_pixels(sample_photo(), 224)[None])

@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 
 from utils import files
-from utils.data.images import find_photos, is_image, name_photo
-from utils.data.walk import is_system
+from utils.data.images import is_image, name_photo
+from utils.data.photo_files import find_photos, is_system
 from utils.errors import ImageError, InputError, reason, shorten
 
 # The name that the user gives to read standard input.

@@ -11,7 +11,7 @@ import unicodedata
 from collections import defaultdict
 from pathlib import Path
 
-from utils.data.images import SUFFIXES
+from utils.data.photo_files import SUFFIXES
 
 # Suffixes that are ignored in comparisons: those of photos, and of formats from which photos are often converted.
 _SUFFIXES = SUFFIXES | {".heic", ".heif", ".avif"}
