@@ -4,7 +4,6 @@ import ctypes
 import io
 import threading
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from PIL import Image, UnidentifiedImageError
 
 from utils.data import image_repair
 from utils.errors import ImageError, ImageWarning, InputError, one_line, reason, shorten
-from utils.progress import silent
 
 pillow_heif.register_heif_opener()
 Image.init()
@@ -257,30 +255,6 @@ def photo_size(path):
             return image.size[::-1] if 5 <= _orientation(image) <= 8 else image.size
     except Exception as error:  # as in `open_photo`
         raise ImageError(f"{_shown(path)}: cannot be read ({reason(error)})") from None
-
-
-def find_unreadable(paths, progress=silent):
-    """Find the photos that cannot be read.
-
-    Args:
-        paths: a list of paths of files.
-        progress: a function that takes the arguments of `tqdm` and returns a progress bar.
-
-    Returns:
-        A dict from the path of each photo that cannot be read to its ImageError.
-    """
-    bad = {}
-
-    def check(path):
-        try:
-            open_photo(path, at_least=1)  # decoded at the smallest size
-        except ImageError as error:
-            bad[path] = error
-
-    with ThreadPoolExecutor() as pool, progress(total=len(paths), unit="photo", desc="reading") as bar:
-        for _ in pool.map(check, paths):
-            bar.update()
-    return bad
 
 
 def to_pixels(image, size):

@@ -13,9 +13,6 @@ from pathlib import Path
 
 from utils.data.photo_files import SUFFIXES
 
-# Suffixes that are ignored in comparisons: those of photos, and of formats from which photos are often converted.
-_SUFFIXES = SUFFIXES | {".heic", ".heif", ".avif"}
-
 
 def match_photos(captions, folder):
     """Find the photo of each image in the captions, first by the exact name, then by a similar one.
@@ -94,7 +91,7 @@ def folded(name):
 def _stem(name):
     """Remove the suffix of a name if it is a photo's suffix. The name must be in lower case."""
     stem, suffix = os.path.splitext(name)
-    return stem if suffix in _SUFFIXES else name
+    return stem if suffix in SUFFIXES else name
 
 
 def _is_same(image, other):
