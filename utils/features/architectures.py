@@ -37,8 +37,8 @@ class Architecture:
 
     @property
     def weights_url(self):
-        """Return the address of the folder from which Keras downloads the weights."""
-        return f"https://storage.googleapis.com/tensorflow/keras-applications/{self.application}"
+        """Return the address from which Keras downloads the weights."""
+        return f"https://storage.googleapis.com/tensorflow/keras-applications/{self.application}/{self.weights_file}"
 
 
 ARCHITECTURES = {

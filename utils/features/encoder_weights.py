@@ -55,7 +55,7 @@ def _imagenet_file(name):
     try:
         whole = keras.utils.get_file(
             path.name,
-            f"{architecture.weights_url}/{path.name}",
+            architecture.weights_url,
             cache_dir=folder,
             cache_subdir="downloads",
             file_hash=architecture.weights_md5,
@@ -65,7 +65,7 @@ def _imagenet_file(name):
         state = "are not the published file" if exists(path) else "are not on this machine"
         raise InputError(
             f"the ImageNet weights of {name} {state} and cannot be fetched ({reason(error)}): "
-            f"{_offline_way(name)}download {architecture.weights_url}/{path.name} into {folder}, or give a file by "
+            f"{_offline_way(name)}download {architecture.weights_url} into {folder}, or give a file by "
             "--encoder_weights PATH"
         ) from None
     finally:
