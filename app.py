@@ -106,7 +106,7 @@ def find_examples(models, folder):
     Returns:
         The paths of the photos, a list.
     """
-    from utils.data.images import sample_photo
+    from utils.data.photo_files import sample_photo
     from utils.data.shapes import draw_scenes
     from utils.model.model_folder import read_config
 

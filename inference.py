@@ -119,7 +119,8 @@ def main(arguments=None):
         The exit status, 0.
     """
     arguments = parse_arguments(arguments)
-    from utils.data.images import is_photo, open_photo, sample_photo
+    from utils.data.images import open_photo
+    from utils.data.photo_files import is_photo, sample_photo
     from utils.data.photo_sources import find_sources, is_single, part_of, result_paths
     from utils.errors import InputError
     from utils.model.model_folder import check_together, read_config

@@ -229,7 +229,7 @@ def choose_recipe(arguments):
     Raises:
         InputError: a value is invalid.
     """
-    from utils.features.encoders import learnt_size
+    from utils.features.encoder_weights import learnt_size
     from utils.training.start_from_model import inherit
 
     given = {name: getattr(arguments, name) for name in _FLAGS if getattr(arguments, name) is not None}

@@ -15,8 +15,9 @@ from utils.data.images import as_photo
 from utils.data.photo_input import PhotoInput, as_item, file_of, is_in_memory, is_one_photo
 from utils.data.tokenizer import Tokenizer, join_words
 from utils.errors import ImageError, InputError, reason
+from utils.features.architectures import ARCHITECTURES
 from utils.features.cache import encode_files
-from utils.features.encoders import ARCHITECTURES, Encoder
+from utils.features.encoders import Encoder
 from utils.features.quantised_weights import save_compact
 from utils.files import make_folder, replacing
 from utils.model.caption import Caption
@@ -72,7 +73,7 @@ class Captioner:
 
     Example:
         >>> from utils.captioner import Captioner
-        >>> from utils.data.images import sample_photo
+        >>> from utils.data.photo_files import sample_photo
         >>> captioner = Captioner.from_folder()  # the model in this repository
         >>> photo = sample_photo()  # a path; a PIL image or an array, uint8 (height, width, 3), works too
         >>> caption = captioner.caption(photo)

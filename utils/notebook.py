@@ -14,7 +14,8 @@ from IPython import get_ipython
 from IPython.display import HTML, Image, display
 
 from utils.captioner import Captioner
-from utils.data.images import open_photo, sample_photo
+from utils.data.images import open_photo
+from utils.data.photo_files import sample_photo
 from utils.data.photo_sources import find_sources
 from utils.errors import InputError
 from utils.runtime import backend

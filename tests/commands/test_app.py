@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import app
-from utils.data.images import sample_photo
+from utils.data.photo_files import sample_photo
 from utils.errors import InputError
 
 

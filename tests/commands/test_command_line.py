@@ -392,7 +392,7 @@ def test_evaluating_a_split_that_does_not_exist(tiny, model, fails):
 
 def test_imagenet_weights_without_network_end_in_one_line(tiny, fails, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tiny / "keras"))
-    monkeypatch.setattr("utils.features.encoders._DOWNLOAD_TIMEOUT", 3)
+    monkeypatch.setattr("utils.features.encoder_weights._DOWNLOAD_TIMEOUT", 3)
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     line = fails(train, "--encoder_weights", "imagenet")

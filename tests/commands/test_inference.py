@@ -11,7 +11,7 @@ import pytest
 
 import inference
 from utils import console
-from utils.data.images import sample_photo
+from utils.data.photo_files import sample_photo
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import evaluate
 import inference
 import train
 from notebooks.build import NAMES, badge, make_notebook
-from utils.features.encoders import ARCHITECTURES
+from utils.features.architectures import ARCHITECTURES
 from utils.training.recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parents[2]

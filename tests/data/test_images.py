@@ -8,7 +8,8 @@ from PIL import Image, TiffImagePlugin
 
 from tests.data.fuzz_images import fuzz
 from utils.data import images
-from utils.data.images import SUFFIXES, find_photos, load_pixels, open_photo, sample_photo
+from utils.data.images import load_pixels, open_photo
+from utils.data.photo_files import SUFFIXES, find_photos, sample_photo
 from utils.errors import ImageError, ImageWarning, InputError
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from utils import console
-from utils.data import images
+from utils.data.photo_files import find_photos
 from utils.features.cache import RegionCache, encode_files, shard_of
 
 
@@ -36,7 +36,7 @@ class BlockEncoder:
 
 def photos_in(folder):
     """List the photos of a folder as objects with the attributes `id` and `path`."""
-    return [SimpleNamespace(id=path.name, path=path) for path in images.find_photos(folder)]
+    return [SimpleNamespace(id=path.name, path=path) for path in find_photos(folder)]
 
 
 def caption_each(photos, *options):

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from utils.errors import InputError
-from utils.features import encoders
-from utils.features.encoders import ARCHITECTURES, Encoder
+from utils.features import encoder_weights
+from utils.features.architectures import ARCHITECTURES
+from utils.features.encoders import Encoder
 from utils.features.quantised_weights import is_compact, save_compact
 
 
@@ -76,7 +77,8 @@ def _save_in_legacy_layout(model, path):
 
 def test_imagenet_mobilenet_equals_keras_applications(shared, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(shared / "keras_home"))
-    from utils.data.images import load_pixels, sample_photo
+    from utils.data.images import load_pixels
+    from utils.data.photo_files import sample_photo
 
     encoder = Encoder("mobilenet")
     regions = encoder.encode(load_pixels(sample_photo(), 224)[None])
@@ -135,7 +137,7 @@ def test_missing_and_wrong_weights_are_errors(tmp_path):
 
 def test_without_network_the_error_names_file_and_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr("utils.features.encoders._DOWNLOAD_TIMEOUT", 2)
+    monkeypatch.setattr("utils.features.encoder_weights._DOWNLOAD_TIMEOUT", 2)
     monkeypatch.setattr(keras.utils, "get_file", _refuse)
     with pytest.raises(InputError) as raised:
         Encoder("vgg16")
@@ -162,7 +164,7 @@ def _save_model(folder, name):
 def test_without_network_the_vgg16_of_a_model_folder_comes_first_and_is_accepted(tmp_path, monkeypatch, photos):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr(keras.utils, "get_file", _refuse)
-    monkeypatch.setattr(encoders, "_MODELS", tmp_path / "models")
+    monkeypatch.setattr(encoder_weights, "_MODELS", tmp_path / "models")
     (tmp_path / "models" / "broken").mkdir(parents=True)
     (tmp_path / "models" / "broken" / "config.json").write_text("[")
     _save_model(tmp_path / "models" / "a", "mobilenet")
@@ -179,7 +181,7 @@ def test_without_network_the_vgg16_of_a_model_folder_comes_first_and_is_accepted
 
 
 def test_the_encoder_files_of_the_models_in_the_repository_are_accepted():
-    files = [path for path in encoders._MODELS.glob("*/encoder.weights.h5") if is_compact(path)]
+    files = [path for path in encoder_weights._MODELS.glob("*/encoder.weights.h5") if is_compact(path)]
     assert files
     for file in files:
         settings = json.loads(file.with_name("config.json").read_text())["encoder"]

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils.data.images import load_pixels, sample_photo, to_pixels
+from utils.data.images import load_pixels, to_pixels
+from utils.data.photo_files import sample_photo
 from utils.errors import InputError
 from utils.model.caption import Caption
 from utils.model.caption_faults import fault

@@ -11,7 +11,7 @@ import train
 from utils.data.images import load_pixels
 from utils.data.shapes import COLOURS, SHAPES, SIZE, UNSEEN_PAIRS, load_scenes
 from utils.errors import InputError
-from utils.features import encoders
+from utils.features.architectures import ARCHITECTURES
 from utils.features.encoders import Encoder
 from utils.features.quantised_weights import save_compact
 from utils.training.pretraining.labelled_scenes import ALL_SHAPES, COLOUR_LABELS, SHAPE_LABELS, draw_labelled
@@ -153,8 +153,8 @@ def test_a_killed_and_resumed_run_ends_with_the_same_weights(tiny_encoder, tmp_p
 def shallow(monkeypatch, tmp_path):
     """Cut VGG16 and VGG19 after the first block, and work in an empty folder."""
     for name in ("vgg16", "vgg19"):
-        architecture = replace(encoders.ARCHITECTURES[name], layer="block1_pool", general="block1_conv1")
-        monkeypatch.setitem(encoders.ARCHITECTURES, name, architecture)
+        architecture = replace(ARCHITECTURES[name], layer="block1_pool", general="block1_conv1")
+        monkeypatch.setitem(ARCHITECTURES, name, architecture)
     monkeypatch.chdir(tmp_path)
 
 

@@ -103,7 +103,7 @@ def test_eight_images_are_memorised_word_for_word(tmp_path):
     regions, (stage,) = RegionSource(Regions()), recipe.stages()
     trainer = Trainer(Setup(recipe, Tokenizer.fit(captions, 1), photos, photos, tmp_path), stage, regions)
     trainer.fit()
-    written, loss = trainer.write_captions(photos)
+    written, loss = trainer.validation.write_captions(photos)
     assert [" ".join(words) for words in written] == captions
     assert trainer.history[-1]["val_Bleu_4"] > 0.99
     assert loss == pytest.approx(trainer.history[-1]["val_loss"], abs=1e-4)
@@ -125,8 +125,8 @@ def test_validation_prefers_captions_without_a_fault_as_inference_does(tmp_path)
         def __call__(self, regions):
             return SimpleNamespace(words=found)
 
-    trainer.search = Found()
-    assert trainer.write_captions(photos)[0] == [["a", "dog", "runs"]]
+    trainer.validation.search = Found()
+    assert trainer.validation.write_captions(photos)[0] == [["a", "dog", "runs"]]
 
 
 @pytest.mark.slow

@@ -8,7 +8,8 @@ from pathlib import Path
 from utils.benchmark import tutorial_baseline
 from utils.benchmark.measurements import Measurement, rates, take_turns, timed
 from utils.features.cache import RegionCache
-from utils.features.encoders import Encoder, imagenet_is_here
+from utils.features.encoder_weights import imagenet_is_here
+from utils.features.encoders import Encoder
 from utils.runtime.hardware import measure_matmul_rate
 
 PRECISIONS = ("float32", "bfloat16")

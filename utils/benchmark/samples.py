@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 from PIL import Image
 
-from utils.data.images import find_photos, open_photo
+from utils.data.images import open_photo
+from utils.data.photo_files import find_photos
 from utils.data.tokenizer import SPECIAL_WORDS, Tokenizer
 from utils.errors import ImageError, InputError
 

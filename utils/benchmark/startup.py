@@ -10,7 +10,7 @@ from utils import console
 from utils.benchmark import fresh
 from utils.benchmark.measurements import Measurement, take_turns
 from utils.benchmark.sizes import ROOT
-from utils.data.images import sample_photo
+from utils.data.photo_files import sample_photo
 from utils.errors import InputError
 
 # The steps of inference.py, in order.

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from utils.data.tokenizer import END, PAD, START, UNKNOWN
-from utils.features.encoders import ARCHITECTURES
+from utils.features.architectures import ARCHITECTURES
 
 # Special words that a caption must not contain.
 NEVER_WRITTEN = (PAD, START, UNKNOWN)

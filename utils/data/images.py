@@ -1,14 +1,9 @@
-"""Find photos and read them into pixels. Training and inference use the same functions."""
+"""Read photos into pixels. Training and inference use the same functions."""
 
 import ctypes
-import importlib.util
 import io
-import os
-import struct
 import threading
 import warnings
-import zlib
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,10 +11,8 @@ import numpy as np
 import pillow_heif
 from PIL import Image, UnidentifiedImageError
 
-from utils import files
-from utils.data.walk import LeftOut, walk
+from utils.data import image_repair
 from utils.errors import ImageError, ImageWarning, InputError, one_line, reason, shorten
-from utils.progress import silent
 
 pillow_heif.register_heif_opener()
 Image.init()
@@ -27,17 +20,7 @@ Image.init()
 # Formats that Pillow recognises but cannot decode itself. For EPS it starts Ghostscript, which runs programs.
 _NO_IMAGES = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"})
 # The formats that are tried, in this order, to recognise a file.
-_FORMATS = ["JPEG", "PNG", *(form for form in Image.OPEN if form not in _NO_IMAGES | {"JPEG", "PNG"})]
-
-# Suffixes of photos. Some suffixes of formats that Pillow reads are left out, because most files with
-# these suffixes are not photos but, for example, installers.
-SUFFIXES = {suffix for suffix, form in Image.registered_extensions().items() if form in _FORMATS}
-SUFFIXES = frozenset(SUFFIXES | {".mpo", ".pjp", ".pjpeg"}) - {".fit", ".gbr", ".im", ".msp", ".vst"}
-
-# Suffixes of photos that Pillow does not read: JPEG XL and the cameras' raw formats.
-_UNREAD_SUFFIXES = frozenset(
-    {".jxl", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srw", ".raf", ".orf", ".rw2", ".pef"}
-)
+FORMATS = ["JPEG", "PNG", *(form for form in Image.OPEN if form not in _NO_IMAGES | {"JPEG", "PNG"})]
 
 # The maximum number of decoded pixels. As RGB, they need 800 MB. Large JPEGs
 # are decoded at a smaller size, so the limit matters only for other formats.
@@ -148,7 +131,7 @@ def _decode(file, at_least, check=lambda image: None):
     Raises:
         ImageError: the image has too many pixels. Pillow raises other errors for damaged images.
     """
-    with Image.open(file, formats=_FORMATS) as image:
+    with Image.open(file, formats=FORMATS) as image:
         image.draft("RGB", (at_least, at_least))
         width, height = image.size
         if width * height > MAX_PIXELS:
@@ -164,48 +147,6 @@ def _decode(file, at_least, check=lambda image: None):
         image = _upright_rgb(image, orientation)
         image.info = {"mode": mode}
         return image
-
-
-def _pixels_of_png(data):
-    """Remove from a PNG file the chunks that the pixels do not need. They may be damaged.
-
-    Args:
-        data: the bytes of the file.
-
-    Returns:
-        The bytes of a smaller PNG file.
-    """
-    parts, position = [data[:8]], 8
-    while position + 8 <= len(data):
-        length, kind = struct.unpack(">I4s", data[position : position + 8])
-        chunk = data[position : position + 12 + length]
-        whole = len(chunk) == 12 + length and zlib.crc32(chunk[4:-4]) == struct.unpack(">I", chunk[-4:])[0]
-        if kind[:1].isupper() or (kind in (b"tRNS", b"eXIf") and whole):
-            parts.append(chunk)
-        position += 12 + length
-    return b"".join(parts)
-
-
-def _pixels_of_jpeg(data):
-    """Remove from a JPEG file all metadata except EXIF and the colour space, and add the marker of the file's end.
-
-    Args:
-        data: the bytes of the file. The end may be missing.
-
-    Returns:
-        The bytes of a JPEG file.
-    """
-    parts, position = [data[:2]], 2
-    while position + 4 <= len(data) and data[position] == 0xFF:
-        marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4])
-        segment = data[position : position + 2 + length]
-        if marker == 0xDA:  # pixels
-            break
-        application = 0xE0 <= marker <= 0xEF and marker not in (0xE0, 0xEE)
-        if not (application or marker == 0xFE) or segment[4:10] == b"Exif\0\0":
-            parts.append(segment)
-        position += 2 + length
-    return b"".join([*parts, data[position:], b"\xff\xd9"])
 
 
 def _check_half_is_there(image):
@@ -230,10 +171,10 @@ def _decode_despite(error, path, at_least):
     with open(path, "rb") as file:
         start = file.read(8)
         if start == _PNG:
-            return _decode(io.BytesIO(_pixels_of_png(start + file.read())), at_least)
+            return _decode(io.BytesIO(image_repair.pixels_of_png(start + file.read())), at_least)
         if not start.startswith(_JPEG):
             raise error
-        image = _decode(io.BytesIO(_pixels_of_jpeg(start + file.read())), at_least, _check_half_is_there)
+        image = _decode(io.BytesIO(image_repair.pixels_of_jpeg(start + file.read())), at_least, _check_half_is_there)
     if "truncated" in str(error) and path not in _warned:
         _warned.add(path)
         message = f"{_shown(path)}: the end of the file is missing; the rest is used"
@@ -309,35 +250,11 @@ def photo_size(path):
         ImageError: the file is not a photo, or its header is damaged.
     """
     try:
-        with _without_pillow_limit(), Image.open(path, formats=_FORMATS) as image:
+        with _without_pillow_limit(), Image.open(path, formats=FORMATS) as image:
             # Orientations 5 to 8 turn the photo by 90 degrees.
             return image.size[::-1] if 5 <= _orientation(image) <= 8 else image.size
     except Exception as error:  # as in `open_photo`
         raise ImageError(f"{_shown(path)}: cannot be read ({reason(error)})") from None
-
-
-def find_unreadable(paths, progress=silent):
-    """Find the photos that cannot be read.
-
-    Args:
-        paths: a list of paths of files.
-        progress: a function that takes the arguments of `tqdm` and returns a progress bar.
-
-    Returns:
-        A dict from the path of each photo that cannot be read to its ImageError.
-    """
-    bad = {}
-
-    def check(path):
-        try:
-            open_photo(path, at_least=1)  # decoded at the smallest size
-        except ImageError as error:
-            bad[path] = error
-
-    with ThreadPoolExecutor() as pool, progress(total=len(paths), unit="photo", desc="reading") as bar:
-        for _ in pool.map(check, paths):
-            bar.update()
-    return bad
 
 
 def to_pixels(image, size):
@@ -404,53 +321,7 @@ def is_image(data):
         return True
     try:
         with _without_pillow_limit():
-            Image.open(io.BytesIO(data), formats=_FORMATS).close()
+            Image.open(io.BytesIO(data), formats=FORMATS).close()
         return True
     except Exception:
         return False
-
-
-def is_photo(name):
-    """Return True if a file's name has the suffix of a photo format that can be read."""
-    return os.path.splitext(name)[1].lower() in SUFFIXES
-
-
-def find_photos(path, note=lambda line: None):
-    """Find the photos of a folder and its subfolders.
-
-    Args:
-        path: a folder or a file.
-        note: a function that shows a line of text to the user. It is called if files or folders are skipped.
-
-    Returns:
-        A sorted list of Path. If `path` is a file, the list has only this file.
-
-    Raises:
-        InputError: the path does not exist, or the folder has no photos.
-    """
-    path, photos, left_out = Path(path), [], LeftOut()
-    if not files.is_dir(path):
-        if not files.exists(path):
-            raise InputError(f"{shorten(path)}: no such file or folder")
-        return [path]
-    for found, name in walk(path, is_photo, left_out):
-        if is_photo(name):
-            photos.append(Path(found))
-        elif os.path.splitext(name)[1].lower() in _UNREAD_SUFFIXES:
-            left_out.add("photos of unsupported formats; save them as JPEG", found)
-    if not photos:
-        raise InputError(f"{path}: no photos in this folder" + (f"; {left_out}" if left_out else ""))
-    if left_out:
-        note(f"{path}: {left_out}")
-    return sorted(photos)
-
-
-def sample_photo():
-    """Return the path of an example photo: the public-domain portrait of Grace Hopper in the matplotlib package."""
-    # matplotlib is located without importing it, because the import is slow. Some distributions move its data.
-    data = Path(importlib.util.find_spec("matplotlib").origin).with_name("mpl-data")
-    if not data.exists():
-        import matplotlib
-
-        data = Path(matplotlib.get_data_path())
-    return data / "sample_data" / "grace_hopper.jpg"

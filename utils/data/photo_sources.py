@@ -5,16 +5,15 @@ import glob
 import http.client
 import os
 import re
-import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from utils import files
-from utils.data.images import find_photos, is_image, name_photo
-from utils.data.walk import is_system
+from utils.data.images import is_image, name_photo
+from utils.data.photo_files import find_photos, is_system
 from utils.errors import ImageError, InputError, reason, shorten
 
 # The name that the user gives to read standard input.
@@ -55,51 +54,48 @@ class _Fetched(Source):
     Args:
         name, relative: as for Source.
         folder: the temporary folder, as a str or Path.
+        fetch: a function without arguments that returns the bytes of the photo.
     """
 
     local = False
 
-    def __init__(self, name, folder, relative):
+    def __init__(self, name, folder, relative, fetch):
         self.name, self.relative = name, Path(relative)
-        self._folder = folder
+        self._folder, self._fetch = folder, fetch
 
     @cached_property
     def path(self):
         file = Path(self._folder) / f"{id(self)}"
         name_photo(file, self.name)
+        data = self._fetch()
         try:
-            self._fetch(file)
+            file.write_bytes(data)
         except OSError as error:  # a full disk
             raise ImageError(f"{self.name}: cannot be written to {file.parent} ({reason(error)})") from None
         return file
 
 
-class _Download(_Fetched):
-    """Name a photo at a web address or in a `data:` address."""
+def _download(address):
+    """Return the bytes of a photo at a web address or in a `data:` address.
 
-    def __init__(self, address, folder, relative):
-        super().__init__(shorten(address), folder, relative)
-        self._address = address
-
-    def _fetch(self, path):
-        headers = {"User-Agent": "image-captioning", "Accept": "image/*"}
-        try:
-            # A new opener, because urlopen keeps using the proxies of its first call.
-            request = urllib.request.Request(_ascii_address(self._address), headers=headers)
-            with (
-                urllib.request.build_opener().open(request, timeout=_TIMEOUT) as answer,
-                open(path, "wb") as file,
-            ):
-                shutil.copyfileobj(_Limited(answer, self.name), file)
-        except ImageError:
-            raise
-        except urllib.error.HTTPError as error:
-            raise ImageError(f"{self.name}: the server answers {error.code} {error.reason}") from None
-        # An incomplete answer, a bad address or certificate, no network, a timeout, a full disk.
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            cause = getattr(error, "reason", error)
-            said = reason(cause if isinstance(cause, Exception) else Exception(cause))
-            raise ImageError(f"{self.name}: cannot be fetched ({said})") from None
+    Raises:
+        ImageError: the photo cannot be fetched, or is larger than `_MAX_BYTES`.
+    """
+    name, headers = shorten(address), {"User-Agent": "image-captioning", "Accept": "image/*"}
+    try:
+        # A new opener, because urlopen keeps using the proxies of its first call.
+        request = urllib.request.Request(_ascii_address(address), headers=headers)
+        with urllib.request.build_opener().open(request, timeout=_TIMEOUT) as answer:
+            data = answer.read(_MAX_BYTES + 1)
+    except urllib.error.HTTPError as error:
+        raise ImageError(f"{name}: the server answers {error.code} {error.reason}") from None
+    except (OSError, ValueError, http.client.HTTPException) as error:  # a bad address or certificate, no network, …
+        cause = getattr(error, "reason", error)
+        said = reason(cause if isinstance(cause, Exception) else Exception(cause))
+        raise ImageError(f"{name}: cannot be fetched ({said})") from None
+    if len(data) > _MAX_BYTES:
+        raise ImageError(f"{name}: larger than {_MAX_BYTES / 1e6:.0f} MB; download and shrink it first")
+    return data
 
 
 def _ascii_address(address):
@@ -122,41 +118,6 @@ def _ascii_address(address):
         re.sub("%(?![0-9A-Fa-f]{2})", "%25", urllib.parse.quote(part, safe="%/:;=&?@!$'()*+,~[]")) for part in parts[2:]
     ]
     return urllib.parse.urlunsplit([parts.scheme, user + at + host, *quoted])
-
-
-class _Limited:
-    """Read from a stream, but raise ImageError after more than `_MAX_BYTES`.
-
-    Args:
-        stream: an object with the method `read`.
-        name: the name of the photo, for the error.
-    """
-
-    def __init__(self, stream, name):
-        self._stream, self._name, self._left = stream, name, _MAX_BYTES
-
-    def read(self, size):
-        data = self._stream.read(size)
-        self._left -= len(data)
-        if self._left < 0:
-            raise ImageError(f"{self._name}: larger than {_MAX_BYTES / 1e6:.0f} MB; download and shrink it first")
-        return data
-
-
-class _Given(_Fetched):
-    """Name a photo that was read from standard input.
-
-    Args:
-        data: the bytes of the photo.
-        folder: the temporary folder.
-    """
-
-    def __init__(self, data, folder):
-        super().__init__(_STANDARD_INPUT_PHOTO, folder, "standard_input")
-        self._data = data
-
-    def _fetch(self, path):
-        path.write_bytes(self._data)
 
 
 def find_sources(names, folder, standard_input, note=lambda line: None):
@@ -202,9 +163,9 @@ def _named(name, folder, note):
     """
     if name.lower().startswith(("http://", "https://")):
         last = name.split("?")[0].split("#")[0].rstrip("/").rsplit("/", 1)[-1]
-        return [_Download(name, folder, last or "photo")]
+        return [_Fetched(shorten(name), folder, last or "photo", partial(_download, name))]
     if name.lower().startswith("data:"):
-        return [_Download(name, folder, "photo")]
+        return [_Fetched(shorten(name), folder, "photo", partial(_download, name))]
     if name.lower().startswith("file:"):
         return _named_by_address(name, folder, note)
     path = Path(name)
@@ -271,7 +232,7 @@ def _read_standard_input(folder, stream, note):
     """
     data = stream.read()
     if is_image(data):
-        return [_Given(data, folder)]
+        return [_Fetched(_STANDARD_INPUT_PHOTO, folder, "standard_input", lambda: data)]
     names = [name for name in _listed(data) if name and name != STANDARD_INPUT]
     if not names:
         raise InputError("standard input: is empty; pipe in a photo, or a list of photos, one per line")

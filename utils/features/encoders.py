@@ -5,10 +5,6 @@ A region is one cell of the output grid of a convolutional layer: a vector with 
 
 import copy
 import hashlib
-import json
-import os
-import socket
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -16,270 +12,17 @@ import keras
 import numpy as np
 from keras import ops
 
-from utils.errors import InputError, reason, shorten
-from utils.features import quantised_weights
-from utils.files import exists, is_file
+from utils.errors import InputError
+from utils.features.architectures import ARCHITECTURES
+from utils.features.encoder_weights import check_names, find_file, load_file, randomise
+from utils.features.quantised_weights import is_compact
 from utils.runtime import backend
 from utils.runtime.hardware import bfloat16_is_faster
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Describe a network of keras.applications that can be used as an encoder.
-
-    Args:
-        application: the name of the network's module in keras.applications.
-        constructor: the name of the network's function in that module.
-        layer: the name of the default output layer. A ReLU makes its outputs, so they are never negative.
-        weights_file: the name of Keras's file of ImageNet weights without the classification layers.
-        weights_md5: the MD5 of that file.
-        general: the name of a layer. By default, fine-tuning changes only the layers after it, because
-            the features of this layer are useful for any task.
-        dense: False if the network has depthwise convolutions. They are slower in bfloat16 on CPUs, so
-            float32 is then the default precision.
-        pace: the encoder's learning rate as a fraction of the decoder's. It is smaller for networks
-            without batch normalisation, in which the same step has a larger effect.
-        options: further arguments of the constructor, as (name, value) pairs.
-        scenes: the path, in this repository, of weights that `pretrain.py` trained on generated scenes,
-            or None.
-    """
-
-    application: str
-    constructor: str
-    layer: str
-    weights_file: str
-    weights_md5: str
-    general: str
-    dense: bool = True
-    pace: float = 1.0
-    options: tuple = ()
-    scenes: str | None = None
-
-    @property
-    def weights_url(self):
-        """Return the address of the folder from which Keras downloads the weights."""
-        return f"https://storage.googleapis.com/tensorflow/keras-applications/{self.application}"
-
-
-ARCHITECTURES = {
-    "vgg16": Architecture(
-        application="vgg16",
-        constructor="VGG16",
-        layer="block5_conv3",
-        weights_file="vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        weights_md5="6d6bbae143d832006294945121d1f1fc",
-        general="block3_pool",
-        pace=0.2,
-        scenes="models/vgg16/encoder.h5",
-    ),
-    "vgg19": Architecture(
-        application="vgg19",
-        constructor="VGG19",
-        layer="block5_conv4",
-        weights_file="vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        weights_md5="253f8cb515780f3b799900260a226db6",
-        general="block3_pool",
-        pace=0.2,
-    ),
-    "mobilenet": Architecture(
-        application="mobilenet",
-        constructor="MobileNet",
-        layer="conv_pw_13_relu",
-        weights_file="mobilenet_7_5_224_tf_no_top.h5",
-        weights_md5="42d1a660b7a939fddf76531cde22deb6",
-        general="conv_pw_3_relu",
-        dense=False,
-        options=(("alpha", 0.75),),
-    ),
-    "resnet50": Architecture(
-        application="resnet",
-        constructor="ResNet50",
-        layer="conv5_block3_out",
-        weights_file="resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        weights_md5="4d473c1dd8becc155b73f8504c6f6626",
-        general="conv3_block4_out",
-    ),
-}
-
-# Model folders that come with the repository.
-_MODELS = Path(__file__).parents[2] / "models"
-
-# Seconds without an answer after which a download fails.
-_DOWNLOAD_TIMEOUT = 20
-
-
-def _imagenet_path(name):
-    """Return the path where Keras keeps the ImageNet weights of an encoder."""
-    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models" / ARCHITECTURES[name].weights_file
-
-
-def imagenet_is_here(name):
-    """Return True if the complete file of an encoder's ImageNet weights is on this machine.
-
-    Args:
-        name: a key of `ARCHITECTURES`.
-    """
-    path = _imagenet_path(name)
-    if not is_file(path):
-        return False
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest() == ARCHITECTURES[name].weights_md5
-
-
-def _imagenet_file(name):
-    """Return the path of an encoder's ImageNet weights. The file is downloaded if it is missing or incomplete.
-
-    An existing file is replaced only by a file with the right hash.
-
-    Raises:
-        InputError: the file cannot be downloaded.
-    """
-    architecture, path = ARCHITECTURES[name], _imagenet_path(name)
-    folder = path.parent
-    if imagenet_is_here(name):
-        return path
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT)
-    try:
-        whole = keras.utils.get_file(
-            path.name,
-            f"{architecture.weights_url}/{path.name}",
-            cache_dir=folder,
-            cache_subdir="downloads",
-            file_hash=architecture.weights_md5,
-        )
-        os.replace(whole, path)
-    except Exception as error:  # Keras raises bare Exception for URL failures
-        state = "are not the published file" if exists(path) else "are not on this machine"
-        raise InputError(
-            f"the ImageNet weights of {name} {state} and cannot be fetched ({reason(error)}): "
-            f"{_offline_way(name)}download {architecture.weights_url}/{path.name} into {folder}, or give a file by "
-            "--encoder_weights PATH"
-        ) from None
-    finally:
-        socket.setdefaulttimeout(before)
-    return path
-
-
-def _offline_way(name):
-    """Write advice for an error message: to use encoder weights from a model folder of this repository.
-
-    Args:
-        name: the name of the encoder that the user chose. If no model folder has its weights, those of
-            VGG16 are advised.
-
-    Returns:
-        A part of a sentence that ends with "or ", or "" if there are no such weights.
-    """
-    for candidate in dict.fromkeys((name, "vgg16")):
-        for config in sorted(_MODELS.glob("*/config.json")):
-            file = config.with_name("encoder.weights.h5")
-            try:
-                found = json.loads(config.read_text(encoding="utf-8"))["encoder"]["name"]
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
-            if found == candidate and quantised_weights.is_compact(file):
-                file = os.path.relpath(file) if file.is_relative_to(Path.cwd()) else file
-                flags = (
-                    f"--encoder_weights {file}" if candidate == name else f"--encoder {found} --encoder_weights {file}"
-                )
-                return f"use {flags}, which was fine-tuned for captions and needs no download, or "
-    return ""
-
-
-def _scenes_file(name):
-    """Return the path of an encoder's weights that were trained on generated scenes.
-
-    Raises:
-        InputError: the encoder has no such weights.
-    """
-    scenes = ARCHITECTURES[name].scenes
-    if scenes is None:
-        available = ", ".join(each for each, architecture in ARCHITECTURES.items() if architecture.scenes)
-        raise InputError(
-            f"--encoder_weights scenes is available for {available} only, not for {name}: choose other weights, or "
-            "make some with pretrain.py"
-        )
-    return Path(__file__).parents[2] / scenes
-
-
-# The values of --encoder_weights besides paths. For each value, a function that takes an encoder's name and returns
-# the path of the weights.
-_FILE_OF = {"imagenet": _imagenet_file, "scenes": _scenes_file, "random": None}
-
-
-def check_names(name, weights):
-    """Check that an encoder and its weights exist. No file is read or downloaded.
-
-    Args:
-        name: the name of the encoder.
-        weights: as for `Encoder`.
-
-    Raises:
-        InputError: the name is unknown, or the file of weights does not exist.
-    """
-    if name not in ARCHITECTURES:
-        raise InputError(f"unknown encoder {name}: choose one of {', '.join(ARCHITECTURES)}")
-    if weights == "scenes":
-        _scenes_file(name)
-    elif weights is not None and weights not in _FILE_OF:
-        _check_file(Path(weights))
-
-
-def _check_file(path):
-    """Raise InputError if a file of weights does not exist."""
-    if not is_file(path):
-        raise InputError(
-            f"{shorten(path)}: no such file; --encoder_weights accepts {', '.join(_FILE_OF)} or an .h5 file of weights"
-        )
-
-
-def learnt_size(name, weights):
-    """Return the image size, in pixels, with which an encoder's weights were trained.
-
-    Args:
-        name: the name of the encoder.
-        weights: as for `Encoder`.
-
-    Returns:
-        An int, or None if the weights are not in a file of `save_compact`.
-    """
-    file = _scenes_file(name) if weights == "scenes" and name in ARCHITECTURES else weights
-    return quantised_weights.learnt_size(file) if quantised_weights.is_compact(file) else None
 
 
 def _policy(precision):
     """Return the name of Keras's dtype policy for a precision. The weights, and so the fingerprint, stay in float32."""
     return precision if precision == "float32" else f"mixed_{precision}"
-
-
-def _randomise(network, seed):
-    """Set a network's kernels to random values of variance 2 / (number of inputs of an output value).
-
-    See He et al., "Delving deep into rectifiers", 2015.
-    """
-    for number, layer in enumerate(network.layers):
-        for variable in layer.trainable_weights:
-            if variable.ndim > 1:
-                initializer = keras.initializers.HeNormal(seed=seed * 1000 + number)
-                variable.assign(initializer(variable.shape))
-
-
-def _load_file(network, path):
-    """Load weights from a file of `save_compact` or of Keras.
-
-    Raises:
-        InputError: the file does not exist, or its weights are not those of this network.
-    """
-    path = Path(path)
-    _check_file(path)
-    try:
-        if quantised_weights.is_compact(path):
-            quantised_weights.load_compact(network, path)
-        else:
-            network.load_weights(path)
-    except Exception as error:  # h5py and Keras raise many types for a wrong file
-        raise InputError(f"{path}: not weights of this encoder without its top layers ({reason(error)})") from None
 
 
 class Encoder:
@@ -333,8 +76,7 @@ class Encoder:
         self.precision = precision
 
         # The file is looked for before the network is built, so that a missing file is reported at once.
-        find = _FILE_OF.get(self.weights, lambda name: self.weights)
-        file = find and find(name)
+        file = find_file(name, self.weights)
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(_policy(precision))
         try:
@@ -354,10 +96,10 @@ class Encoder:
             raise InputError(f"layer {self.layer} of {name} has no grid of regions as output; choose an earlier layer")
         self.network = keras.Model(network.input, output, name=name)
         if self.weights == "random":
-            _randomise(self.network, seed)
+            randomise(self.network, seed)
         elif weights is not None:
             # Keras's files have all layers; 8-bit files have the layers up to the output.
-            _load_file(self.network if quantised_weights.is_compact(file) else network, file)
+            load_file(self.network if is_compact(file) else network, file)
         self.rows, self.columns, self.channels = output.shape[1:]
         self.above, self._upper = None, None
         self._encode = backend.compiled(self.regions, self.network.variables)
@@ -460,7 +202,7 @@ class Encoder:
         Raises:
             InputError: the file does not exist, or has the weights of another encoder.
         """
-        _load_file(self.network, file)
+        load_file(self.network, file)
         self.weights = "trained"
         self.__dict__.pop("fingerprint", None)
 

@@ -1,9 +1,10 @@
 """Extract the regions of a dataset's photos to the cache, and report to the user."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
-from utils.data.images import find_unreadable
-from utils.errors import InputError, first_lines
+from utils.data.images import open_photo
+from utils.errors import ImageError, InputError, first_lines
 
 
 def leave_out_unreadable(splits, reporter):
@@ -19,7 +20,17 @@ def leave_out_unreadable(splits, reporter):
     Raises:
         InputError: a split has no readable photo.
     """
-    bad = find_unreadable([photo.path for split in splits.values() for photo in split], reporter.progress)
+    photos, bad = [photo for split in splits.values() for photo in split], {}
+
+    def check(photo):
+        try:
+            open_photo(photo.path, at_least=1)  # decoded at the smallest size
+        except ImageError as error:
+            bad[photo.path] = error
+
+    with ThreadPoolExecutor() as pool, reporter.progress(total=len(photos), unit="photo", desc="reading") as bar:
+        for _ in pool.map(check, photos):
+            bar.update()
     return _keep_readable(splits, bad, lambda photo: photo.path not in bad, reporter)
 
 
@@ -58,19 +69,12 @@ def cache_regions(cache, splits, reporter):
 
 
 def _keep_readable(splits, bad, readable, reporter):
-    """Report photos that cannot be read, and leave them out.
+    """Report photos that cannot be read, and leave them out. It returns and raises what `cache_regions` does.
 
     Args:
-        splits: a dict from the name of each split to its list of Photo.
+        splits, reporter: as for `cache_regions`.
         bad: a dict whose values are the ImageErrors to report.
         readable: a function that takes a Photo and returns True if it can be read.
-        reporter: a Reporter.
-
-    Returns:
-        A dict like `splits` without the photos that cannot be read.
-
-    Raises:
-        InputError: a split has no readable photo.
     """
     if bad:
         count = sum(len(photos) for photos in splits.values())

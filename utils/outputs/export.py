@@ -13,7 +13,8 @@ import tensorflow as tf
 from keras import ops
 
 from utils.captioner import Captioner
-from utils.data.images import load_pixels, sample_photo
+from utils.data.images import load_pixels
+from utils.data.photo_files import sample_photo
 from utils.data.tokenizer import START
 from utils.errors import InputError, reason
 from utils.model.search import UNREPEATED, forbidden_words, repeating_words

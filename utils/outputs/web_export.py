@@ -18,7 +18,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from utils.data.images import MAX_PIXELS, load_pixels, sample_photo
+from utils.data.images import MAX_PIXELS, load_pixels
+from utils.data.photo_files import sample_photo
 from utils.data.tokenizer import END, PAD, START, UNKNOWN
 from utils.errors import InputError, reason
 from utils.model import caption_faults

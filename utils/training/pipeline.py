@@ -11,7 +11,8 @@ from utils.data.datasets import load_dataset
 from utils.data.tokenizer import UNKNOWN, Tokenizer
 from utils.errors import InputError
 from utils.features.cache import RegionCache, shard_of
-from utils.features.encoders import Encoder, check_names
+from utils.features.encoder_weights import check_names
+from utils.features.encoders import Encoder
 from utils.features.extraction import cache_regions, leave_out_unreadable
 from utils.files import exists, replacing
 from utils.model.caption import empty_note

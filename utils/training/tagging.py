@@ -11,8 +11,8 @@ from utils.training.losses import MeanLoss
 # two of five captions. Words that only one person wrote are often uncertain.
 _SHOWN = 0.39
 
-# Photos per batch when the words of captions are counted. Each photo takes a megabyte of memory.
-_BATCH_PHOTOS = 64
+# Photos per batch when tags are counted or predicted. Each photo takes a megabyte of memory.
+BATCH_PHOTOS = 64
 
 # Training steps of the linear layer alone. With 6,000 photos these are five epochs.
 _PROBE_STEPS = 500
@@ -56,7 +56,7 @@ class Tagger(keras.Model):
         deviation = means.std(axis=0)
         self.mean.assign(means.mean(axis=0))
         self.scale.assign(1 / np.maximum(deviation, 0.1 * deviation.mean()))
-        batches = (targets[i : i + _BATCH_PHOTOS] for i in range(0, len(targets), _BATCH_PHOTOS))
+        batches = (targets[i : i + BATCH_PHOTOS] for i in range(0, len(targets), BATCH_PHOTOS))
         shares = sum(np.sum(tag_shares(batch, self.head.units), axis=0) for batch in batches) / len(targets)
         shares = np.clip(shares, 1e-4, 1 - 1e-4)
         self.head.bias.assign(np.log(shares / (1 - shares)))
@@ -67,7 +67,7 @@ class Tagger(keras.Model):
         probe.compile(keras.optimizers.AdamW(schedule, weight_decay=0.2), TagLoss())
         means, generator = (means - self.mean.numpy()) * self.scale.numpy(), np.random.default_rng(seed)
         for _ in range(_PROBE_STEPS):
-            chosen = generator.choice(len(means), min(_BATCH_PHOTOS, len(means)), replace=False)
+            chosen = generator.choice(len(means), min(BATCH_PHOTOS, len(means)), replace=False)
             probe.train_on_batch(means[chosen], targets[chosen])
 
     def tags(self, regions, training=False):

@@ -12,16 +12,13 @@ from keras import ops
 
 from utils.data.tokenizer import Tokenizer
 from utils.errors import InputError
-from utils.evaluation import metrics
-from utils.features.encoders import ARCHITECTURES
-from utils.model.caption_faults import best_first, fault
+from utils.features.architectures import ARCHITECTURES
 from utils.model.decoder import AttentionDecoder
-from utils.model.search import Search
 from utils.progress import silent
 from utils.runtime import backend, keras_internals
 from utils.runtime.devices import Devices
 from utils.runtime.hardware import dtype_policy
-from utils.training.batches import Batches, caption_arrays
+from utils.training.batches import Batches
 from utils.training.best_epoch import BestEpoch
 from utils.training.checkpoint import Checkpoint
 from utils.training.encoder_decoder import EndToEnd
@@ -31,16 +28,11 @@ from utils.training.recipes import Recipe
 from utils.training.rewards import CaptionReward
 from utils.training.run_folder import CHECKPOINT_FILE
 from utils.training.self_critical import SelfCritical
-from utils.training.tagging import Tagger, TagLoss, tag_precision, tag_shares
+from utils.training.tagging import BATCH_PHOTOS, Tagger, TagLoss
+from utils.training.validation import Validation
 
 # Training steps between two checkpoints. They take a few minutes on two cores.
 CHECKPOINT_STEPS = 200
-
-# Names of the validation scores in the training history. Scores that a stage does not have are None.
-SCORES = ("val_loss", "val_Bleu_4", "val_CIDEr", "distinct_captions", "empty_captions", "val_tag_precision")
-
-# Photos per batch when tags are predicted.
-_TAGGED_PHOTOS = 64
 
 # Number of photos from which the mean and the standard deviation of each region channel are computed.
 _STATISTICS_PHOTOS = 500
@@ -69,7 +61,7 @@ class Setup:
 
 
 class Run(keras.callbacks.Callback):
-    """Write checkpoints, end the epochs of a Trainer, and stop training early: a Keras callback.
+    """Show the progress of an epoch, write checkpoints within it, and stop training early: a Keras callback.
 
     Args:
         trainer: the Trainer that calls `fit`.
@@ -115,12 +107,14 @@ class Run(keras.callbacks.Callback):
         )
 
     def on_epoch_end(self, epoch, logs=None):
-        seconds = time.perf_counter() - self._started
+        self._seconds = time.perf_counter() - self._started
         self._bar.close()
-        self.trainer.finish_epoch(self._steps, seconds)
-        # Keras passes this dict to the next callbacks, so they get the validation scores too.
-        row = self.trainer.history[-1]
-        logs |= {name: row[name] for name in SCORES if row[name] is not None}
+        if self.trainer.distribution.chief:
+            self.trainer.average_weights()
+
+    def after_validation(self, epoch, logs=None):
+        """Finish the epoch. Keras must call this after `on_epoch_end` of Validation."""
+        self.trainer.finish_epoch(self._steps, self._seconds)
         if self.single or self.trainer.should_stop():
             self.model.stop_training = True
 
@@ -141,15 +135,7 @@ class Trainer:
         checkpoint_steps: number of steps between checkpoints.
     """
 
-    def __init__(
-        self,
-        setup,
-        stage,
-        source,
-        start=None,
-        history=(),
-        checkpoint_steps=CHECKPOINT_STEPS,
-    ):
+    def __init__(self, setup, stage, source, start=None, history=(), checkpoint_steps=CHECKPOINT_STEPS):
         recipe, train, val = setup.recipe, setup.train, setup.val
         seed = setup.seed + 1000 * stage.number  # so that each stage sees the photos in another order
         keras.utils.set_random_seed(seed)
@@ -164,12 +150,7 @@ class Trainer:
         with self.distribution.scope():
             self.model = self._make_model(policy, start, stage)
         self.averaged = self._make_model("float32", start)
-        if not stage.tagging:
-            self.search = Search(self.averaged.decoder, recipe.beam_size, recipe.max_words)
-            self._loss_sums = backend.compiled(
-                lambda regions, words, targets: CaptionLoss().sums(targets, self.averaged.decoder((regions, words))),
-                self.averaged.decoder.variables,
-            )
+        self.validation = Validation(setup, stage, source, self.averaged)
         steps, slow, pace = stage.epochs * self.batches.steps_per_epoch, (), 1.0
         if source.encoder:
             slow, pace = self.model.encoder.network.trainable_variables, ARCHITECTURES[source.encoder.name].pace
@@ -188,13 +169,7 @@ class Trainer:
         # weights.
         variables = [*self.model.variables, *optimizer.variables, *self.begun]
         self.checkpoint = Checkpoint(Path(setup.folder) / CHECKPOINT_FILE, variables)
-        self.state = {
-            "stage": stage.name,
-            "epoch": 0,
-            "step": 0,
-            "loss_sum": 0.0,
-            "history": list(history),
-        }
+        self.state = {"stage": stage.name, "epoch": 0, "step": 0, "loss_sum": 0.0, "history": list(history)}
 
     def _make_model(self, policy, start, stage=None):
         """Make a model with the initial weights of the stage.
@@ -277,8 +252,8 @@ class Trainer:
         photos, means = self.batches.photos, []
         encoder = self.source.encoder.copy(mirror=False)  # in training, the mirror image is not encoded either
         with progress(total=len(photos), unit="photo", desc="mean regions", leave=False) as bar:
-            for start in range(0, len(photos), _TAGGED_PHOTOS):
-                batch = photos[start : start + _TAGGED_PHOTOS]
+            for start in range(0, len(photos), BATCH_PHOTOS):
+                batch = photos[start : start + BATCH_PHOTOS]
                 means.append(self.source.regions(encoder, batch).mean(axis=1))
                 bar.update(len(batch))
         # Train the layer in the averaged model: the variables in training may be copied to several devices.
@@ -289,6 +264,8 @@ class Trainer:
         variables = [*self.model.variables, *self.model.optimizer.variables]
         self.distribution.begin(variables)
         backend.separate(variables)
+        run = Run(self, single, progress)
+        finish = keras.callbacks.LambdaCallback(on_epoch_end=run.after_validation)
         try:
             self.model.fit(
                 self.distribution.dataset(self.batches, self.state["epoch"], self.state["step"]),
@@ -297,51 +274,49 @@ class Trainer:
                 steps_per_epoch=steps,
                 shuffle=False,  # `Batches` shuffles
                 verbose=0,
-                callbacks=[Run(self, single, progress), *callbacks],
+                callbacks=[run, self.validation, finish, *callbacks],
             )
         except Exception:
             if self.batches.error:  # TensorFlow changes the type of an exception; raise the original one
                 raise self.batches.error from None
             raise
 
+    def average_weights(self):
+        """Copy the averaged weights of the model in training to the model `averaged`."""
+        self.averaged.set_weights(self.model.get_weights())
+        means = keras_internals.averaged_weights(self.model.optimizer)
+        for target, value in zip(self.averaged.trainable_variables, means):
+            target.assign(value)
+        # Wortsman et al., "Robust fine-tuning of zero-shot models", 2022: the mean of the weights before and after
+        # fine-tuning is better on new photos than either.
+        for target, value in zip(self.averaged.trainable_variables, self.begun):
+            target.assign(target + self.stage.start_share * (value - target))
+
     def finish_epoch(self, steps, seconds):
-        """Validate the averaged weights, add the epoch to the training history, and write the checkpoint.
+        """Add the epoch to the training history, and write the checkpoint.
 
         Args:
             steps: number of steps since the beginning of the epoch, or since the resume if it was interrupted.
             seconds: time that these steps took.
         """
         if self.distribution.chief:
-            self._record_epoch(steps, seconds)
+            state, steps_per_epoch = self.state, self.batches.steps_per_epoch
+            captions = len(self.batches.photos) * self.recipe.captions_per_photo * steps / steps_per_epoch
+            row = {
+                "stage": self.stage.name,
+                "epoch": state["epoch"] + 1,
+                "loss": round(state["loss_sum"] / steps_per_epoch, 5),
+                **self.validation.scores,
+                "learning_rate": float(ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+                "captions_per_second": round(captions / seconds),
+                "minutes": round(seconds / 60, 2),
+                "validation_seconds": round(self.validation.seconds, 1),
+            }
+            state["history"].append(row)
+            self._on_epoch(self)
+            state |= {"epoch": state["epoch"] + 1, "step": 0, "loss_sum": 0.0}
+            self.checkpoint.save(state)
         self.state = self.distribution.from_chief(self.state)
-
-    def _record_epoch(self, steps, seconds):
-        state, recipe = self.state, self.recipe
-        optimizer = self.model.optimizer
-        self.averaged.set_weights(self.model.get_weights())
-        for target, value in zip(self.averaged.trainable_variables, keras_internals.averaged_weights(optimizer)):
-            target.assign(value)
-        # Wortsman et al., "Robust fine-tuning of zero-shot models", 2022: the mean of the weights before and after
-        # fine-tuning is better on new photos than either.
-        for target, value in zip(self.averaged.trainable_variables, self.begun):
-            target.assign(target + self.stage.start_share * (value - target))
-        started = time.perf_counter()
-        scores = self.validate()
-        references = len(self.batches.photos) * recipe.captions_per_photo
-        row = {
-            "stage": self.stage.name,
-            "epoch": state["epoch"] + 1,
-            "loss": round(state["loss_sum"] / self.batches.steps_per_epoch, 5),
-            **scores,
-            "learning_rate": float(ops.convert_to_numpy(optimizer.learning_rate)),
-            "captions_per_second": round(references * steps / self.batches.steps_per_epoch / seconds),
-            "minutes": round(seconds / 60, 2),
-            "validation_seconds": round(time.perf_counter() - started, 1),
-        }
-        state["history"].append(row)
-        self._on_epoch(self)
-        state |= {"epoch": state["epoch"] + 1, "step": 0, "loss_sum": 0.0}
-        self.checkpoint.save(state)
 
     def validate_start(self, on_epoch):
         """Validate the model that training starts from, and add it to the history as epoch 0.
@@ -353,74 +328,11 @@ class Trainer:
         """
         if self.distribution.chief:
             row = dict.fromkeys(("loss", "learning_rate", "captions_per_second", "minutes", "validation_seconds"))
-            started = time.perf_counter()
-            row = {"stage": "start", "epoch": 0, "loss": None, **self.validate(), **row, "minutes": 0.0}
-            row["validation_seconds"] = round(time.perf_counter() - started, 1)
+            row = {"stage": "start", "epoch": 0, "loss": None, **self.validation.validate(), **row, "minutes": 0.0}
+            row["validation_seconds"] = round(self.validation.seconds, 1)
             self.state["history"].append(row)
             on_epoch(self)
         self.state = self.distribution.from_chief(self.state)
-
-    def validate(self):
-        """Compute the validation scores of the averaged weights: a dict with the keys SCORES."""
-        scores = self._validate_tags() if self.stage.tagging else self._validate_captions()
-        return {name: scores.get(name) for name in SCORES}
-
-    def write_captions(self, photos):
-        """Caption photos with the averaged weights, and compute the loss of their references.
-
-        Args:
-            photos: a list of Photo.
-
-        Returns:
-            (captions, loss). The captions are the best caption of each photo, a list of lists of words. The loss is the
-            mean cross-entropy per word of the references in nats, under teacher forcing and without label smoothing.
-        """
-        recipe, size = self.recipe, self.search.batch_size
-        captions, losses, counts = [], 0.0, 0.0
-        for start in range(0, len(photos), size):
-            batch = photos[start : start + size]
-            regions = self.source.regions(self.averaged.encoder, batch)
-            for hypotheses in self.search(regions).words:
-                found = [self.tokenizer.decode(numbers) for numbers in hypotheses]
-                captions.append(found[best_first([fault(words) for words in found])[0]])
-            arrays = caption_arrays(batch, self.tokenizer, recipe.captions_per_photo, recipe.max_words)
-            # Pad the last batch to full size. Otherwise the functions would be compiled again for its size.
-            regions, *arrays = (np.pad(a, [(0, size - len(a))] + [(0, 0)] * (a.ndim - 1)) for a in (regions, *arrays))
-            total, count = self._loss_sums(regions.astype("float32"), *arrays)
-            losses, counts = losses + float(total), counts + float(count)
-        return captions, losses / max(counts, 1.0)
-
-    def _validate_captions(self):
-        """Caption the validation photos, and return scores and loss as a dict."""
-        captions, loss = self.write_captions(self.val)
-        if not math.isfinite(loss):
-            raise InputError(
-                f"{self.stage.name}: the validation loss is not finite, so the weights are useless; train again "
-                "with a lower --learning_rate and --overwrite"
-            )
-        written = [" ".join(words) for words in captions]
-        scores = metrics.evaluate(
-            {photo.id: list(photo.references) for photo in self.val},
-            {photo.id: caption for photo, caption in zip(self.val, written)},
-            which=("Bleu", "CIDEr"),
-        )
-        return {
-            "val_loss": round(loss, 5),
-            "val_Bleu_4": round(scores["Bleu_4"], 5),
-            "val_CIDEr": round(scores["CIDEr"], 5),
-            "distinct_captions": len(set(written)),
-            "empty_captions": written.count(""),
-        }
-
-    def _validate_tags(self):
-        """Predict the tags of the validation photos, and return their precision in a dict."""
-        recipe, logits, shares = self.recipe, [], []
-        for start in range(0, len(self.val), _TAGGED_PHOTOS):
-            photos = self.val[start : start + _TAGGED_PHOTOS]
-            captions = caption_arrays(photos, self.tokenizer, recipe.captions_per_photo, recipe.max_words)[1]
-            shares.append(tag_shares(captions, len(self.tokenizer)))
-            logits.append(self.averaged.tags(self.source.regions(self.averaged.encoder, photos)))
-        return {"val_tag_precision": round(tag_precision(np.concatenate(shares), np.concatenate(logits)), 5)}
 
     @property
     def history(self):

@@ -9,8 +9,8 @@ from utils.data.datasets import load_dataset
 from utils.data.fetch import archives
 from utils.data.fetch.download import fetch
 from utils.data.fetch.releases import BY_HAND, RELEASES
-from utils.data.images import SUFFIXES
 from utils.data.layouts import LAYOUTS, Folder
+from utils.data.photo_files import SUFFIXES
 from utils.errors import InputError
 from utils.files import replacing
 from utils.progress import silent

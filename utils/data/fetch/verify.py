@@ -6,7 +6,8 @@ from collections import Counter, defaultdict, namedtuple
 from concurrent.futures import ThreadPoolExecutor
 
 from utils.data.datasets import SPLITS
-from utils.data.images import is_photo, open_photo
+from utils.data.images import open_photo
+from utils.data.photo_files import is_photo
 from utils.data.tokenizer import split_words
 from utils.errors import ImageError, first_lines
 from utils.progress import silent

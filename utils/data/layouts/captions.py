@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass, field
 
+from utils.data.layouts.text import image_name
+
 SPLITS = ("train", "val", "test")
 
 # From each name of a split in caption files to "train", "val" or "test". Karpathy's split of COCO has `restval`:
@@ -117,6 +119,22 @@ class Image:
     coco_id: int | None = None
     split: str | None = None
     captions: list = field(default_factory=list)
+
+
+def read_images(document, name, split=None, folder=""):
+    """Read the list `images` of a file in COCO's or Karpathy's form.
+
+    Args:
+        document: the Document of the file.
+        name: the name of the field with the file name of an image.
+        split, folder: as for `read_into` in own_json.py.
+
+    Yields:
+        (record, keys, wrong, image): `image` is an Image without captions. The others are as for `Document.records`.
+    """
+    for record, keys, wrong in document.records("images"):
+        file = image_name(document.field(record, name, str, *keys), wrong, folder)
+        yield record, keys, wrong, Image(file, split=split_name(record.get("split"), wrong) or split)
 
 
 class Captions:

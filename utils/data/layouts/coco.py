@@ -1,6 +1,6 @@
 """Read COCO's caption files of 2017 and 2014, such as `captions_train2017.json`, and the user's files of this form."""
 
-from utils.data.layouts.captions import Captions, Image, split_name
+from utils.data.layouts.captions import Captions, Image, read_images
 from utils.data.layouts.text import Document, caption_text, image_name, printable
 
 
@@ -63,19 +63,15 @@ def read_own(captions, document, split=None, folder=""):
 
     Args:
         captions: the Captions to add to.
-        document: the Document of the file.
-        split: the split, "train", "val", "test" or None, of images for which the file has none.
-        folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
+        document, split, folder: as for `read_images`.
     """
     ids = {}
-    for record, keys, wrong in document.records("images"):
+    for record, keys, wrong, image in read_images(document, "file_name", split, folder):
         own_id = document.field(record, "id", (int, str), *keys)
-        name = image_name(document.field(record, "file_name", str, *keys), wrong)
-        name = name if name.startswith(folder) else folder + name
         if own_id in ids:
             raise wrong(f"image {printable(str(own_id))} appears twice")
-        ids[own_id] = name
-        captions.add_image(name, Image(name, split=split_name(record.get("split"), wrong) or split), wrong)
+        ids[own_id] = image.file
+        captions.add_image(image.file, image, wrong)
     _read_annotations(captions, document, ids, (int, str))
 
 

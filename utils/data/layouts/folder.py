@@ -4,9 +4,8 @@ import os
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from utils.data.images import is_photo
 from utils.data.layouts.coco import file_names
-from utils.data.walk import LeftOut, walk
+from utils.data.photo_files import LeftOut, is_photo, walk
 
 
 class Folder:
@@ -26,7 +25,7 @@ class Folder:
         self.ambiguous = 0
         self.left_out = LeftOut()
         self._photos, self._others = {}, []
-        for path, name in walk(self.root, is_photo, self.left_out):
+        for path, name in walk(self.root, self.left_out):
             if is_photo(name):
                 self._photos.setdefault(name, []).append(path)
             else:

@@ -5,8 +5,8 @@ per image, with the fields `filename`, `split` and `sentences`, and for COCO als
 A sentence has the field `raw` with the caption.
 """
 
-from utils.data.layouts.captions import Captions, Image, split_name
-from utils.data.layouts.text import Document, caption_text, image_name
+from utils.data.layouts.captions import Captions, read_images
+from utils.data.layouts.text import Document, caption_text
 
 
 def read(path):
@@ -35,15 +35,10 @@ def read_own(captions, document, split=None, folder=""):
 
     Args:
         captions: the Captions to add to.
-        document: the Document of the file.
-        split: the split, "train", "val", "test" or None, of images for which the file has none.
-        folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
+        document, split, folder: as for `read_images`.
     """
-    for record, keys, wrong in document.records("images"):
-        name = image_name(document.field(record, "filename", str, *keys), wrong)
-        image = Image(name if name.startswith(folder) else folder + name, folder=record.get("filepath"))
-        image.split = split_name(record.get("split"), wrong) or split
-        image_id = image.file
+    for record, keys, wrong, image in read_images(document, "filename", split, folder):
+        image.folder, image_id = record.get("filepath"), image.file
         if "cocoid" in record:
             image.coco_id = document.field(record, "cocoid", int, *keys)
             image_id = str(image.coco_id)

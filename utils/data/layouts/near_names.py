@@ -11,10 +11,7 @@ import unicodedata
 from collections import defaultdict
 from pathlib import Path
 
-from utils.data.images import SUFFIXES
-
-# Suffixes that are ignored in comparisons: those of photos, and of formats from which photos are often converted.
-_SUFFIXES = SUFFIXES | {".heic", ".heif", ".avif"}
+from utils.data.photo_files import SUFFIXES
 
 
 def match_photos(captions, folder):
@@ -94,7 +91,7 @@ def folded(name):
 def _stem(name):
     """Remove the suffix of a name if it is a photo's suffix. The name must be in lower case."""
     stem, suffix = os.path.splitext(name)
-    return stem if suffix in _SUFFIXES else name
+    return stem if suffix in SUFFIXES else name
 
 
 def _is_same(image, other):

@@ -70,8 +70,7 @@ def _add(captions, document, folder, name, texts, split, keys):
     def wrong(message):
         return document.wrong(message, *keys)
 
-    image_id = image_name(name, wrong)
-    image_id = image_id if image_id.startswith(folder) else folder + image_id
+    image_id = image_name(name, wrong, folder)
     captions.put_in_split(image_id, split_name(split, wrong), wrong)
     texts = [texts] if isinstance(texts, str) else texts
     if not isinstance(texts, list):

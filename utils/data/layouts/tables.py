@@ -162,8 +162,7 @@ def _add(captions, header, row, split, folder, wrong):
             f"expected {len(columns)} fields ({printable(', '.join(columns))}), found {len(row)}; "
             f"a caption that contains {header.separator!r} must be in quotes"
         )
-    image_id = image_name(row[header.image], wrong)
-    image_id = image_id if image_id.startswith(folder) else folder + image_id
+    image_id = image_name(row[header.image], wrong, folder)
     own_split = row[columns.index("split")] if "split" in columns else None
     captions.put_in_split(image_id, split_name(own_split, wrong) or split, wrong)
     texts = [row[place] for place in header.captions]

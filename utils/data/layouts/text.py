@@ -75,12 +75,13 @@ def caption_text(text, wrong):
     return " ".join(text.split())
 
 
-def image_name(name, wrong):
+def image_name(name, wrong, folder=""):
     """Check the file name of an image, and replace backslashes by slashes.
 
     Args:
         name: the value in the file.
         wrong: a function that takes a message and returns an InputError with the file and the line in it.
+        folder: "" or a folder's name with a slash. It is put before names that do not begin with it.
 
     Returns:
         The name as text, without spaces at its ends.
@@ -95,7 +96,7 @@ def image_name(name, wrong):
         raise wrong("the name of the image is missing")
     if not name.isprintable() or len(name) > 1000 or not _is_text(name):
         raise wrong("the name of the image is not a possible name of a file")
-    return name
+    return name if name.startswith(folder) else folder + name
 
 
 def _is_text(text):

@@ -1,9 +1,25 @@
-"""List the files of a folder and its subfolders, and count the files that are skipped."""
+"""Find the photos of a folder and its subfolders, and count the files that are skipped."""
 
+import importlib.util
 import os
 from collections import defaultdict
+from pathlib import Path
 
-from utils.errors import one_line
+from PIL import Image
+
+from utils import files
+from utils.data.images import FORMATS
+from utils.errors import InputError, one_line, shorten
+
+# Suffixes of photos. Some suffixes of formats that Pillow reads are left out, because most files with
+# these suffixes are not photos but, for example, installers.
+SUFFIXES = {suffix for suffix, form in Image.registered_extensions().items() if form in FORMATS}
+SUFFIXES = frozenset(SUFFIXES | {".mpo", ".pjp", ".pjpeg"}) - {".fit", ".gbr", ".im", ".msp", ".vst"}
+
+# Suffixes of photos that Pillow does not read: JPEG XL and the cameras' raw formats.
+_UNREAD_SUFFIXES = frozenset(
+    {".jxl", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srw", ".raf", ".orf", ".rw2", ".pef"}
+)
 
 # Folders of operating systems and storage devices with thumbnails, deleted files or copies, in lower case.
 # Hidden folders, whose names begin with a dot, are recognised without this list.
@@ -50,7 +66,7 @@ def is_system(name):
     return name.startswith(".") or name.lower() in _SYSTEM
 
 
-def walk(root, is_photo, left_out):
+def walk(root, left_out):
     """List all files of a folder and its subfolders, not only photos. Each folder is read once.
 
     Hidden files and folders are skipped, and also folders in which operating
@@ -61,9 +77,6 @@ def walk(root, is_photo, left_out):
 
     Args:
         root: the folder. It is read even if it is hidden itself.
-        is_photo: a function that takes a file's name and returns True if the
-            file is a photo. It is used for `left_out` only: of the skipped
-            files, only photos are added.
         left_out: a LeftOut. Skipped photos and folders are added to it.
 
     Yields:
@@ -112,3 +125,49 @@ def _kind(entry):
         return "folder" if entry.is_dir() else "file" if entry.is_file() else None
     except OSError:  # a link to itself, or into a folder without permission
         return None
+
+
+def is_photo(name):
+    """Return True if a file's name has the suffix of a photo format that can be read."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES
+
+
+def find_photos(path, note=lambda line: None):
+    """Find the photos of a folder and its subfolders.
+
+    Args:
+        path: a folder or a file.
+        note: a function that shows a line of text to the user. It is called if files or folders are skipped.
+
+    Returns:
+        A sorted list of Path. If `path` is a file, the list has only this file.
+
+    Raises:
+        InputError: the path does not exist, or the folder has no photos.
+    """
+    path, photos, left_out = Path(path), [], LeftOut()
+    if not files.is_dir(path):
+        if not files.exists(path):
+            raise InputError(f"{shorten(path)}: no such file or folder")
+        return [path]
+    for found, name in walk(path, left_out):
+        if is_photo(name):
+            photos.append(Path(found))
+        elif os.path.splitext(name)[1].lower() in _UNREAD_SUFFIXES:
+            left_out.add("photos of unsupported formats; save them as JPEG", found)
+    if not photos:
+        raise InputError(f"{path}: no photos in this folder" + (f"; {left_out}" if left_out else ""))
+    if left_out:
+        note(f"{path}: {left_out}")
+    return sorted(photos)
+
+
+def sample_photo():
+    """Return the path of an example photo: the public-domain portrait of Grace Hopper in the matplotlib package."""
+    # matplotlib is located without importing it, because the import is slow. Some distributions move its data.
+    data = Path(importlib.util.find_spec("matplotlib").origin).with_name("mpl-data")
+    if not data.exists():
+        import matplotlib
+
+        data = Path(matplotlib.get_data_path())
+    return data / "sample_data" / "grace_hopper.jpg"
