@@ -41,6 +41,21 @@ def calibration(confidence, right, bins=_BINS):
     return sum(count * abs(sure - share) for count, sure, share in rows) / len(confidence), rows
 
 
+def area_under_curve(confidence, right):
+    """Compute the probability that a right caption has more confidence than a wrong one.
+
+    Args:
+        confidence: confidence of each caption, (captions,).
+        right: whether each caption is right, (captions,).
+
+    Returns:
+        0 to 1; nan if all captions are right or all are wrong.
+    """
+    confidence, right = np.asarray(confidence, float), np.asarray(right, bool)
+    better, worse = confidence[right][:, None], confidence[~right]
+    return float(((better > worse) + 0.5 * (better == worse)).mean()) if better.size and worse.size else float("nan")
+
+
 def spearman(first, second):
     """Compute Spearman's rank correlation of two lists of numbers. It is nan if all numbers of a list are equal."""
     ranks = [_ranks(np.asarray(each, float)) for each in (first, second)]
