@@ -163,7 +163,8 @@ def _decode_despite(error, path, at_least):
     Args:
         error: the error of the first attempt. It is raised again if the file is neither PNG nor JPEG.
         path: the file.
-        at_least: as for `open_photo`.
+        at_least: the smallest width and height in pixels that the caller needs. A JPEG may be decoded at a smaller
+            scale if it stays this large.
 
     Returns:
         A PIL image; `info["mode"]` is the mode of the file.

@@ -177,8 +177,9 @@ class Encoder:
         """Make a new Encoder with the same weights whose output is an earlier layer.
 
         Args:
-            layer: the name of the layer, or "default" for the architecture's `general`. The outputs of
-                the layer must not be negative.
+            layer: the name of the layer, or "default" for the layer that `Architecture.general` names. Its
+                outputs must not be negative, such as those of a ReLU, because the cache stores them without
+                a sign.
 
         Returns:
             An Encoder.
@@ -207,7 +208,7 @@ class Encoder:
         self.__dict__.pop("fingerprint", None)
 
     def _lower_layer(self, layer):
-        """Check the name of a layer and return it; for "default", return the architecture's `general`.
+        """Check the name of a layer and return it. "default" means the layer that `Architecture.general` names.
 
         Raises:
             InputError: there is no such layer before the output.
@@ -222,7 +223,7 @@ class Encoder:
         """Make the layers after `layer` trainable. This layer and the layers before it are not trained.
 
         Args:
-            layer: the name of the layer, or "default" for the architecture's `general`.
+            layer: the name of the layer, or "default" for the layer that `Architecture.general` names.
 
         Raises:
             InputError: there is no such layer before the output.
