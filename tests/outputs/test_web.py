@@ -269,11 +269,13 @@ def test_bad_files_get_a_message_and_other_photos_are_captioned(browser, served,
     frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
     Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    Image.new("RGB", (70000, 1)).save(tmp_path / "wide.png")
     good = [tmp_path / "moving.gif", tmp_path / "clear.png"]
-    written = _sentences(browser, [empty, text, cut, *good])
+    written = _sentences(browser, [empty, text, cut, tmp_path / "wide.png", *good])
     assert written[0] == "This photo cannot be read: the file is empty."
     assert all(line.startswith("This photo cannot be read: damaged") for line in written[1:3])
-    assert not any("cannot" in line for line in written[3:])
+    assert written[3] == "This photo cannot be captioned (it is too wide or too high for this browser)."
+    assert not any("cannot" in line for line in written[4:])
 
 
 @pytest.mark.slow
