@@ -2,25 +2,19 @@
 
 import os
 import random
-import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.web_page import find_chromium, start_chromium
 from utils import console
 
 # TensorFlow is imported late: the process that hands out the tests, and many tests, need none.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-
-
-_BROWSER_FLAGS = (
-    "headless no-sandbox disable-gpu disable-dev-shm-usage disable-quic no-first-run disable-background-networking "
-    "disable-component-update disable-sync"
-)
 
 
 @pytest.fixture(scope="session")
@@ -116,17 +110,11 @@ def save_photo(tmp_path):
 @pytest.fixture
 def browser(tmp_path):
     """Headless Chromium, driven by selenium."""
-    webdriver = pytest.importorskip("selenium.webdriver")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
+    pytest.importorskip("selenium.webdriver")
+    if not find_chromium():
         pytest.skip("needs chromium and chromedriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*_BROWSER_FLAGS.split(), f"user-data-dir={tmp_path / 'browser'}"):
-        options.add_argument(f"--{flag}")
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield browser
-    browser.quit()
+    with start_chromium(tmp_path / "browser") as driven:
+        yield driven
 
 
 @pytest.fixture(autouse=True)

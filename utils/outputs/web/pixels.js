@@ -137,7 +137,7 @@ export async function decode(file) {
 }
 
 // Makes the input of the model from a decoded photo: `size` × `size` RGB pixels, with a white background behind
-// transparent pixels.
+// transparent pixels. Throws an Error if the photo is too large for the browser's canvas.
 export function photoPixels({ bitmap, isJpeg }, size) {
   const { width, height } = bitmap;
   const canvas = new OffscreenCanvas(width, Math.min(height, Math.max(Math.ceil(STRIP_PIXELS / width), 256)));
@@ -147,7 +147,10 @@ export function photoPixels({ bitmap, isJpeg }, size) {
     context.fillStyle = "white";
     context.fillRect(0, 0, width, rows);
     context.drawImage(bitmap, 0, top, width, rows, 0, 0, width, rows);
-    return context.getImageData(0, 0, width, rows).data;
+    const { data } = context.getImageData(0, 0, width, rows);
+    // A canvas that is larger than the browser allows stays transparent.
+    if (data[3] !== 255) throw new Error("it is too wide or too high for this browser");
+    return data;
   };
   return toPixels(read, width, height, size, isJpeg);
 }
