@@ -16,7 +16,7 @@ import numpy as np
 from utils import console
 
 _JUDGEMENTS = Path(__file__).parents[2] / "docs/judgements.csv"
-_FOLDS, _RESAMPLES = 5, 1000
+_FOLDS, _RESAMPLES, _PICTURES = 5, 1000, 20
 
 
 def read_judgements(model):
@@ -92,6 +92,11 @@ def main():
         both.append([np.array([each[key] for key in names]) for each in (found, judged)])
         describe(name, *both[-1])
     describe("both", *(np.concatenate(each) for each in zip(*both)))
+    generator, size = np.random.default_rng(1), captioner.encoder.image_size
+    for kind, shape in (("noise", (size, size, 3)), ("a single colour", 3)):
+        pictures = [np.full((size, size, 3), generator.integers(0, 256, shape), "uint8") for _ in range(_PICTURES)]
+        found = [caption.confidence for caption in captioner.caption(pictures)]
+        print(f"{_PICTURES} pictures of {kind}: mean confidence {np.mean(found):.2f}")
 
 
 if __name__ == "__main__":
