@@ -1,4 +1,5 @@
 import io
+import os
 import threading
 import zlib
 
@@ -241,6 +242,39 @@ def test_a_text_file_named_like_a_photo_is_an_error(tmp_path):
     (tmp_path / "letter.jpg").write_text("Dear photo")
     with pytest.raises(ImageError, match="not an image"):
         open_photo(tmp_path / "letter.jpg")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.touch(), "the file is empty"),
+        # Opening a pipe would wait for its writer.
+        pytest.param(
+            lambda path: os.mkfifo(path),
+            "a pipe or a device, not a file",
+            marks=pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes"),
+        ),
+        (lambda path: path.symlink_to(path), "cannot be accessed"),
+        (lambda path: path.mkdir(), "a folder, not a photo"),
+        (lambda path: path.symlink_to("nowhere.jpg"), "no such file"),
+    ],
+)
+def test_what_is_no_file_with_content_is_an_error_that_says_so(tmp_path, make, message):
+    make(tmp_path / "a.jpg")
+    with pytest.raises(ImageError, match=rf"a\.jpg: {message}"):
+        open_photo(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".jpg", "a\0.jpg"])
+def test_an_impossible_name_is_an_error(tmp_path, name):
+    with pytest.raises(ImageError, match="cannot be accessed"):
+        open_photo(tmp_path / name)
+
+
+def test_missing_pixels_of_a_scientific_image_are_black(tmp_path, recwarn):
+    Image.fromarray(np.array([[0, 1], [np.nan, 0.5]], "float32")).save(tmp_path / "a.tif")
+    assert np.asarray(open_photo(tmp_path / "a.tif"))[..., 0].tolist() == [[0, 255], [0, 127]]
+    assert not recwarn
 
 
 @pytest.mark.filterwarnings("ignore")

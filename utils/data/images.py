@@ -4,6 +4,7 @@ import ctypes
 import importlib.util
 import io
 import os
+import stat
 import struct
 import threading
 import warnings
@@ -101,6 +102,7 @@ def _to_rgb(image):
     """
     if image.mode.startswith("I") or image.mode == "F":
         values = np.array(image, dtype="float32")
+        np.nan_to_num(values, copy=False)  # scientific images mark missing pixels by nan
         if image.mode == "F":
             top = 1 if values.max(initial=0) <= 1 else 255
         else:
@@ -256,6 +258,24 @@ def _shown(path):
     return one_line(shorten(_names.get(path, path)))
 
 
+def _check_file(path):
+    """Raise ImageError unless a path is a file that is not empty. Opening a pipe could wait for its writer forever."""
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ImageError("no such file") from None
+    except PermissionError:
+        raise ImageError("no permission to read this file; change its permissions") from None
+    except (OSError, ValueError) as error:  # a link to itself, a name that is too long or has a zero byte
+        raise ImageError(f"cannot be accessed ({reason(error)})") from None
+    if stat.S_ISDIR(found.st_mode):
+        raise ImageError("a folder, not a photo")
+    if not stat.S_ISREG(found.st_mode):
+        raise ImageError("a pipe or a device, not a file; save the photo as a file, or pipe it to inference.py -")
+    if not found.st_size:
+        raise ImageError("the file is empty")
+
+
 def open_photo(path, at_least=1024):
     """Read a photo as a person sees it: upright and in RGB. Of an animation, the first frame is read.
 
@@ -277,10 +297,11 @@ def open_photo(path, at_least=1024):
     path = Path(path)
     name = _shown(path)
     try:
+        _check_file(path)
         with _without_pillow_limit():
             try:
                 return _decode(path, at_least)
-            except (InputError, FileNotFoundError, IsADirectoryError, PermissionError):
+            except (InputError, FileNotFoundError, PermissionError):
                 raise
             except Exception as error:
                 return _decode_despite(error, path, at_least)
@@ -288,8 +309,6 @@ def open_photo(path, at_least=1024):
         raise ImageError(f"{name}: {error}") from None
     except FileNotFoundError:
         raise ImageError(f"{name}: no such file") from None
-    except IsADirectoryError:
-        raise ImageError(f"{name}: a folder, not a photo") from None
     except PermissionError:
         raise ImageError(f"{name}: no permission to read this file; change its permissions") from None
     except UnidentifiedImageError:
