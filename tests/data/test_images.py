@@ -1,7 +1,10 @@
 import io
 import os
+import subprocess
+import sys
 import threading
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -292,6 +295,20 @@ def test_a_damaged_tiff_prints_nothing_but_its_error(tmp_path, capfd):
     with pytest.raises(ImageError, match=r"bad\.tif: damaged"):
         open_photo(tmp_path / "bad.tif")
     assert capfd.readouterr().err == ""
+
+
+def test_what_pillow_logs_about_a_damaged_tiff_is_not_printed(tmp_path):
+    quadrants().save(tmp_path / "bad.tif")
+    data = bytearray((tmp_path / "bad.tif").read_bytes())
+    place = data.index(bytes([277 - 256, 1, 3, 0]))  # the tag of the samples per pixel
+    data[place + 8 : place + 10] = (2048).to_bytes(2, "little")
+    (tmp_path / "bad.tif").write_bytes(data)
+    code = "import sys; from utils.data.images import find_unreadable; print(*find_unreadable(sys.argv[1:]).values())"
+    # In another process, because pytest handles what is logged in its own.
+    command = [sys.executable, "-c", code, tmp_path / "bad.tif"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    assert "bad.tif: not an image" in done.stdout
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("error", [RuntimeError, OverflowError, ZeroDivisionError, Image.DecompressionBombError])

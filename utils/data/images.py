@@ -3,6 +3,7 @@
 import ctypes
 import importlib.util
 import io
+import logging
 import os
 import stat
 import struct
@@ -56,6 +57,9 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+# Pillow logs some damages. Without a handler, Python would print them, without the name of the file.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # Pillow's warnings about unusual metadata have several lines. Its warnings about sizes are not needed, because this
 # module checks the size.
