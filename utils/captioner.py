@@ -279,12 +279,13 @@ class Captioner:
         return results
 
     def save(self, folder: str | Path) -> None:
-        """Write a model folder: config.json, vocabulary and weights; also consensus and confidence if there are any.
+        """Write a model folder: config.json, vocabulary and weights.
 
-        The weights of the decoder are written in half precision. The weights of the encoder are written only if they
-        were trained together with the decoder, because all other encoder weights can be fetched again. Encoders with
-        dense convolutions, such as VGG16, take 8 bits per weight; other encoders take half precision. Existing files
-        are replaced only after all weights are written, and config.json is replaced last.
+        If the captioner has a `consensus` or a `confidence`, these are written too. The weights of the decoder are
+        written in half precision. The weights of the encoder are written only if they were trained together with the
+        decoder, because all other encoder weights can be fetched again. Encoders without depthwise convolutions, such
+        as VGG16, take 8 bits per weight; other encoders take half precision. Existing files are replaced only after all
+        weights are written, and config.json is replaced last.
 
         Args:
             folder: the folder to write. It may exist.

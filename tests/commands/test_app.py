@@ -131,7 +131,7 @@ def test_several_photos_give_a_table_and_bad_files_a_message(browser, address, s
     assert [row["photo"] for row in table] == ["a.png", "b.jpg"]
     assert [row["caption"] for row in table] == [each.text for each in _visible(browser, ".sentence")]
     problems = [each.text for each in _visible(browser, ".problem")]
-    assert [text.split(": not an image")[0] for text in problems] == ["notes.txt", "empty.jpg"]
+    assert [text.split(",")[0] for text in problems] == ["notes.txt: not an image", "empty.jpg: the file is empty"]
     assert not browser.find_elements("css selector", ".toast-body")
     assert "Traceback" not in capfd.readouterr().err
 

@@ -166,6 +166,7 @@ def test_own_photos_in_folders_with_some_splits_given(tmp_path, save_photo):
         ("images/dog.jpg", "photos/dog.jpg"),
         ("h\u00fcnd.jpg", "Hu\u0308nd.jpg"),
         ("hu\u0308nd.jpg", "h\u00fcnd.jpg"),
+        ("my dog.jpg", "https://example.org/album/my%20Dog.jpg?width=300"),
     ],
 )
 def test_a_similar_name_is_matched_and_counted(tmp_path, save_photo, file, name):
@@ -208,6 +209,20 @@ def test_if_no_name_fits_a_name_from_captions_and_folder_is_shown(tmp_path, save
     save_photo("images/IMG_1.jpg")
     (tmp_path / "captions.csv").write_text("image,caption\nbeach.jpg,A dog\n")
     with pytest.raises(InputError, match=r"photos like beach.jpg, the folder has 1 photos like images/IMG_1.jpg"):
+        load_dataset("custom", tmp_path)
+
+
+def test_captions_that_are_all_empty_are_an_error_that_says_so(tmp_path, save_photo):
+    save_photo("1.jpg")
+    (tmp_path / "captions.csv").write_text("image,caption\n1.jpg,\n")
+    with pytest.raises(InputError, match=r"captions.csv: no photo has a caption \(1 empty captions are skipped\)"):
+        load_dataset("custom", tmp_path)
+
+
+def test_a_spreadsheet_without_a_table_is_named_in_the_error(tmp_path, save_photo):
+    save_photo("1.jpg")
+    (tmp_path / "My captions.xlsx").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"save My captions.xlsx as captions.csv"):
         load_dataset("custom", tmp_path)
 
 

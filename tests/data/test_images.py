@@ -1,6 +1,10 @@
 import io
+import os
+import subprocess
+import sys
 import threading
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -244,6 +248,39 @@ def test_a_text_file_named_like_a_photo_is_an_error(tmp_path):
         open_photo(tmp_path / "letter.jpg")
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.touch(), "the file is empty"),
+        # Opening a pipe would wait for its writer.
+        pytest.param(
+            lambda path: os.mkfifo(path),
+            "a pipe or a device, not a file",
+            marks=pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes"),
+        ),
+        (lambda path: path.symlink_to(path), "cannot be accessed"),
+        (lambda path: path.mkdir(), "a folder, not a photo"),
+        (lambda path: path.symlink_to("nowhere.jpg"), "no such file"),
+    ],
+)
+def test_what_is_no_file_with_content_is_an_error_that_says_so(tmp_path, make, message):
+    make(tmp_path / "a.jpg")
+    with pytest.raises(ImageError, match=rf"a\.jpg: {message}"):
+        open_photo(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".jpg", "a\0.jpg"])
+def test_an_impossible_name_is_an_error(tmp_path, name):
+    with pytest.raises(ImageError, match="cannot be accessed"):
+        open_photo(tmp_path / name)
+
+
+def test_missing_pixels_of_a_scientific_image_are_black(tmp_path, recwarn):
+    Image.fromarray(np.array([[0, 1], [np.nan, 0.5]], "float32")).save(tmp_path / "a.tif")
+    assert np.asarray(open_photo(tmp_path / "a.tif"))[..., 0].tolist() == [[0, 255], [0, 127]]
+    assert not recwarn
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_randomly_damaged_files_raise_only_image_errors():
     outcomes, others = fuzz(600)
@@ -259,6 +296,20 @@ def test_a_damaged_tiff_prints_nothing_but_its_error(tmp_path, capfd):
     with pytest.raises(ImageError, match=r"bad\.tif: damaged"):
         open_photo(tmp_path / "bad.tif")
     assert capfd.readouterr().err == ""
+
+
+def test_what_pillow_logs_about_a_damaged_tiff_is_not_printed(tmp_path):
+    quadrants().save(tmp_path / "bad.tif")
+    data = bytearray((tmp_path / "bad.tif").read_bytes())
+    place = data.index(bytes([277 - 256, 1, 3, 0]))  # the tag of the samples per pixel
+    data[place + 8 : place + 10] = (2048).to_bytes(2, "little")
+    (tmp_path / "bad.tif").write_bytes(data)
+    code = "import sys; from utils.data.images import find_unreadable; print(*find_unreadable(sys.argv[1:]).values())"
+    # In another process, because pytest handles what is logged in its own.
+    command = [sys.executable, "-c", code, tmp_path / "bad.tif"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    assert "bad.tif: not an image" in done.stdout
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("error", [RuntimeError, OverflowError, ZeroDivisionError, Image.DecompressionBombError])

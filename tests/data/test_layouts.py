@@ -84,10 +84,32 @@ def test_tables_as_kaggle_and_spreadsheets_write_them(write, text):
         "sep=|\nfile_name|text\na.jpg|A dog, a good one\n",
         "File Name;Text;Score\na.jpg;A dog, a good one;3\n",
         "photo;number;caption;log_probability\na.jpg;1;A dog, a good one;-3.5\n",
+        'image,caption\r\na.jpg,"A dog,\r\n\r\na good one"\r\n',
+        'image,caption\ra.jpg,"A dog, a good one"\r',
+        ',image,caption\n0,a.jpg,"A dog, a good one"\n',
+        "\n\nimage\tcaption\na.jpg\tA dog, a good one\n",
     ],
 )
 def test_tables_with_spaces_around_quotes_and_with_additions_of_spreadsheets(write, text):
     assert content(tables.read(write("captions.csv", text))) == {"a.jpg": (None, ["A dog, a good one"])}
+
+
+def test_lines_are_joined_only_to_a_complete_row(write):
+    """The quote in line 2 is never closed. Only the row in lines 3 and 4 has a line end in quotes."""
+    text = 'image\tcaption\na.jpg\t"Hi" he says\nb.jpg\t"A cat\nsits"\nc.jpg\t"A bird\nd.jpg\tA cow\n'
+    assert content(tables.read(write("captions.tsv", text))) == {
+        "a.jpg": (None, ['"Hi" he says']),
+        "b.jpg": (None, ["A cat sits"]),
+        "c.jpg": (None, ['"A bird']),
+        "d.jpg": (None, ["A cow"]),
+    }
+
+
+@pytest.mark.parametrize("text", ["\"['A dog, running', 'A cat']\"", '"[""A dog, running"", ""A cat""]"'])
+def test_a_list_of_captions_in_a_field_of_a_table(write, text):
+    path = write("captions.csv", f"image,captions\na.jpg,{text}\nb.jpg,['a]\nc.jpg,[a dog]\n")
+    expected = {"a.jpg": ["A dog, running", "A cat"], "b.jpg": ["['a]"], "c.jpg": ["[a dog]"]}
+    assert {name: image.captions for name, image in tables.read(path).images.items()} == expected
 
 
 def test_a_table_with_several_captions_per_row(write):
@@ -136,6 +158,9 @@ OWN_KARPATHY = {
         {"metadata.jsonl": HUGGING_FACE},
         {"metadata.csv": "file_name,text\n1.jpg,A dog.\n2.jpg,A cat.\n"},
         {"captions.jsonl": HUGGING_FACE},
+        {"captions.json": HUGGING_FACE},
+        {"metadata.jsonl": [{"file_name": "1.jpg", "text": "A dog."}, {"file_name": "2.jpg", "text": "A cat."}]},
+        {"captions.json": {"data": [{"image": "1.jpg", "text": "A dog."}, {"image": "2.jpg", "text": "A cat."}]}},
         {"captions.json": OWN_COCO},
         {"dataset.json": OWN_KARPATHY},
         {"dataset_holidays.json": OWN_KARPATHY},
@@ -318,12 +343,14 @@ def test_a_file_of_another_dataset_is_an_error(tmp_path, write, save_photo):
         (tables.read, 'image,caption\na.jpg,"A dog\nb.jpg,"A cat"\n', "line 2: a quote is not closed"),
         (tables.read, "image,caption,split\na.jpg,A dog,holdout\n", "line 2: unknown split 'holdout'"),
         (tables.read, "image,caption,split\na.jpg,A,train\na.jpg,B,val\n", "line 3: a.jpg is also in split train"),
-        (tables.read, "image,caption\na\0.jpg,A dog\n", "line 2: the name of the image is not"),
+        (tables.read, "image,caption\na\0.jpg,A dog\n", "line 2: a zero byte, so this is not UTF-8 text"),
         (tables.read, "image_name| comment_number| comment\na.jpg| A dog\n", "line 2: expected an image, a number"),
         (flickr.read_annotations_30k, "raw,split\n", "line 1: expected the header raw,sentids"),
         (flickr.read_annotations_30k, 'raw,sentids,split,filename,img_id\nA dog,[0],train,a.jpg,0\n', "line 2: exp"),
         (own_json.read, "[\n", "line 2: not JSON"),
-        (own_json.read, '[\n{"image": "a.jpg"}]', r"line 2: \[0\]: expected one of caption and captions"),
+        (own_json.read, '[\n{"image": "a.jpg"}]', r"line 2: \[0\]: expected a field such as caption.* found image"),
+        (own_json.read, '[\n{"image": "a.jpg", "caption": "A", "captions": []}]', "expected one of caption and capt"),
+        (own_json.read, '{"data": [\n{"image": "a.jpg",\n "captions": 3}]}', r"line 2: data\[0\]: captions must be"),
         (own_json.read, '[\n{"image": "a.jpg",\n "captions": 3}]', r"line 2: \[0\]: captions must be a text"),
         (own_json.read, '[\n7]', r"line 2: \[0\]: must be an object"),
         (own_json.read, '3', "line 1: expected a list of records"),
@@ -347,7 +374,7 @@ def test_another_encoding_is_an_error_with_its_line(write):
     path = write("captions.csv", "image,caption\na.jpg,Ein Hund\nb.jpg,Zwei Mädchen\n", "latin-1")
     with pytest.raises(InputError, match=r"captions.csv, line 3: not UTF-8 text; save the file as UTF-8"):
         tables.read(path)
-    with pytest.raises(InputError, match=r"captions.csv, line 1: expected a header"):
+    with pytest.raises(InputError, match=r"captions.csv, line 1: a zero byte, .* save the file as UTF-8"):
         tables.read(write("captions.csv", "image,caption\n", "utf-16-le"))  # without a byte order mark
 
 

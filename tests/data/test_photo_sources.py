@@ -51,6 +51,10 @@ def test_files_folders_and_patterns(find, save_photo, tmp_path):
         find(tmp_path / "*.gif")
     with pytest.raises(InputError, match="no such file"):
         find(tmp_path / "nothing")
+    with pytest.raises(InputError, match="the name of a photo is empty"):  # "$PHOTO" without a value
+        find("")
+    with pytest.raises(InputError, match=r"s3://bucket/a.jpg: only http, https, file and data addresses"):
+        find("s3://bucket/a.jpg")
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,7 @@ def test_captions_written_are_read_again(tmp_path):
         ),
         ([{"image_id": None, "caption": "a"}], "entry 1: expected"),
         ({"1": ["a", "b"]}, "entry 1: a second, different caption"),
-        ('{"image_id": 1, "caption": "a"}\n{"image_id": \n', "not JSON"),
+        ('{"image_id": 1, "caption": "a"}\n{"image_id": \n', r"not JSON \(line 2: "),
         ([{"image_id": 1, "caption": "a"}, {"image_id": "1", "caption": "b"}], "entry 2: a second, different caption"),
     ],
 )

@@ -22,14 +22,14 @@ def load(sizes, photos, count):
 
 
 def search_all(captioner, regions, beam_size, batch_size):
-    """Caption regions with the program, batch after batch."""
+    """Caption photos by their regions with this program's beam search, batch after batch. Nothing is returned."""
     search = captioner.search(beam_size, batch_size)
     for start in range(0, len(regions), batch_size):
         search(regions[start : start + batch_size])
 
 
 def predict_all(model, captioner, regions, beam_size):
-    """Caption regions with the tutorial baseline: one photo, one hypothesis and one word at a time."""
+    """Caption photos by their regions with the tutorial baseline: one photo, one hypothesis and one word at a time."""
     for photo in regions:
         tutorial_baseline.write_caption(model, photo, beam_size, captioner.max_words)
 

@@ -203,6 +203,9 @@ def _read_photos(name, root, with_photos):
     if not captions.images:
         raise InputError(f"{captions.files[0]}: the file has no captions; see data/README.md")
     table.notes += _count(table, captions, folder)
+    if not any(image.captions for image in captions.images.values()):
+        said = "; ".join(captions.all_notes())
+        raise InputError(f"{captions.files[0]}: no photo has a caption{f' ({said})' if said else ''}")
     if not table.photos:
         named, here = next(iter(captions.images.values())).file, folder.photos()[0]
         raise InputError(

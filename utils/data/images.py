@@ -2,6 +2,9 @@
 
 import ctypes
 import io
+import logging
+import os
+import stat
 import threading
 import warnings
 from contextlib import contextmanager, suppress
@@ -38,6 +41,9 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+# Pillow logs some damages. Without a handler, Python would print them, without the name of the file.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # Pillow's warnings about unusual metadata have several lines. Its warnings about sizes are not needed, because this
 # module checks the size.
@@ -84,6 +90,7 @@ def _to_rgb(image):
     """
     if image.mode.startswith("I") or image.mode == "F":
         values = np.array(image, dtype="float32")
+        np.nan_to_num(values, copy=False)  # scientific images mark missing pixels by nan
         if image.mode == "F":
             top = 1 if values.max(initial=0) <= 1 else 255
         else:
@@ -198,6 +205,24 @@ def _shown(path):
     return one_line(shorten(_names.get(path, path)))
 
 
+def _check_file(path):
+    """Raise ImageError unless a path is a file that is not empty. Opening a pipe could wait for its writer forever."""
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ImageError("no such file") from None
+    except PermissionError:
+        raise ImageError("no permission to read this file; change its permissions") from None
+    except (OSError, ValueError) as error:  # a link to itself, a name that is too long or has a zero byte
+        raise ImageError(f"cannot be accessed ({reason(error)})") from None
+    if stat.S_ISDIR(found.st_mode):
+        raise ImageError("a folder, not a photo")
+    if not stat.S_ISREG(found.st_mode):
+        raise ImageError("a pipe or a device, not a file; save the photo as a file, or pipe it to inference.py -")
+    if not found.st_size:
+        raise ImageError("the file is empty")
+
+
 def open_photo(path, at_least=1024):
     """Read a photo as a person sees it: upright and in RGB. Of an animation, the first frame is read.
 
@@ -219,10 +244,11 @@ def open_photo(path, at_least=1024):
     path = Path(path)
     name = _shown(path)
     try:
+        _check_file(path)
         with _without_pillow_limit():
             try:
                 return _decode(path, at_least)
-            except (InputError, FileNotFoundError, IsADirectoryError, PermissionError):
+            except (InputError, FileNotFoundError, PermissionError):
                 raise
             except Exception as error:
                 return _decode_despite(error, path, at_least)
@@ -230,8 +256,6 @@ def open_photo(path, at_least=1024):
         raise ImageError(f"{name}: {error}") from None
     except FileNotFoundError:
         raise ImageError(f"{name}: no such file") from None
-    except IsADirectoryError:
-        raise ImageError(f"{name}: a folder, not a photo") from None
     except PermissionError:
         raise ImageError(f"{name}: no permission to read this file; change its permissions") from None
     except UnidentifiedImageError:

@@ -168,6 +168,10 @@ def _named(name, folder, note):
         return [_Fetched(shorten(name), folder, "photo", partial(_download, name))]
     if name.lower().startswith("file:"):
         return _named_by_address(name, folder, note)
+    if re.match("[A-Za-z][A-Za-z0-9+.-]+://", name):
+        raise InputError(f"{shorten(name)}: only http, https, file and data addresses can be read; download it first")
+    if not name:  # Path("") would be the current folder
+        raise InputError("the name of a photo is empty, as of a variable without a value; name a file or a folder")
     path = Path(name)
     if glob.has_magic(name) and not files.exists(path):
         found = [Path(match) for match in _matches(name)]

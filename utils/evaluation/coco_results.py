@@ -80,7 +80,15 @@ def _parse(text):
     except ValueError:
         if len(lines) < 2 or not lines[0].lstrip().startswith("{") or not lines[0].rstrip().endswith("}"):
             raise
-    return [json.loads(line) for line in lines]
+    return [_parse_line(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+
+
+def _parse_line(number, line):
+    """Parse a line of JSON Lines. In the error, the line is counted from the top of the file."""
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"line {number}: {getattr(error, 'msg', error)}") from None
 
 
 def _result(row, place):

@@ -98,9 +98,10 @@ def _statistics(results, neighbours, what, fields, title):
     """Format statistics as a table with a column for each result, a list of lines.
 
     Args:
-        results, neighbours: as for `as_json`.
+        results: a list of Evaluation.
+        neighbours: a list of Evaluation of the baselines, whose captions are those of similar training photos.
         what: name of the attribute of an Evaluation that holds the statistics.
-        fields: STATISTICS or ATTENTION.
+        fields: the rows of the table: STATISTICS, of the captions, or ATTENTION, of the attention.
         title: heading of the first column.
     """
     shown = [result for result in [*results, *neighbours] if getattr(result, what)]

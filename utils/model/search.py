@@ -245,7 +245,8 @@ def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated
 
     Returns:
         Hypotheses that are not sorted. Captions have `max_words + 1` word numbers: the
-        words, END, then PAD. `likeness` is NaN. Log-probabilities and scores are those at temperature 1.
+        words, END, then PAD. `likeness` is NaN, because samples are not compared with a
+        consensus. Log-probabilities and scores are those at temperature 1.
     """
     batch, places, size = regions.shape[0], regions.shape[1], decoder.vocabulary_size
     memory = decoder.remember(regions)

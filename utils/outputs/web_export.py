@@ -55,20 +55,22 @@ _OPSET = 17
 
 
 def export_web(captioner, folder, model="a model folder", overwrite=False):
-    """Write a folder that holds the page, onnxruntime-web and the ONNX graphs of a captioner.
+    """Write a folder with a web page that captions photos in the browser.
+
+    The folder holds the page, onnxruntime-web and the ONNX graphs of a captioner.
 
     Args:
         captioner: a Captioner.
         folder: the folder to write.
         model: the model folder that the captioner was loaded from. The page shows its name.
-        overwrite: whether to replace the files of an earlier export in a folder that is not empty.
+        overwrite: whether to replace the files of an earlier export. If False, the folder must be new or empty.
 
     Returns:
         The path of the folder.
 
     Raises:
-        InputError: a package or npm is missing, the folder exists or cannot be written, or the word probabilities of
-            the graphs differ from those of the captioner.
+        InputError: a package or npm is missing, the folder is not empty or cannot be written, or the graphs give other
+            word probabilities than the captioner.
     """
     folder = Path(folder)
     check_web_export(folder, overwrite)
@@ -402,7 +404,10 @@ def _check_graphs(captioner, encoder, folder):
 
 
 def _write_list(folder):
-    """Write `files.json`, which tells the page the sizes of all large files in bytes and a version, a hash of them."""
+    """Write `files.json`, from which the page learns what it has to load.
+
+    It holds the size in bytes of each file of the model and of onnxruntime-web, and a version: a hash of all contents.
+    """
     names = [f"{wing}/{path.name}" for wing in ("model", "runtime") for path in sorted((folder / wing).iterdir())]
     digest, sizes = hashlib.sha256(), {}
     for name in names:

@@ -157,12 +157,14 @@ class Batches:
     def batch(self, epoch, step, part=0, parts=1):
         """Load one batch, or the part of it that one device trains on.
 
-        A batch of fewer photos than the batch size is padded with zeros, and so is its part.
+        The last batch of an epoch may have too few photos. Zeros fill it up, so that all batches, and all parts of a
+        batch, have the same size.
 
         Args:
-            epoch, step: epoch, and step within the epoch, of the batch; both count from 0.
+            epoch: number of the epoch, from 0.
+            step: number of the batch within the epoch, from 0.
             part: index of the part, from 0.
-            parts: number of equal parts of the batch.
+            parts: number of equal parts into which the batch is divided.
 
         Returns:
             (training inputs, input words, target words). The training inputs are regions or pixels, from `source.load`.

@@ -119,7 +119,18 @@ class _Training:
         }
 
     def open(self, overwrite, resume):
-        """Check the model folder, read the photos, choose vocabulary and encoder, and report likely problems."""
+        """Prepare the run: check the model folder, read photos and captions, and choose vocabulary and encoder.
+
+        Settings that probably lead to poor captions are reported.
+
+        Args:
+            overwrite: whether a model in the folder is replaced.
+            resume: whether the interrupted run in the folder is continued.
+
+        Raises:
+            InputError: the folder holds a model, the settings differ from those of the interrupted run, or the photos
+                cannot be used.
+        """
         recipe, folder, chief = self.recipe, self.folder, self.distribution.chief
         if chief:
             run_folder.check(folder, self.settings, overwrite, resume)

@@ -24,7 +24,8 @@ def view_of(photo, number):
     """Make a View of a Photo. `load_view` computes its pixels later.
 
     Args:
-        photo: a Photo with references. If one of them mentions left or right, the View has `mirror=False`.
+        photo: a Photo with references. If none of them mentions left or right, its View has `mirror=True`: random
+            crops may then be mirrored.
         number: which view: 0 is the photo itself, 1 its mirror image, and 2, 3, … are random crops in random light.
     """
     return View(f"{photo.id}#{number}", photo.path, number, not sides_matter(tuple(photo.references)))
@@ -85,11 +86,12 @@ class ViewSource:
         """Encode photos without random variations.
 
         Args:
-            encoder: Encoder of the layers above the cached layer.
+            encoder: Encoder of the upper layers. Its input is the output of the layer whose outputs are cached.
             photos: a list of Photo.
 
         Returns:
-            Regions, float32 (photos, regions, channels): the mean of the photo's regions and those of its mirror image.
+            Regions, float32 (photos, regions, channels). The photo and its mirror image are encoded. The regions of the
+            mirror image are flipped back, and then the mean of both is taken.
         """
         photo, mirrored = (
             np.reshape(

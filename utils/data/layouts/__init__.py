@@ -11,6 +11,7 @@ from collections import namedtuple
 from utils.data.layouts import coco, flickr, karpathy, own_json, tables, text_beside_photos
 from utils.data.layouts.captions import Captions, split_of_word
 from utils.data.layouts.folder import Folder
+from utils.data.layouts.text import printable
 from utils.errors import InputError
 
 # A layout: its name for the user, the names of the datasets that can have it, the
@@ -49,6 +50,9 @@ LAYOUTS = (
 # function that adds a file to existing Captions.
 _PARTS = {tables.read: tables.read_into, own_json.read: own_json.read_into}
 
+# Suffixes of tables that are not read. Programs can save them as CSV.
+_SHEETS = (".xlsx", ".xls", ".ods", ".numbers", ".parquet")
+
 # The result of `read_captions`: the layout's name, the Captions, and the paths of caption files that were not read.
 Source = namedtuple("Source", "layout captions others")
 
@@ -74,9 +78,11 @@ def read_captions(folder, dataset):
             return Source("text files beside the photos", captions, [])
         names = dict.fromkeys(name for layout in layouts for name in layout.files)
         texts = ", and no text file beside a photo" * (dataset == "custom")
+        sheets = [path.name for suffix in _SHEETS for path in folder.find(f"*{suffix}")]
         raise InputError(
-            f"{folder.root}: no captions of {dataset} in this folder (none of {', '.join(names)}{texts}); see "
-            "data/README.md"
+            f"{folder.root}: no captions of {dataset} in this folder (none of {', '.join(names)}{texts}); "
+            + (f"save {printable(sheets[0])} as captions.csv, or " if sheets else "")
+            + "see data/README.md"
         )
     path, layout = found[0]
     if dataset == "custom":

@@ -127,7 +127,8 @@ def read_images(document, name, split=None, folder=""):
     Args:
         document: the Document of the file.
         name: the name of the field with the file name of an image.
-        split, folder: as for `read_into` in own_json.py.
+        split: the split, "train", "val", "test" or None, of images for which the file has none.
+        folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
 
     Yields:
         (record, keys, wrong, image): `image` is an Image without captions. The others are as for `Document.records`.

@@ -63,7 +63,9 @@ def read_own(captions, document, split=None, folder=""):
 
     Args:
         captions: the Captions to add to.
-        document, split, folder: as for `read_images`.
+        document: the Document of the file.
+        split: the split, "train", "val", "test" or None, of images for which the file has none.
+        folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
     """
     ids = {}
     for record, keys, wrong, image in read_images(document, "file_name", split, folder):

@@ -29,7 +29,7 @@ def read_token_file(path):
         path: the file.
 
     Returns:
-        Captions without splits.
+        A Captions object. The file does not say which photos are for training, so no photo has a split.
 
     Raises:
         InputError: a line has another form; the message has the file and the line.

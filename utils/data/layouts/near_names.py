@@ -2,14 +2,17 @@
 
 In a caption file from another machine, letters of a name can be upper or lower
 case, or have another Unicode form. The suffix can be missing or different. There
-can be folders that do not exist on this machine, as in `D:/photos/dog.jpg`. Such
-a name is accepted if it fits exactly one photo.
+can be folders that do not exist on this machine, as in `D:/photos/dog.jpg`. The
+name can be a web address, or have percent signs as in addresses: `my%20dog.jpg`.
+Such a name is accepted if it fits exactly one photo.
 """
 
 import os
+import re
 import unicodedata
 from collections import defaultdict
 from pathlib import Path
+from urllib.parse import unquote
 
 from utils.data.photo_files import SUFFIXES
 
@@ -132,11 +135,15 @@ class _Index:
             A list or tuple of paths; empty if there are none.
         """
         *folders, name = folded(file).split("/")
-        found = self._by_name.get(name) or self._by_stem.get(_stem(name), ())
+        plain = folded(unquote(re.sub(r"[?#].*", "", file))).rsplit("/", 1)[-1]
+        found = next((found for each in dict.fromkeys((name, plain)) if (found := self._named(each))), ())
         if len(found) < 2:
             return found
         shared = [_shared(folders, folded(path).split("/")[:-1]) for path in found]
         return [path for path, count in zip(found, shared) if count == max(shared)]
+
+    def _named(self, name):
+        return self._by_name.get(name) or self._by_stem.get(_stem(name), ())
 
 
 def _shared(folders, others):

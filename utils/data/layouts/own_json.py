@@ -4,6 +4,7 @@ The file has one of these forms:
 
     [{"image": "dog.jpg", "caption": "A dog.", "split": "train"}, …]
     [{"file_name": "dog.jpg", "text": "A dog."}, …]; in JSON Lines, one such object per line
+    {"data": [{"image": "dog.jpg", "caption": "A dog."}, …]}
     [{"image": "dog.jpg", "captions": ["A dog.", "A big dog."]}, …]
     {"dog.jpg": ["A dog.", "A big dog."], "cat.jpg": "A cat."}
     COCO's form:
@@ -14,7 +15,7 @@ The file has one of these forms:
 
 from utils.data.layouts import coco, karpathy
 from utils.data.layouts.captions import caption_columns, image_column, reader, split_name
-from utils.data.layouts.text import Document, caption_text, image_name
+from utils.data.layouts.text import Document, caption_text, image_name, printable
 
 
 def read_into(captions, path, split=None, folder=""):
@@ -30,7 +31,11 @@ def read_into(captions, path, split=None, folder=""):
         InputError: the file has another form; the message has the file and the line.
     """
     document = Document(path)
-    content = document.content
+    content, above = document.content, ()
+    if isinstance(content, dict) and len(content) == 1:
+        ((key, inner),) = content.items()
+        if key != "images" and isinstance(inner, list) and inner and all(isinstance(each, dict) for each in inner):
+            content, above = inner, (key,)
     if isinstance(content, dict) and isinstance(content.get("images"), list):
         reader = coco if "annotations" in content else karpathy
         reader.read_own(captions, document, split, folder)
@@ -39,14 +44,18 @@ def read_into(captions, path, split=None, folder=""):
             _add(captions, document, folder, key, texts, split, (key,))
     elif isinstance(content, list):
         for number, record in enumerate(content):
+            keys = (*above, number)
             names = list(record) if isinstance(record, dict) else []
-            name = document.field(record, image_column(names) or "image", str, number)
+            name = document.field(record, image_column(names) or "image", str, *keys)
             columns = caption_columns(names)
-            if not columns or {"caption", "captions"} <= set(columns):
-                raise document.wrong("expected one of caption and captions", number)
+            if not columns:
+                found = printable(", ".join(names))
+                raise document.wrong(f"expected a field such as caption, captions or text, found {found}", *keys)
+            if {"caption", "captions"} <= set(columns):
+                raise document.wrong("expected one of caption and captions", *keys)
             texts = record[columns[0]] if len(columns) == 1 else [record[column] for column in columns]
             own_split = record.get("split")
-            _add(captions, document, folder, name, texts, split if own_split is None else own_split, (number,))
+            _add(captions, document, folder, name, texts, split if own_split is None else own_split, keys)
     else:
         raise document.wrong("expected a list of records, or an object with the captions of each image")
 

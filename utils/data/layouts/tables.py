@@ -11,15 +11,21 @@ The first line names the columns and shows their separator. Examples:
     image,caption1,caption2
 
 Excel's line `sep=;` may come before the header. Empty columns and rows are ignored.
+A caption in quotes may have several lines. A caption may be a list, as pandas writes it: `['A dog.', 'A big dog.']`.
 """
 
+import ast
 import csv
 import re
 from collections import namedtuple
+from contextlib import suppress
 
 from utils.data.layouts.captions import caption_columns, column_name, image_column, reader, split_name
 from utils.data.layouts.text import caption_text, image_name, lines, printable
 from utils.errors import InputError
+
+# Maximum number of lines of a row. With more, a quote that is never closed would make reading slow.
+_MAX_ROW_LINES = 100
 
 # The header of a table: the separator, the names of all columns, the index of the column with the photos' names, and a
 # list of the indices of the columns with captions.
@@ -39,7 +45,9 @@ def read_into(captions, path, split=None, folder=""):
         InputError: the header or a row has another form; the message has the file and the line.
     """
     header, separators, repaired = None, ",|;\t", []
-    for number, line in lines(path):
+    rest = list(lines(path))[::-1]  # the last one is the next one
+    while rest:
+        number, line = rest.pop()
 
         def wrong(message, number=number):
             return InputError(f"{path}, line {number}: {message}")
@@ -48,9 +56,10 @@ def read_into(captions, path, split=None, folder=""):
         if excel:
             separators = excel[1]
         elif header is None:
-            header = _header(line, separators, wrong)
+            if line.strip() or not rest:
+                header = _header(line, separators, wrong)
         elif line.strip():
-            row = _row(line, header.separator, wrong)
+            row = _row(line, rest, header, wrong)
             if len(row) == 2 and len(header.columns) == 3 and header.columns[1].endswith("_number"):
                 row = _repair(row, wrong)
                 repaired.append(number)
@@ -91,12 +100,16 @@ def _header(line, separators, wrong):
     )
 
 
-def _row(line, separator, wrong):
-    """Split one line into fields. Each line is parsed alone, so that an unclosed quote does not include the next lines.
+def _row(line, rest, header, wrong):
+    """Split a row into fields. A row is one line, or several if a field in quotes contains line ends.
+
+    Lines are joined only if the result is a complete row. So a quote that is never closed does not include the next
+    rows.
 
     Args:
-        line: the line.
-        separator: the separator.
+        line: the first line of the row.
+        rest: a list of the lines after it, (number, line), the next one last. Lines of this row are removed.
+        header: the _Header of the table.
         wrong: a function that takes a message and returns an InputError with the file and the line in it.
 
     Returns:
@@ -105,17 +118,36 @@ def _row(line, separator, wrong):
     Raises:
         InputError: the quotes in the line are wrong.
     """
+    separator = header.separator
     if separator == "|":  # such tables have no quoting
         return line.split("|")
     # Spaces after a closing quote are removed if the line cannot be parsed with them.
     tidy = re.sub(rf'"[ \t]+(?={re.escape(separator)}|$)', '"', line)
     for text in dict.fromkeys((line, tidy)):
         try:
-            (row,) = csv.reader([text], delimiter=separator, strict=True, skipinitialspace=True)
-            return row
+            return _fields(text, separator)
         except csv.Error as error:
             reason = error
-    raise wrong(f"a quote is not closed on this line, or is inside a field ({reason})")
+    for count in range(1, min(len(rest), _MAX_ROW_LINES) + 1):
+        if '"' in rest[-count][1]:
+            try:
+                row = _fields("\n".join([line, *(other for _, other in rest[-1 : -count - 1 : -1])]), separator)
+            except csv.Error:
+                continue
+            if len(row) == len(header.columns):
+                del rest[-count:]
+                return row
+    row = line.split(separator)
+    if separator == "\t" and len(row) == len(header.columns):  # most tables with tabs have no quoting
+        return row
+    raise wrong(f"a quote is not closed, or is inside a field ({reason}); write a quote in a quoted field twice")
+
+
+def _fields(text, separator):
+    """Split the text of one row into fields. Raises csv.Error if the quotes in it are wrong."""
+    # A list of one text, because the reader would otherwise split the text at its line ends.
+    (row,) = csv.reader([text], delimiter=separator, strict=True, skipinitialspace=True)
+    return row
 
 
 def _repair(row, wrong):
@@ -153,10 +185,11 @@ def _add(captions, header, row, split, folder, wrong):
         InputError: the row has another number of fields than the header, or a field is wrong.
     """
     columns = header.columns
-    # Spreadsheets append empty fields to rows, or omit the fields of unnamed columns.
+    # Spreadsheets append empty fields to rows, or omit the fields of unnamed columns. An unnamed column before the
+    # others is the index that pandas writes.
     row = row + [""] * sum(not name for name in columns[len(row) :])
-    names = columns + [""] * (len(row) - len(columns))
-    stray = any(field.strip() for name, field in zip(names, row) if not name)
+    named = max(place for place, name in enumerate(columns) if name) + 1
+    stray = any(field.strip() for field in row[named:])
     if len(row) < len(columns) or stray:
         raise wrong(
             f"expected {len(columns)} fields ({printable(', '.join(columns))}), found {len(row)}; "
@@ -165,6 +198,16 @@ def _add(captions, header, row, split, folder, wrong):
     image_id = image_name(row[header.image], wrong, folder)
     own_split = row[columns.index("split")] if "split" in columns else None
     captions.put_in_split(image_id, split_name(own_split, wrong) or split, wrong)
-    texts = [row[place] for place in header.captions]
+    texts = [text for place in header.captions for text in _texts(row[place])]
     for text in [text for text in texts if text.strip()] or texts[:1]:
         captions.add(image_id, caption_text(text, wrong))
+
+
+def _texts(field):
+    """Return the captions in a field as a list: those of a list such as `["A dog.", "A big dog."]`, or the field."""
+    if re.fullmatch(r"""\s*\[\s*(["']).*\1\s*]\s*""", field, re.DOTALL):
+        with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            texts = ast.literal_eval(field.strip())
+            if all(isinstance(text, str) for text in texts):
+                return texts
+    return [field]

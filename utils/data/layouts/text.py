@@ -31,7 +31,8 @@ def read_text(path):
         path: the file, a Path.
 
     Raises:
-        InputError: the file cannot be read, or `decode` does not know its encoding; the message has the line.
+        InputError: the file cannot be read, `decode` does not know its encoding, or it contains zero bytes; the
+            message has the line.
     """
     try:
         data = path.read_bytes()
@@ -42,6 +43,9 @@ def read_text(path):
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
+    if "\0" in text:  # UTF-16 without a byte order mark, or not a text file
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise InputError(f"{path}, line {line}: a zero byte, so this is not UTF-8 text; save the file as UTF-8")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -113,7 +117,8 @@ def _kind(value):
 class Document:
     """Read a JSON file, and make errors that say in which line a value is.
 
-    A JSON Lines file (`.jsonl`) is read as a list with the value of each line.
+    A JSON Lines file is read as a list with the value of each line. It is recognised by its content, because the
+    suffixes `.json` and `.jsonl` are often confused.
 
     Args:
         path: the file, a Path.
@@ -128,9 +133,10 @@ class Document:
 
     def __init__(self, path):
         self.path, self._lines = path, None
-        if path.suffix.lower() == ".jsonl":
-            self._lines = [number for number, line in lines(path) if line.strip()]
-            self.content = [self._parse(line, number) for number, line in lines(path) if line.strip()]
+        filled = [(number, line) for number, line in lines(path) if line.strip()]
+        if _is_json_lines(path, [line.strip() for _, line in filled]):
+            self._lines = [number for number, _ in filled]
+            self.content = [self._parse(line, number) for number, line in filled]
         else:
             self.content = self._parse(read_text(path), 1)
 
@@ -199,6 +205,13 @@ class Document:
         for number, record in enumerate(self.field(self.content, name, list)):
             keys = (name, number)
             yield record, keys, lambda message, keys=keys: self.wrong(message, *keys)
+
+
+def _is_json_lines(path, filled):
+    """Return True if a file has one JSON value per line. `filled` are its lines that are not empty, without spaces."""
+    if path.suffix.lower() == ".jsonl":
+        return not filled or not filled[0].startswith("[")
+    return len(filled) > 1 and all(line.startswith("{") and line.endswith("}") for line in filled)
 
 
 def printable(text):

@@ -1,4 +1,7 @@
-"""Pretrain an encoder on drawn scenes: predict shape, colour and box at each region."""
+"""Pretrain an encoder on pictures of simple shapes that the program draws.
+
+For each region of a picture, the encoder learns which shapes and colours lie there, and the bounding box of the object.
+"""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
