@@ -279,20 +279,23 @@ def make_page(load, models=("model",), beam_size=3, examples=()):
 
     captions = Captions(load)
 
-    def show(paths, model, beam_size, num_captions, progress=gradio.Progress()):  # noqa: B008, Gradio's way
+    def show(paths, model, beam_size, num_captions):
         """Caption the photos and yield three values: the HTML of the result, the alternative text, and a link.
 
-        The link downloads the attention maps. Drawing them takes a second, so they come with a second yield.
+        The first yields say how many photos are done. The link downloads the attention maps. Drawing them takes a
+        second, so they come with a last yield.
         """
         text = gradio.Textbox(visible=False)
         if not paths:
             yield "", text, ""
             return
-        results = []
+        results, total = [], min(len(paths), _MOST)
+        busy = '<p role="status">Writing captions: {} of {} photos done …</p>'
+        yield busy.format(0, total), text, ""
         for result in captions.of(paths[:_MOST], model, int(beam_size), int(num_captions)):
             results.append(result)
-            if len(paths) > 1:
-                progress((len(results), min(len(paths), _MOST)), unit="photos")
+            if len(results) < total:
+                yield busy.format(len(results), total), gradio.skip(), gradio.skip()
         if len(paths) == 1:
             path, found = results[0]
             if isinstance(found, str):
@@ -317,7 +320,7 @@ def make_page(load, models=("model",), beam_size=3, examples=()):
 
     with gradio.Blocks(title="What is in the photo?", analytics_enabled=False, delete_cache=_DELETE) as page:
         gradio.Markdown(
-            "# What is in the photo?\nDrop or choose photos. Point at a word to see where the model looked."
+            "# What is in the photo?\nDrop or choose photos. Point at a word, or tap it, to see where the model looked."
         )
         # gradio.File keeps the photo as it is. A gradio.Image would change the pixels of some photos, and could not
         # report why it cannot read others.

@@ -1,7 +1,7 @@
 """Make the notebooks at the root from their sources in this folder.
 
-`python notebooks/build.py` writes them anew and keeps stored outputs of cells
-that did not change; `--execute train inference` runs those named, and stores what they show.
+`python notebooks/build.py` writes the notebooks. It keeps the stored outputs of cells that did not change.
+`--execute train inference` also runs the notebooks that are named, and stores their outputs.
 """
 
 import argparse
@@ -24,12 +24,12 @@ NAMES = ("train", "evaluate", "inference")
 
 
 def repository():
-    """The repository's public address; pyproject.toml is the one place where it is set."""
+    """Return the repository's public address. It is set in pyproject.toml alone."""
     return tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["notebooks"]["repository"]
 
 
 def badge(name):
-    """The Markdown of a badge that opens a notebook in Colab."""
+    """Return the Markdown of a badge that opens a notebook in Colab."""
     path = repository().removeprefix("https://github.com/")
     return (
         "[![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
@@ -38,7 +38,10 @@ def badge(name):
 
 
 def make_notebook(name):
-    """A notebook from its source: there `# %%` begins a cell; [markdown] or [parameters] behind it names its kind."""
+    """Make a notebook from its source.
+
+    In the source, `# %%` begins a cell. [markdown] or [parameters] after it names the kind of the cell.
+    """
     text = (HERE / f"{name}.py").read_text(encoding="utf-8")
     setup = (HERE / "setup.py").read_text(encoding="utf-8")
     text = text.replace("# SETUP\n", setup).replace("BADGE", badge(name)).replace("REPOSITORY", repository())

@@ -75,10 +75,10 @@ show_figure(figure)
 # **query**. Each region has a **key**, a projection of its channels. Bahdanau attention compares the query with every
 # key by a small network:
 #
-# $$e_i = v^\top \tanh(W_a a_i + W_h h), \qquad \alpha = \mathrm{softmax}(e), \qquad c = \sum_i \alpha_i a_i$$
+# $$e_i = v^\top \tanh(W_a a_i + W_h h), \qquad \alpha = \mathrm{softmax}(s\,e), \qquad c = \sum_i \alpha_i a_i$$
 #
-# The weights α are positive and sum to 1. The **context** c is the mean of the regions, weighted by α. Here are these
-# formulas as code; the project's layer is in `utils/model/attention.py`.
+# The sharpness s is a fixed number, usually 1. The weights α are positive and sum to 1. The **context** c is the mean
+# of the regions, weighted by α. Here are these formulas as code; the project's layer is in `utils/model/attention.py`.
 
 # %%
 from keras import ops
@@ -113,9 +113,11 @@ print("logits", tuple(logits.shape), "- one score for each word of the vocabular
 
 # %% [markdown]
 # ## 4. The gate
-# Words such as "of" follow from the words before them; the photo adds little. The **gate** β, a number between 0 and
-# 1 for each channel, lets the decoder turn the context down: the LSTM receives β ∘ c. Now one caption, word by word:
-# the most likely word each time (greedy search), its probability, the runners-up, and the mean of the gate.
+# Some words follow from the words before them; the photo adds little. The **gate** β, a number between 0 and 1 for each
+# channel, lets the decoder turn the context down: the LSTM receives β ∘ c. Xu et al., "Show, attend and tell", 2015,
+# use one number for all channels. Now one caption, word by word: the most likely word each time (greedy search), its
+# probability, the runners-up, and the mean of the gate over the channels. This mean varies little between words: each
+# channel has its own gate, so do not expect it to be low for every "a".
 
 # %%
 from utils.captioner import Caption
@@ -169,13 +171,15 @@ for _ in range(5):
     print("   ".join(f"{score:6.2f} {' '.join(words)}" for score, words in zip(scores, kept)))
 
 # %% [markdown]
-# Finished sentences of different lengths are compared by their log-probability per word, nearly. `num_captions`
-# different captions, by a search that rewards variety:
+# Finished sentences are ranked by a **score**. It is the log-probability per word, so that short sentences have no
+# advantage. If the model has a *consensus*, which predicts the words that people would use for the photo, the score
+# also rewards these words. Here are the score, the log-probability and the text of `num_captions` different captions,
+# found by a search that rewards variety:
 
 # %%
 _, captions = next(captioner.caption_each([source], beam_size, num_captions))
 for each in captions:
-    print(f"{each.log_probability:7.2f}  {each.text}")
+    print(f"{each.score:7.2f}  {each.log_probability:7.2f}  {each.text}")
 
 # %% [markdown]
 # Captions can also be **sampled**: each word is drawn at random by its probability. A low temperature prefers likely

@@ -1,10 +1,10 @@
-"""What every notebook does first: install missing packages, import Keras quietly, show errors in one line."""
+"""Prepare a notebook: install missing packages, import Keras quietly, show errors in one line."""
 
 import importlib.util
 import subprocess
 import sys
 
-# Those that Colab may lack; what is installed stays as it is.
+# Packages that Colab may lack. Installed packages are not changed.
 _NEEDED = ("tensorflow", "nltk", "pycocoevalcap", "h5py")
 
 
