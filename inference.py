@@ -240,6 +240,7 @@ def write_captions(sources, single, pictures, stream, arguments):
                 continue
             sure = 1.0 if captions[0].confidence is None else captions[0].confidence
             count["captioned"] += 1
+            count["no confidence"] += captions[0].confidence is None
             count["empty"] += not captions[0].words
             if sure < (arguments.min_confidence or 0):
                 count["unsure"] += 1
@@ -252,7 +253,7 @@ def write_captions(sources, single, pictures, stream, arguments):
 
                 save_figure(attention_figure(captions), picture)
             if single and sure < UNSURE:
-                console.note(f"unsure: the caption is right with a probability of {sure:.2f}")
+                console.note(f"unsure: the caption is right in its main point with a probability of {sure:.2f}")
             if arguments.alt_text and arguments.min_confidence is None and sure < UNSURE:
                 count["no text"] += 1
             elif arguments.alt_text and captions[0].words:
@@ -266,6 +267,11 @@ def write_captions(sources, single, pictures, stream, arguments):
         console.warn(
             f"{count['no text']} photos get no alternative text: their captions have a confidence below {UNSURE}; "
             "--min_confidence 0 writes all"
+        )
+    if arguments.alt_text and count["no confidence"]:
+        console.warn(
+            f"captions by {' with '.join(map(str, arguments.model))} have no confidence, so wrong alternative texts "
+            "are not left out"
         )
     if count[False]:
         console.warn(f"{count[False]} photos keep their alternative text; --overwrite replaces it")

@@ -33,7 +33,7 @@ def test_an_unsure_caption_is_printed_and_reported_on_standard_error(save_model,
     _, output, error = command(inference, "--model", save_model(0.3), "--image_path", photo)
     assert len(output.splitlines()) == 1
     assert [line for line in error.splitlines() if "unsure" in line] == [
-        "unsure: the caption is right with a probability of 0.30"
+        "unsure: the caption is right in its main point with a probability of 0.30"
     ]
     _, again, error = command(inference, "--model", save_model(0.8), "--image_path", photo)
     assert again == output

@@ -186,7 +186,8 @@ def _read_photos(name, root, with_photos):
         InputError: as for `load_dataset`.
     """
     if not files.is_dir(root):
-        raise InputError(f"{shorten(root)}: no such folder; data/README.md says how to get {name}")
+        how = "" if name == "custom" else f"python prepare.py {name} fetches it; "
+        raise InputError(f"{shorten(root)}: no such folder; {how}data/README.md says how to get {name}")
     folder = layouts.Folder(root)
     source = layouts.read_captions(folder, name)
     captions = source.captions

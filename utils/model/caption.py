@@ -1,6 +1,6 @@
 """The class `Caption`, which is the result for one photo, and two checks of captions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +33,9 @@ class Caption:
     text: str
     words: tuple[str, ...]
     log_probability: float
-    attention: np.ndarray
+    attention: np.ndarray = field(repr=False)
     score: float | None = None
-    photo: Image.Image | None = None
+    photo: Image.Image | None = field(default=None, repr=False)
     confidence: float | None = None
 
 
