@@ -240,7 +240,6 @@ def write_captions(sources, single, pictures, stream, arguments):
                 continue
             sure = 1.0 if captions[0].confidence is None else captions[0].confidence
             count["captioned"] += 1
-            count["no confidence"] += captions[0].confidence is None
             count["empty"] += not captions[0].words
             if sure < (arguments.min_confidence or 0):
                 count["unsure"] += 1
@@ -257,6 +256,7 @@ def write_captions(sources, single, pictures, stream, arguments):
             if arguments.alt_text and arguments.min_confidence is None and sure < UNSURE:
                 count["no text"] += 1
             elif arguments.alt_text and captions[0].words:
+                count["no confidence"] += captions[0].confidence is None
                 try:
                     count[write_alt_text(source.path, captions[0].text, arguments.alt_text, arguments.overwrite)] += 1
                 except InputError as error:
@@ -268,7 +268,7 @@ def write_captions(sources, single, pictures, stream, arguments):
             f"{count['no text']} photos get no alternative text: their captions have a confidence below {UNSURE}; "
             "--min_confidence 0 writes all"
         )
-    if arguments.alt_text and count["no confidence"]:
+    if count["no confidence"]:
         console.warn(
             f"captions by {' with '.join(map(str, arguments.model))} have no confidence, so wrong alternative texts "
             "are not left out"
