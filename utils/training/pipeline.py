@@ -288,7 +288,8 @@ class _Training:
             start = self.start
             if self.recipe.stages()[0].tagging:
                 self.encoder.load_trained(folder / _TAGGED_ENCODER)
-        # Self-critical training on the same few views brings nothing: docs/experiments.md compares both.
+        # Self-critical training on new crops had a better validation score than on the same few views
+        # (docs/experiments.md).
         if stage.on_photos and self.views and not stage.self_critical:
             source = ViewSource(self.encoder, self.views, self.recipe.views)
         elif stage.on_photos:
