@@ -55,7 +55,7 @@ def parse_arguments(arguments=None):
     )
     parser.add_argument("--encoder_weights", help="file of the encoder's weights (default: where training found them)")
     parser.add_argument(
-        "--beam_size", type=console.number(int, 1, 10), default=3, help="hypotheses kept in beam search (default: 3)"
+        "--beam_size", type=console.number(int, 1, 10), default=5, help="hypotheses kept in beam search (default: 5)"
     )
     parser.add_argument(
         "--host",
@@ -166,7 +166,7 @@ class Captions:
         except InputError as error:  # a model that cannot be loaded
             yield from ((path, str(error)) for path in paths)
 
-    def record(self, path, model, beam_size=3, num_captions=1):
+    def record(self, path, model, beam_size=5, num_captions=1):
         """Write captions of one photo for a program.
 
         Args:
@@ -263,7 +263,7 @@ def map_link(path, captions):
     return download(stream.getvalue(), "image/png", f"{Path(path).stem}-attention.png", "Download the maps (PNG)")
 
 
-def make_page(load, models=("model",), beam_size=3, examples=()):
+def make_page(load, models=("model",), beam_size=5, examples=()):
     """Build the page with Gradio.
 
     Args:

@@ -44,8 +44,8 @@ def parse_arguments(arguments=None):
         "--beam_size",
         type=console.number(int, 1, 100),
         nargs="+",
-        default=[3],
-        help="hypotheses kept in the search (default: 3)",
+        default=[5],
+        help="hypotheses kept in the search (default: 5)",
     )
     parser.add_argument(
         "--no_consensus", action="store_true", help="rank captions by probability alone, without the model's consensus"

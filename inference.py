@@ -50,7 +50,7 @@ def parse_arguments(arguments=None):
     parser.add_argument("--encoder_weights", help="file of the encoder's weights (default: where training found them)")
     search = parser.add_argument_group("search")
     search.add_argument(
-        "--beam_size", type=console.number(int, 1, 100), default=3, help="hypotheses kept in beam search (default: 3)"
+        "--beam_size", type=console.number(int, 1, 100), default=5, help="hypotheses kept in beam search (default: 5)"
     )
     search.add_argument(
         "--num_captions",

@@ -17,7 +17,7 @@ other_model = ""  # @param {type:"string"}
 dataset = "shapes"  # @param DATASETS
 data_dir = ""  # @param {type:"string"}
 split = "val"  # @param ["train", "val", "test", "unseen"]
-beam_size = 3  # @param {type:"slider", min:1, max:10, step:1}
+beam_size = 5  # @param {type:"slider", min:1, max:10, step:1}
 
 # %%
 from utils.data.datasets import load_dataset

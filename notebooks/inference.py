@@ -15,7 +15,7 @@
 # %% [parameters]
 photo = ""  # @param {type:"string"}
 model = "models/flickr8k"  # @param {type:"string"}
-beam_size = 3  # @param {type:"slider", min:1, max:10, step:1}
+beam_size = 5  # @param {type:"slider", min:1, max:10, step:1}
 num_captions = 5  # @param {type:"slider", min:1, max:20, step:1}
 temperature = 0.7  # @param {type:"slider", min:0.1, max:2, step:0.1}
 folder = ""  # @param {type:"string"}

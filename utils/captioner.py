@@ -108,7 +108,7 @@ class Captioner:
 
     def search(
         self,
-        beam_size: int = 3,
+        beam_size: int = 5,
         batch_size: int = _BATCH_PHOTOS,
         num_captions: int = 1,
         temperature: float | None = None,
@@ -142,7 +142,7 @@ class Captioner:
     def caption(
         self,
         photos: PhotoInput | Iterable[PhotoInput],
-        beam_size: int = 3,
+        beam_size: int = 5,
         num_captions: int = 1,
         temperature: float | None = None,
         seed: int = 0,
@@ -179,7 +179,7 @@ class Captioner:
     def caption_each(
         self,
         photos: Any,
-        beam_size: int = 3,
+        beam_size: int = 5,
         num_captions: int = 1,
         temperature: float | None = None,
         seed: int = 0,
@@ -227,7 +227,7 @@ class Captioner:
                 yield photo, result
 
     def caption_regions(
-        self, paths: Iterable[Path], regions: np.ndarray, beam_size: int = 3, batch_size: int = _BATCH_PHOTOS
+        self, paths: Iterable[Path], regions: np.ndarray, beam_size: int = 5, batch_size: int = _BATCH_PHOTOS
     ) -> list[Caption]:
         """Write a caption for each photo from the photo's regions, so that the encoder is not needed.
 

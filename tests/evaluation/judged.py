@@ -2,7 +2,7 @@
 
     python -m tests.evaluation.judged --model models/flickr8k --data_dir data/flickr8k --photos OTHER_PHOTOS
 
-Writes the table of docs/confidence.md: `docs/judgements.csv` says which captions (beam size 3) a person called right,
+Writes the table of docs/confidence.md: `docs/judgements.csv` says which captions (beam size 5) a person called right,
 partly right or wrong. Photos of `val` get their confidence from a fit on the other four fifths of `val`. The photos in
 the folder OTHER_PHOTOS are of no dataset that the confidence was fitted on, so it is used as it is.
 """

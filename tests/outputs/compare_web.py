@@ -37,7 +37,7 @@ def parse_arguments():
     console.add_dataset_flags(parser, ["flickr8k", "flickr30k", "coco", "custom"])
     parser.add_argument("--photos", type=Path, metavar="FOLDER", help="photos of a folder in place of a dataset's val")
     parser.add_argument("--count", type=console.number(int, 1), default=100, help="number of photos (default: 100)")
-    parser.add_argument("--beam_size", type=console.number(int, 1, 9), nargs="+", default=[1, 3], help="default: 1 3")
+    parser.add_argument("--beam_size", type=console.number(int, 1, 9), nargs="+", default=[1, 5], help="default: 1 5")
     parser.add_argument(
         "--precision",
         choices=("auto", "float32"),

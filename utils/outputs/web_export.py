@@ -33,7 +33,7 @@ from utils.outputs.export import check_export
 TEMPLATE = Path(__file__).with_name("web")
 
 # Beam size of the page. inference.py has the same default.
-_BEAM_SIZE = 3
+_BEAM_SIZE = 5
 
 # Files of onnxruntime-web. Browsers with WebGPU load the first three, other browsers the last three.
 _RUNTIME = (

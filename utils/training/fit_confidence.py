@@ -12,7 +12,6 @@ from utils.features.extraction import cache_regions
 from utils.model.caption_faults import best_first, fault
 from utils.model.confidence import Confidence, features
 from utils.progress import QUIET
-from utils.training.recipes import Recipe
 
 # Fewer photos do not suffice to fit a confidence.
 _LEAST_PHOTOS = 50
@@ -47,7 +46,7 @@ def describe(captioner, batches, beam_size):
     return texts, np.array(rows)
 
 
-def training_data(captioner, photos, cache_dir, beam_size=3, seed=0, reporter=QUIET):
+def training_data(captioner, photos, cache_dir, beam_size=5, seed=0, reporter=QUIET):
     """Make the data on which a Confidence is fitted: captions, described by numbers, and whether each is right.
 
     The captioner captions the photos, and 30 pictures without content (noise or a single colour). A caption of a photo
@@ -57,7 +56,7 @@ def training_data(captioner, photos, cache_dir, beam_size=3, seed=0, reporter=QU
         captioner: a Captioner that has a Consensus.
         photos: a list of Photo with references. The model must not have been trained on them.
         cache_dir: folder of the region caches.
-        beam_size: number of hypotheses that beam search keeps.
+        beam_size: number of hypotheses that beam search keeps; by default that of `Captioner.caption`.
         seed: seed of the pictures without content.
         reporter: a Reporter, which shows lines and progress bars.
 
@@ -99,8 +98,7 @@ def fit_confidence(captioner, folder, photos, cache_dir, reporter=QUIET):
     photos = [photo for photo in photos if photo.references]
     captioner.confidence = None
     if captioner.consensus and len(photos) >= _LEAST_PHOTOS:
-        beam_size = captioner.training.get("beam_size", Recipe.beam_size)
-        inputs, right = training_data(captioner, photos, cache_dir, beam_size, reporter=reporter)
+        inputs, right = training_data(captioner, photos, cache_dir, reporter=reporter)
         captioner.confidence = Confidence.fit(inputs, right)
         reporter.say(f"confidence: mean over val {captioner.confidence(inputs[:-_EMPTY]).mean():.2f}")
     else:

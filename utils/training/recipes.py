@@ -99,7 +99,7 @@ class Recipe:
     # After the decoder stage, the attention's energies are multiplied by this. Above 1 it attends to fewer regions.
     attention_sharpness: float = 1.0
     least_steps: int = 0  # minimum steps of the decoder stage; if needed, it gets more epochs than `epochs`
-    beam_size: int = 3  # hypotheses of the beam search that writes validation captions
+    beam_size: int = 5  # hypotheses of the beam search that writes validation captions
     consensus: bool = True  # whether captions are re-ranked by the words that people are predicted to use
     patience: int = 4  # a stage stops after this many epochs without a better validation score, …
     patience_steps: int = 100  # … but not before this many steps without one
