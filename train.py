@@ -107,8 +107,9 @@ def parse_arguments(arguments=None):
     training = parser.add_argument_group("training")
     training.add_argument(
         "--epochs",
-        type=console.number(int, 1, 10_000),
-        help="maximum epochs of decoder training; it stops early when validation stops improving",
+        type=console.number(int, 0, 10_000),
+        help="maximum epochs of decoder training; it stops early when validation stops improving; 0, with "
+        "--start_from: leave it out, and begin with --finetune_encoder or --scst_epochs",
     )
     training.add_argument(
         "--batch_size", type=console.number(int, 1, 4096), help="photos per step, each with all its captions"

@@ -167,6 +167,23 @@ def test_ones_own_photos_start_from_a_trained_model(tiny, model, command, save_p
 
 
 @pytest.mark.slow
+def test_a_trained_model_is_fine_tuned_without_training_its_decoder_alone(tiny, model, command, save_photo):
+    rows = [f"{save_photo(f'own/{n}.png', seed=n).name},a zebra runs" for n in range(6)]
+    Path("own/captions.csv").write_text("image,caption\n" + "\n".join(rows) + "\n")
+    flags = ["--dataset", "custom", "--data_dir", "own", "--start_from", "model", "--epochs", "0"]
+    _, _, error = command(train, *flags)
+    assert "nothing is trained" in error
+    flags += ["--finetune_encoder", "block1_conv1", "--tagging_epochs", "0", "--finetune_epochs", "1"]
+    status, output, error = command(train, *flags)
+    assert status == 0, error
+    assert "decoder epoch" not in output
+    assert "finetuning epoch 1:" in output
+    before, after = (Captioner.from_folder(folder).encoder.fingerprint for folder in ("model", "models/custom"))
+    kept = "the model it started from" in output
+    assert (before == after) == kept
+
+
+@pytest.mark.slow
 def test_all_stages_one_after_the_other_and_resumed_in_between(tiny, command, monkeypatch):
     """The stages are tagging, decoder, fine-tuning and self-critical training."""
     flags = (
@@ -211,7 +228,7 @@ def test_an_encoder_is_tuned_after_a_decoder_on_cached_regions(tiny, command):
 @pytest.mark.parametrize(
     ("script", "arguments", "message"),
     [
-        (train, ["--epochs", "0"], "must be"),
+        (train, ["--epochs", "-1"], "must be"),
         (train, ["--epochs", "many"], "not a whole number"),
         (train, ["--tagging_epochs", "0"], "add --finetune_encoder"),
         (train, ["--learning_rate", "nan"], "must be"),
@@ -233,6 +250,7 @@ def test_an_encoder_is_tuned_after_a_decoder_on_cached_regions(tiny, command):
         (train, ["--set", "epochs=3", "--epochs", "3"], "given twice"),
         (train, ["--precision", "half"], "invalid choice"),
         (train, ["--start_from", "nowhere"], "no model in this folder"),
+        (train, ["--epochs", "0"], "there must be a trained decoder"),
         (train, ["--start_from", str(ROOT / "models/flickr8k"), "--encoder", "resnet50"], "leave it out"),
         (train, ["--encoder_weights", "nowhere.h5"], "no such file"),
         (train, ["--output_dir", "/proc/model"], "cannot be written"),

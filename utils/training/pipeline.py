@@ -269,8 +269,8 @@ class _Training:
     def _make_trainer(self, stage, history):
         """Make the Trainer of a stage.
 
-        The stages "finetuning" and "self-critical" continue from the model in the run's folder. The stages "tagging"
-        and "decoder" start from the model of --start_from, or from a new decoder. If there was a tagging stage,
+        The first stage and "decoder" start from the model of --start_from, or from a new decoder. The stages
+        "finetuning" and "self-critical" continue from the model in the run's folder. If there was a tagging stage,
         "decoder" uses the encoder that it trained. If the stage trains on cached regions, missing regions are extracted
         first.
 
@@ -278,16 +278,14 @@ class _Training:
             stage: a Stage.
             history: training history so far, a list with a dict of scores for each epoch.
         """
-        folder, start = self.folder, None
-        if stage.name not in ("tagging", "decoder"):
+        folder, start = self.folder, None if stage.name == "tagging" else self.start
+        if stage.name not in ("tagging", "decoder") and history:
             captioner = Captioner.from_folder(folder)
             start, self.encoder = captioner.decoder, captioner.encoder
             if history[-1]["stage"] == "decoder":
                 start.sharpen_attention(self.recipe.attention_sharpness)
-        elif stage.name == "decoder":
-            start = self.start
-            if self.recipe.stages()[0].tagging:
-                self.encoder.load_trained(folder / _TAGGED_ENCODER)
+        elif stage.name == "decoder" and self.recipe.stages()[0].tagging:
+            self.encoder.load_trained(folder / _TAGGED_ENCODER)
         # Self-critical training on new crops had a better validation score than on the same few views
         # (docs/experiments.md).
         if stage.on_photos and self.views and not stage.self_critical:

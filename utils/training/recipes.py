@@ -38,7 +38,16 @@ class Stage:
 # Smallest and largest values of the fields. In fields that are not listed, whole numbers must be 1 or more, and other
 # numbers must be between 0 and 1.
 _BOUNDS = dict.fromkeys(
-    ("tagging_epochs", "finetune_epochs", "scst_epochs", "warmup_steps", "least_steps", "patience_steps", "views"),
+    (
+        "epochs",
+        "tagging_epochs",
+        "finetune_epochs",
+        "scst_epochs",
+        "warmup_steps",
+        "least_steps",
+        "patience_steps",
+        "views",
+    ),
     (0, math.inf),
 ) | {
     "attention_entropy": (0, math.inf),
@@ -70,7 +79,7 @@ class Recipe:
     encoder: str = "vgg16"  # name of the encoder: vgg16, vgg19, mobilenet or resnet50
     encoder_weights: str = "imagenet"  # initial weights: "imagenet", "scenes", "random" or an .h5 file
     image_size: int = 224  # side of the photos in pixels
-    epochs: int = 12  # maximum epochs of the decoder stage
+    epochs: int = 12  # maximum epochs of the decoder stage; 0, with a `start_from`, leaves it out
     batch_size: int = 32  # photos per step, each with all its captions
     learning_rate: float = 1e-3  # peak learning rate of the decoder stage
     min_word_count: int = 5  # rarer words of the training captions are left out of the vocabulary
@@ -123,6 +132,11 @@ class Recipe:
                     raise InputError(f"{field.name} {value}: must be between {low} and {high}")
         if self.views == 1:
             raise InputError("views 1: must be 0, or 2 or more; the first two are the photo and its mirror image")
+        names = [stage.name for stage in self.stages()]
+        if not self.epochs and (not self.start_from or "tagging" in names):
+            raise InputError("epochs 0: there must be a trained decoder; add --start_from, and --tagging_epochs 0")
+        if not names:
+            raise InputError("epochs 0: nothing is trained; add --finetune_encoder, or --scst_epochs")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise InputError(f"precision {self.precision}: choose auto, float32 or bfloat16")
 
@@ -138,7 +152,8 @@ class Recipe:
         varied = tagging or (joint and self.views > 0)
         # The encoder is frozen in this stage, because an untrained decoder would spoil its weights. If the encoder was
         # not trained before, this stage trains on cached regions.
-        stages.append(Stage("decoder", 0, self.epochs, self.learning_rate, self.dropout, on_photos=varied))
+        if self.epochs:
+            stages.append(Stage("decoder", 0, self.epochs, self.learning_rate, self.dropout, on_photos=varied))
         if joint and self.finetune_epochs > 0:
             rate = self.finetune_learning_rate
             stages.append(Stage("finetuning", 2, self.finetune_epochs, rate, self.dropout, **whole))
