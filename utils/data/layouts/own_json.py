@@ -19,7 +19,7 @@ from utils.data.layouts.text import Document, caption_text, image_name, printabl
 
 
 def read_into(captions, path, split=None, folder=""):
-    """Add the captions of a user's JSON file: records such as {"image": "dog.jpg", "caption": "A dog."}, or other forms.
+    """Add the captions of a user's JSON file, with records such as {"image": "dog.jpg", "caption": "A dog."}.
 
     Args:
         captions: the Captions to add to.
