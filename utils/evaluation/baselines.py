@@ -58,14 +58,9 @@ def nearest_neighbour_captions(cache, photos, training):
 
 
 def _directions(cache, photos):
-    """Compute the mean of each photo's region vectors, scaled to length 1.
+    """Compute the mean of each photo's region vectors, scaled to length 1: float (photos, channels).
 
-    Args:
-        cache: RegionCache with the regions of the photos.
-        photos: a list of Photo.
-
-    Returns:
-        Float (photos, channels).
+    `cache` is the RegionCache with the regions of the photos, and `photos` is a list of Photo.
     """
     means = cache.means([photo.id for photo in photos])
     return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)

@@ -144,11 +144,7 @@ def _read_record(folder):
 def _unpack_given(name, folder, say, progress):
     """Unpack the archives that the user has put into the folder of a dataset. The published archives are left out.
 
-    Args:
-        name: the dataset's name, such as "flickr8k".
-        folder: the dataset's folder, a Path.
-        say: a function that shows a line of text to the user.
-        progress: a function that takes the arguments of `tqdm` and returns a progress bar.
+    `name` is the dataset's name. `say` shows a line of text to the user. `progress` makes a progress bar like `tqdm`.
     """
     ours = {release.remote.name for release in RELEASES.get(name, ())}
     captions = [file for layout in LAYOUTS if name in layout.datasets for file in layout.files]
