@@ -28,7 +28,7 @@ _FROM_NOTHING = ("encoder", "encoder_weights", "image_size")
 
 
 def setting(text):
-    """Convert an argument such as "units=256" to ("units", 256): the name and the value of a field of the recipe."""
+    """Convert an argument such as "units=256" to ("units", 256), the name and the value of a training setting."""
     name, _, value = text.partition("=")
     known = {field.name: field.type for field in fields(Recipe) if field.name != "start_from"}
     if name not in known or not value:
@@ -195,7 +195,7 @@ def parse_arguments(arguments=None):
 
 
 def _take_from_run(parser, parsed):
-    """Read the settings of an interrupted run as `parsed.begun`. Arguments that the user left out get their values.
+    """Read the settings of an interrupted run as `parsed.begun`, and use them for arguments that the user left out.
 
     Args:
         parser: a console.Parser, which reports errors.

@@ -387,7 +387,7 @@ class _Clock(tqdm):
 
 
 def progress(**kwargs):
-    """Return a progress bar; where output is not shown on a terminal or in a notebook, it writes lines of text.
+    """Return a progress bar for terminals and notebooks, or one that writes lines of text to a pipe or a log.
 
     The arguments are those of tqdm.
     """

@@ -67,7 +67,7 @@ class EnsembleEncoder:
 class EnsembleDecoder:
     """Computes the mean probability of each next word over several decoders.
 
-    The class has the methods of AttentionDecoder that a search needs. It has none for training.
+    The class has the methods of AttentionDecoder that a search needs. It cannot be trained.
 
     Args:
         decoders: a list of AttentionDecoders with the same vocabulary.

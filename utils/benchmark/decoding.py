@@ -27,7 +27,7 @@ def load(sizes, photos, count):
 
 
 def search_all(captioner, regions, beam_size, batch_size):
-    """Search captions of photos with a Captioner's beam search, in order to measure its time.
+    """Find captions of photos with a Captioner's beam search. The caller measures the time; nothing is returned.
 
     `regions` is float (photos, regions, channels). `batch_size` photos are captioned together.
     """
@@ -37,10 +37,10 @@ def search_all(captioner, regions, beam_size, batch_size):
 
 
 def predict_all(model, captioner, regions, beam_size):
-    """Search captions of photos as tutorials program it (the baseline): one photo, one hypothesis, one word at a time.
+    """Find captions of photos as tutorials program it (the baseline): one photo, one hypothesis, one word at a time.
 
-    `model` is a NextWord, which predicts the next word. `captioner` is a Captioner, which has the maximum number of
-    words. `regions` is float (photos, regions, channels).
+    The caller measures the time; nothing is returned. `model` is a NextWord, which predicts the next word. `captioner`
+    is a Captioner, which has the maximum number of words. `regions` is float (photos, regions, channels).
     """
     for photo in regions:
         tutorial_baseline.write_caption(model, photo, beam_size, captioner.max_words)

@@ -103,9 +103,9 @@ def slope(points, quantity):
 
 
 def by_task(points):
-    """Group a list of Point by task. Returns a dict from (what the size counts, name of the task) to a list of Point.
+    """Group a list of Point (measurements) by task.
 
-    The size counts "photos" or "words".
+    Returns a dict from (what the sizes count, "photos" or "words"; name of the task) to a list of Point.
     """
     tasks = {}
     for point in points:
@@ -119,7 +119,7 @@ def _sizes(points, against):
 
 
 def rows(points):
-    """Arrange a list of Point in table rows, one for each task and quantity.
+    """Arrange a list of Point (measurements) in table rows, one for each task and quantity.
 
     A row has the name of the task, the unit, the value at every size (None if it was not measured), and the slope, the
     exponent of the growth.
@@ -139,7 +139,7 @@ def rows(points):
 
 
 def slopes(points):
-    """Compute from a list of Point the slope (exponent of the growth) of each quantity of each task.
+    """Compute from a list of Point (measurements) the slope (exponent of the growth) of each task and quantity.
 
     Returns a dict from name of the task to a dict from "seconds", "memory" or "disk" to the slope.
     """
@@ -160,7 +160,7 @@ def lines(points):
 
 
 def figure(points):
-    """Draw a list of Point as curves, one per task, with logarithmic axes. Returns a matplotlib Figure."""
+    """Draw a list of Point (measurements) as curves, one per task, on logarithmic axes: a matplotlib Figure."""
     picture = Figure(figsize=(10, 8.5), layout="constrained")
     picture.suptitle(
         "How work grows (in brackets: the slope between the two largest sizes; 1, the dotted line, is linear)"

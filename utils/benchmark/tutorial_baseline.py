@@ -50,7 +50,7 @@ class StepByStep:
 
         Args:
             regions: regions of the photo of each caption, float (rows, regions, channels).
-            training: True for dropout.
+            training: True to apply dropout.
 
         Returns:
             (keys, values, state): keys and values of the attention, float (rows, regions, …), and the initial state of
@@ -69,7 +69,7 @@ class StepByStep:
             words: number of the word, int (rows,).
             state: state of the LSTM, a list of two tensors, float (rows, units).
             keys, values: keys and values of the attention, float (rows, regions, …), which `begin` returned.
-            training: True for dropout.
+            training: True to apply dropout.
 
         Returns:
             (features, state): the input of the output layer, float (rows, features), and the new state of the LSTM.
@@ -85,7 +85,7 @@ class StepByStep:
     def logits(self, features, training=False):
         """Compute the logits of the next word, float (rows, vocabulary).
 
-        `features` is the input of the output layer, float (rows, features). `training` is True for dropout.
+        `features` is the input of the output layer, float (rows, features). `training` is True to apply dropout.
         """
         decoder = self.decoder
         hidden = decoder.output_projection(decoder.output_dropout(features, training=training))
@@ -97,7 +97,7 @@ class StepByStep:
         Args:
             prefixes: word numbers of the given words, int (rows, length), padded with PAD. Padding has no effect.
             regions: regions of the photo of each row, float (rows, regions, channels).
-            training: True for dropout.
+            training: True to apply dropout.
 
         Returns:
             Logits, float (rows, vocabulary).
@@ -151,7 +151,7 @@ class TrainingLoop:
             regions: float (rows, regions, channels).
             inputs: word numbers of the captions, int (rows, length), which begin with <start>.
             targets: one-hot vectors of the next words, float (rows, length, vocabulary).
-            training: True for dropout.
+            training: True to apply dropout.
         """
         keys, values, state = self.loop.begin(regions, training)
         total = words = 0.0
@@ -170,7 +170,7 @@ class TrainingLoop:
             regions: regions of the photo of each row, float (rows, regions, channels).
             prefixes: word numbers, int (rows, length), padded with PAD.
             targets: one-hot vectors of the next words, float (rows, vocabulary).
-            training: True for dropout.
+            training: True to apply dropout.
         """
         return tf.reduce_mean(self._cross_entropy(targets, self.loop.after(prefixes, regions, training)))
 

@@ -21,8 +21,8 @@ class Photo:
 
     Args:
         id: an identifier that is unique in the dataset. It is the photo's number in COCO as text; in
-            other datasets, the file's name. If datasets are combined, the dataset's name and a slash
-            come before it.
+            other datasets, the file's name. If datasets are combined, the id begins with the dataset's
+            name and a slash.
         path: the image file.
         split: "train", "val" or "test"; `shapes` also has "unseen".
         references: a tuple of captions that people wrote; in `shapes`, generated captions.
@@ -137,7 +137,7 @@ def _keep_held_out(tables):
     Flickr30k contains most photos of Flickr8k.
 
     Args:
-        tables: a list of Dataset. If both datasets are in it, their lists `photos` are changed.
+        tables: a list of Dataset. If Flickr8k and Flickr30k are in it, their lists `photos` are changed.
 
     Returns:
         A list with a line for the user, or an empty list.
@@ -195,9 +195,9 @@ def _read_photos(name, root, with_photos):
     source = layouts.read_captions(folder, name)
     captions = source.captions
     table = Dataset(name, [], files=captions.files)
-    table.notes.append(f"captions from {_some(captions.files)} ({source.layout})")
+    table.notes.append(f"captions from {_join_few(captions.files)} ({source.layout})")
     if source.others:
-        table.notes.append(f"not read, because another caption file comes first: {_some(source.others)}")
+        table.notes.append(f"not read, because another caption file comes first: {_join_few(source.others)}")
     if folder.left_out:
         table.notes.append(str(folder.left_out))
     if with_photos and not len(folder):
@@ -206,7 +206,7 @@ def _read_photos(name, root, with_photos):
     _fill(table, captions, folder, with_photos)
     if not captions.images:
         raise InputError(f"{captions.files[0]}: the file has no captions; see data/README.md")
-    table.notes += _count(table, captions, folder)
+    table.notes += _gaps(table, captions, folder)
     if not any(image.captions for image in captions.images.values()):
         said = "; ".join(captions.all_notes())
         raise InputError(f"{captions.files[0]}: no photo has a caption{f' ({said})' if said else ''}")
@@ -219,7 +219,7 @@ def _read_photos(name, root, with_photos):
     return table
 
 
-def _some(paths):
+def _join_few(paths):
     """Join a list of paths by commas. Of more than ten paths, only the first three and the number of others are named.
 
     Returns a str.
@@ -279,7 +279,7 @@ def _lend_to_val(table, captions, rows):
         table.notes.append(f"too few photos for a validation split by hash: {chosen[0].id} is moved from train to val")
 
 
-def _count(table, captions, folder):
+def _gaps(table, captions, folder):
     """Write lines for the user about what a dataset lacks, such as "12 photos of split val have no caption".
 
     Args:

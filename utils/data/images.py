@@ -210,7 +210,7 @@ def _shown(path):
 
 
 def _check_file(path):
-    """Raise ImageError if a path is no file or an empty file. A pipe is no file: to open it could wait forever."""
+    """Raise ImageError if `path` is not a file with content. Pipes are refused: opening a pipe can wait forever."""
     try:
         found = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -58,7 +58,7 @@ _STARTERS = (
 
 
 def _one_of(words):
-    """Return a regular expression, a str, that matches each of the given words. `words` has spaces between them."""
+    """Return a regular expression, a str, that matches any one of the words in `words`, a str with spaces."""
     return "(?:" + "|".join(sorted(words.split(), key=len, reverse=True)) + ")"
 
 

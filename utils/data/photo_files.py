@@ -35,7 +35,7 @@ _SYSTEM = frozenset(
 class LeftOut:
     """Collect the files and folders that were skipped in the search for photos.
 
-    `str` of this object is one line for the user. `bool` of it is False if nothing was skipped.
+    `str()` of such an object is one line for the user. `bool()` of the object is False if nothing was skipped.
     """
 
     def __init__(self):

@@ -61,7 +61,7 @@ class Scene:
     """Describe a generated picture with its captions and objects.
 
     Args:
-        id: an identifier. Scenes of different seeds have different ones.
+        id: a unique identifier, such as "seed-0/train-0000.png".
         path: the PNG file.
         split: "train", "val", "test" or "unseen". Scenes of "unseen" show pairs of colour and shape that no other split
             shows.

@@ -36,7 +36,8 @@ def _resample(scores, seed):
         seed: random seed of the resampling.
 
     Returns:
-        For each element of `scores`, a dict from score name to the scores of the resamples, float (samples,).
+        A list with a dict for each element of `scores`: from score name to the scores of the resamples, float
+        (samples,).
     """
     images = len(scores[0].ids)
     generator, shares, blocks = np.random.default_rng(seed), np.full(images, 1 / images), []

@@ -3,8 +3,8 @@
 A cache is a folder of zip archives, called shards. A shard has one compressed
 file per photo, with the photo's regions in 8 bits per value. A shard is created
 by an atomic rename and never changes. So neither a killed process nor a second
-process that fills the same cache can damage it. Photos that are not in the
-cache are extracted at the next run.
+process that fills the same cache can damage it. Regions that are not in the
+cache are computed at the next run.
 """
 
 import errno
@@ -343,7 +343,7 @@ class RegionCache:
 
         Args:
             photos: a list of objects with the attributes `id` and `path`: the photos of one shard (zip archive).
-            prefix: the beginning of their ids, a key of `self._folders`.
+            prefix: the beginning of their ids: "", or for several datasets the dataset's name and a slash.
         """
         partials = self._folders[prefix].glob(f"{self._shard_name(photos, prefix)}.*.partial")
         return any(not self._is_stale(path) for path in partials)
@@ -353,7 +353,7 @@ class RegionCache:
 
         Args:
             photos: a list of objects with the attributes `id` and `path`.
-            prefix: the beginning of their ids, a key of `self._folders`.
+            prefix: the beginning of their ids: "", or for several datasets the dataset's name and a slash.
             bar: a progress bar, which advances by one per photo.
 
         Returns:

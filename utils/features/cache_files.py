@@ -43,9 +43,9 @@ def pack(regions):
 
 
 def unpack(data):
-    """Decompress the regions of one photo that `pack` has compressed. Returns bytes, one byte per value.
+    """Decompress the regions of one photo, bytes that `pack` has compressed.
 
-    `restore` converts these bytes to an array.
+    Returns bytes: four for a scale, then one for each value. `restore` converts these bytes to an array.
     """
     return data[:4] + zlib.decompress(data[4:])
 

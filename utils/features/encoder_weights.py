@@ -121,7 +121,7 @@ _FILE_OF = {"imagenet": _imagenet_file, "scenes": _scenes_file, "random": None}
 
 
 def find_file(name, weights):
-    """Return the path of an encoder's file of weights, or None for random weights. It is downloaded if necessary.
+    """Return the path of an encoder's file of weights; None for random weights. ImageNet weights may be downloaded.
 
     Args:
         name: the name of the encoder, such as "vgg16".
@@ -168,7 +168,7 @@ def learnt_size(name, weights):
         weights: "imagenet", "scenes" (trained on generated scenes), "random", the path of a file, or None.
 
     Returns:
-        An int; None if it is unknown. Only files with 8-bit weights, which this program writes, contain it.
+        An int; None if the size is unknown. Only files with 8-bit weights, which this program writes, contain the size.
     """
     file = _scenes_file(name) if weights == "scenes" and name in ARCHITECTURES else weights
     return quantised_weights.learnt_size(file) if quantised_weights.is_compact(file) else None

@@ -45,7 +45,7 @@ class Encoder:
         network: the Keras model from pixels to regions.
         rows, columns: the size of the grid of regions.
         channels: the number of values per region.
-        above: None if the input is pixels. If the input is the output of an earlier layer, its name.
+        above: None if the input is pixels. If the input is the output of a lower layer, the name of this layer.
 
     Raises:
         InputError: the name or layer is unknown, or the weights are missing or do not fit.
@@ -126,7 +126,7 @@ class Encoder:
         return ops.reshape(regions, (-1, self.rows * self.columns, self.channels))
 
     def regions(self, pixels: backend.Tensor) -> backend.Tensor:
-        """Compute the regions of photos like `encode`, but with tensors instead of NumPy arrays.
+        """Compute the regions of photos from a tensor, inside a compiled function. Mirror images are used if `mirror`.
 
         Args:
             pixels: a tensor (photos, image_size, image_size, 3), RGB, 0 to 255. If `above` is set, the

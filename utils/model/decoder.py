@@ -183,7 +183,7 @@ class AttentionDecoder(keras.Model):
 
         Args:
             regions: output of the encoder, float (batch, regions, channels).
-            training: True for dropout.
+            training: True to apply dropout.
 
         Returns:
             A Memory: keys, float (batch, regions, attention units), and values, float (batch, regions, channels).
@@ -245,7 +245,7 @@ class AttentionDecoder(keras.Model):
         Args:
             features: the context, and normally the LSTM's hidden state, float (batch, captions, …, features).
             embedded: embedding of the previous word, float (batch, captions, …, embedding size).
-            training: True for dropout.
+            training: True to apply dropout.
 
         Returns:
             The logits, float32 (batch, captions, …, vocabulary).
@@ -282,7 +282,7 @@ class AttentionDecoder(keras.Model):
         Args:
             inputs: a pair: regions, float (batch, regions, channels), and word numbers
                 of captions that begin with <start>, int (batch, captions, length).
-            training: True for dropout. Then `attention_entropy` times the mean entropy
+            training: True to apply dropout. Then `attention_entropy` times the mean entropy
                 of the attention weights, in nats, is added to the losses of Keras.
 
         Returns:

@@ -40,7 +40,7 @@ def _data_uri(image, form, **options):
 
 
 def _shade(attention):
-    """Draw the attention of one word as a dark picture to lay over the photo. It stays bright where the model looked.
+    """Draw the attention of one word as a picture to lay over the photo, which stays bright where the model looked.
 
     The picture has one black pixel per region. The lower the weight of a region, the more the pixel darkens the photo.
 

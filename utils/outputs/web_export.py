@@ -280,9 +280,8 @@ def step_function(decoder, places):
     Returns:
         A tf.function of five tensors: the previous `words`, int32 (1, beam); the LSTM state `hidden` and `cell`,
         float32 (1, beam, units); the attention `keys` and `values` of the photo, float32 (1, places, …). It returns a
-        dict:
-        `log_probabilities` (1, beam, vocabulary), `attention` (1, beam, places), and the new state `next_hidden` and
-        `next_cell`.
+        dict: `log_probabilities` (1, beam, vocabulary), `attention` (1, beam, places), and the new state `next_hidden`
+        and `next_cell`.
     """
     units, values = decoder.units, decoder.value_size or decoder.region_mean.shape[0]
     shapes = {

@@ -16,7 +16,7 @@ def open_distribution(kind, say):
         A Devices, with which training runs; for several devices, its subclass Replicated.
 
     Raises:
-        InputError: this worker cannot be started, or Keras's backend is not TensorFlow.
+        InputError: this machine cannot be connected with the others, or Keras's backend is not TensorFlow.
     """
     if kind is None:
         return Devices()

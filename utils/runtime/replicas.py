@@ -209,7 +209,7 @@ def open_replicated(kind, say):
         A Replicated, which trains on these devices.
 
     Raises:
-        InputError: this worker cannot be started.
+        InputError: this machine cannot be connected with the others.
     """
     if kind == "mirrored":
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")

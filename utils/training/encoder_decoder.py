@@ -38,7 +38,7 @@ class EndToEnd(keras.Model):
 
         Args:
             inputs: (pixels or regions, input words). The words are word numbers, int (batch, captions, length).
-            training: True for dropout.
+            training: True to apply dropout.
 
         Returns:
             Word logits, float32 (batch, captions, length, vocabulary).

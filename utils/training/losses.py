@@ -18,7 +18,7 @@ class MeanLoss(keras.losses.Loss):
     def sums(self, targets, outputs):
         """Return the sum of the losses in a batch, and the number of words or photos that were counted.
 
-        Subclasses implement it.
+        Subclasses implement this method.
 
         Args:
             targets: a tensor with what the model should predict, such as word numbers.

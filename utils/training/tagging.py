@@ -73,7 +73,7 @@ class Tagger(keras.Model):
     def tags(self, regions, training=False):
         """Compute, for each photo and word, a logit that the photo's captions contain this word.
 
-        `regions` is float (batch, regions, channels). `training` is True for dropout. Returns float (batch,
+        `regions` is float (batch, regions, channels). `training` is True to apply dropout. Returns float (batch,
         vocabulary).
         """
         mean_region = (ops.mean(regions, axis=1) - self.mean) * self.scale
@@ -83,7 +83,7 @@ class Tagger(keras.Model):
         """Compute, for each photo and word, a logit that the photo's captions contain this word.
 
         `inputs` is (pixels, captions). Pixels are (batch, size, size, 3); the captions are not used. `training` is True
-        for dropout. Returns float (batch, vocabulary).
+        to apply dropout. Returns float (batch, vocabulary).
         """
         return self.tags(self.encoder.forward(inputs[0]), training=training)
 

@@ -32,7 +32,7 @@ class Validation(keras.callbacks.Callback):
         averaged: the model that is validated: a Tagger in the tagging stage, else an EndToEnd.
 
     Attributes:
-        scores: the scores of the last validation, a dict with the keys SCORES.
+        scores: the scores of the last validation, a dict with the keys SCORES, such as "val_CIDEr".
         seconds: the time that the last validation took.
     """
 
@@ -56,7 +56,7 @@ class Validation(keras.callbacks.Callback):
         logs |= {name: score for name, score in self.scores.items() if score is not None}
 
     def validate(self):
-        """Compute the scores on the validation photos. Returns a dict with the keys SCORES."""
+        """Compute the scores on the validation photos. Returns a dict with the keys SCORES, such as "val_CIDEr"."""
         started = time.perf_counter()
         found = self._validate_tags() if self.stage.tagging else self._validate_captions()
         self.scores = {name: found.get(name) for name in SCORES}

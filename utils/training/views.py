@@ -38,7 +38,7 @@ def view_of(photo, number):
 def load_view(view, size):
     """Compute the pixels of a View, a variation of a photo: uint8 (size, size, 3), RGB.
 
-    They are the same at every call.
+    The pixels are the same at every call.
     """
     photo = open_photo(view.path, at_least=2 * size)
     if view.number < 2:

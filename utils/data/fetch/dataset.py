@@ -58,7 +58,7 @@ def fetch_dataset(name, folder, say=lambda line: None, progress=silent):
 def _is_complete(name, folder):
     """Return True if a folder has the captions and all captioned photos of a dataset.
 
-    Photos must belong to the split "train" and to the split "val". `name` is the dataset's name, such as "coco".
+    Both splits, "train" and "val", must have photos. `name` is the dataset's name, such as "coco".
     """
     try:
         table = load_dataset(name, folder)
@@ -142,7 +142,7 @@ def _read_record(folder):
 
 
 def _unpack_given(name, folder, say, progress):
-    """Unpack the archives that the user has put into the folder of a dataset. The published archives are left out.
+    """Unpack the archives that the user has put into the folder of a dataset, except those of `RELEASES`.
 
     `name` is the dataset's name. `say` shows a line of text to the user. `progress` makes a progress bar like `tqdm`.
     """

@@ -184,7 +184,7 @@ def _total(response, start):
 
     Args:
         response: the server's answer, a `requests.Response`.
-        start: the byte from which on the file was requested.
+        start: the number of bytes at the beginning of the file that were not requested.
     """
     content_range = response.headers.get("Content-Range", "")
     if response.status_code == 206:

@@ -71,7 +71,7 @@ def split_name(name, wrong):
 
     Args:
         name: the value in the file, such as "validation"; of any type.
-        wrong: a function that takes a message and returns an InputError with the file and the line in it.
+        wrong: a function that takes a message and returns an InputError that also names the file and the line.
 
     Raises:
         InputError: the value is not the name of a split.
@@ -85,7 +85,7 @@ def split_name(name, wrong):
 
 
 def reader(read_into):
-    """Make a function that reads one caption file, from a function that adds a caption file to others.
+    """Make a function that reads a single caption file from `read_into`, which adds a caption file to others.
 
     Args:
         read_into: a function that takes a Captions and a path, and adds the captions of the file to the Captions.
@@ -167,12 +167,12 @@ class Captions:
         return self.images.get(image_id) or self.images.setdefault(image_id, Image(image_id))
 
     def add_image(self, image_id, image, wrong):
-        """Add an Image.
+        """Add an image under an id that is not used yet.
 
         Args:
             image_id: the image's id.
             image: the Image.
-            wrong: a function that takes a message and returns an InputError with the file and the line in it.
+            wrong: a function that takes a message and returns an InputError that also names the file and the line.
 
         Raises:
             InputError: there is already an image with this id.
@@ -200,7 +200,7 @@ class Captions:
         Args:
             image_id: the image's id. If there is no image with this id, one is added.
             split: "train", "val", "test", or None, which leaves the split as it is.
-            wrong: a function that takes a message and returns an InputError with the file and the line in it.
+            wrong: a function that takes a message and returns an InputError that also names the file and the line.
 
         Raises:
             InputError: the image is already in another split.

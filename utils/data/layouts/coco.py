@@ -44,7 +44,7 @@ def _read_file(captions, document, split, year):
     """Add the captions of one of COCO's files.
 
     Args:
-        captions: the Captions to add to.
+        captions: a Captions, the content of the caption files, to which the captions are added.
         document: a Document, the parsed JSON file.
         split: "train" or "val".
         year: "2014" or "2017".
@@ -62,7 +62,7 @@ def read_own(captions, document, split=None, folder=""):
     """Add the captions of a user's file in COCO's form. An image's id is the name of the image file.
 
     Args:
-        captions: the Captions to add to.
+        captions: a Captions, the content of the caption files, to which the captions are added.
         document: a Document, the parsed JSON file.
         split: the split, "train", "val", "test" or None, of images for which the file has none.
         folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
@@ -81,7 +81,7 @@ def _read_annotations(captions, document, ids, kind):
     """Add the captions in the list `annotations` of a file in COCO's form.
 
     Args:
-        captions: the Captions to add to.
+        captions: a Captions, the content of the caption files, to which the captions are added.
         document: a Document, the parsed JSON file.
         ids: a dict from an image's id in the file to its id in `captions`.
         kind: the allowed type of the ids in the file, such as int, or a tuple of types.

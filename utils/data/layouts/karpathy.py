@@ -34,7 +34,7 @@ def read_own(captions, document, split=None, folder=""):
     """Add the captions of a file in Karpathy's form.
 
     Args:
-        captions: the Captions to add to.
+        captions: a Captions, the content of the caption files, to which the captions are added.
         document: a Document, the parsed JSON file.
         split: the split, "train", "val", "test" or None, of images for which the file has none.
         folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.

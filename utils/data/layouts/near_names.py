@@ -28,8 +28,8 @@ def match_photos(captions, folder):
         folder: a Folder, the list of the dataset's files.
 
     Returns:
-        (paths, notes): a dict from the id of each image to the Path of its
-        photo, or to None; and a list of lines for the user.
+        (paths, notes): a dict from the id of each image to the Path of its photo, or
+        to None if the photo is missing; and a list of lines for the user.
     """
     paths = {image_id: folder.photo(image) for image_id, image in captions.images.items()}
     missing = [image_id for image_id, path in paths.items() if path is None]

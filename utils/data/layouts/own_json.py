@@ -22,7 +22,7 @@ def read_into(captions, path, split=None, folder=""):
     """Add the captions of a user's JSON file, with records such as {"image": "dog.jpg", "caption": "A dog."}.
 
     Args:
-        captions: the Captions to add to.
+        captions: a Captions, the content of the caption files, to which the captions are added.
         path: the file, a Path.
         split: the split, "train", "val", "test" or None, of images for which the file has none.
         folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
@@ -67,7 +67,7 @@ def _add(captions, document, folder, name, texts, split, keys):
     """Add one image with its captions.
 
     Args:
-        captions: the Captions to add to.
+        captions: a Captions, the content of the caption files, to which the captions are added.
         document: a Document, the parsed JSON file.
         folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
         name: the name of the photo in the file.

@@ -36,7 +36,7 @@ def read_into(captions, path, split=None, folder=""):
     """Add the captions of a table in a text file, such as `captions.csv`.
 
     Args:
-        captions: the Captions to add to.
+        captions: a Captions, the content of the caption files, to which the captions are added.
         path: the file, a Path.
         split: the split, "train", "val", "test" or None, of rows for which the table has none.
         folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
@@ -80,7 +80,7 @@ def _header(line, separators, wrong):
     Args:
         line: the first line of the table.
         separators: the possible separators, a str such as ",;".
-        wrong: a function that takes a message and returns an InputError with the file and the line in it.
+        wrong: a function that takes a message and returns an InputError that also names the file and the line.
 
     Returns:
         A _Header: the separator, the names of the columns, and which columns have the photos and the captions.
@@ -110,7 +110,7 @@ def _row(line, rest, header, wrong):
         line: the first line of the row.
         rest: a list of (number, line) for the lines after it, in reverse order. Lines of this row are removed from it.
         header: the _Header of the table, with its separator and columns.
-        wrong: a function that takes a message and returns an InputError with the file and the line in it.
+        wrong: a function that takes a message and returns an InputError that also names the file and the line.
 
     Returns:
         A list of str.
@@ -157,7 +157,7 @@ def _repair(row, wrong):
 
     Args:
         row: a list of two fields.
-        wrong: a function that takes a message and returns an InputError with the file and the line in it.
+        wrong: a function that takes a message and returns an InputError that also names the file and the line.
 
     Returns:
         A list of three fields.
@@ -175,12 +175,12 @@ def _add(captions, header, row, split, folder, wrong):
     """Add the captions of one row of a table.
 
     Args:
-        captions: the Captions to add to.
+        captions: a Captions, the content of the caption files, to which the captions are added.
         header: the _Header of the table, with its separator and columns.
         row: the fields, as a list of str.
         split: the split, "train", "val", "test" or None, if the row itself has none.
         folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
-        wrong: a function that takes a message and returns an InputError with the file and the line in it.
+        wrong: a function that takes a message and returns an InputError that also names the file and the line.
 
     Raises:
         InputError: the row has another number of fields than the header, or a field is wrong.

@@ -63,13 +63,13 @@ def caption_text(text, wrong):
 
     Args:
         text: the value in the caption file, of any type.
-        wrong: a function that takes a message and returns an InputError with the file and the line in it.
+        wrong: a function that takes a message and returns an InputError that also names the file and the line.
 
     Returns:
         The caption as text.
 
     Raises:
-        InputError: the value is not text, or contains half a character.
+        InputError: the value is not text, or contains a lone surrogate, which is half of a character.
     """
     if not isinstance(text, str):
         raise wrong(f"a caption must be text, not {_kind(text)}")
@@ -83,7 +83,7 @@ def image_name(name, wrong, folder=""):
 
     Args:
         name: the value in the caption file, of any type.
-        wrong: a function that takes a message and returns an InputError with the file and the line in it.
+        wrong: a function that takes a message and returns an InputError that also names the file and the line.
         folder: "" or a folder's name with a slash. It is put before names that do not begin with it.
 
     Returns:
@@ -103,7 +103,7 @@ def image_name(name, wrong, folder=""):
 
 
 def _is_text(text):
-    """Return True if a string has no surrogates. Surrogates are half characters, which cannot be encoded."""
+    """Return True if a string has no surrogates, which are halves of characters and cannot be encoded."""
     return not re.search("[\ud800-\udfff]", text)
 
 

@@ -46,7 +46,7 @@ def _read_file(captions, path, name):
     """Read the text file of one photo and add its captions.
 
     Args:
-        captions: the Captions to add to.
+        captions: a Captions, the content of the caption files, to which the captions are added.
         path: the text file, a Path.
         name: the path of the photo, relative to the dataset's folder, a str.
     """
