@@ -38,14 +38,7 @@ _STYLE = """
 
 
 def parse_arguments(arguments=None):
-    """Read the command line.
-
-    Args:
-        arguments: a list of command-line arguments; None reads those of the process.
-
-    Returns:
-        An argparse.Namespace.
-    """
+    """Parse command-line arguments, a list of str; None for those of this process. Returns an argparse.Namespace."""
     parser = console.Parser(DESCRIPTION)
     parser.add_argument(
         "--model",
@@ -96,15 +89,15 @@ def find_models(folder):
 def find_examples(models, folder):
     """Create the example photos of the page.
 
-    For models trained on `shapes` they are drawn scenes; for other models, a public-domain portrait.
+    For models trained on `shapes`, they are drawn scenes; for other models, a public-domain portrait.
 
     Args:
-        models: the folders of the models on the page.
+        models: the paths of the model folders on the page.
         folder: an empty folder for the photos. The portrait is copied into it, because Gradio does not serve files of
             installed packages.
 
     Returns:
-        The paths of the photos, a list.
+        A list of the paths of the photos.
     """
     from utils.data.photo_files import sample_photo
     from utils.data.shapes import draw_scenes
@@ -131,16 +124,17 @@ class Captions:
     def of(self, paths, model, beam_size, num_captions):
         """Write captions of photos.
 
-        With `num_captions=1`, a caption with a confidence below `UNSURE` is followed by up to two alternatives.
+        With `num_captions=1`, a caption of which the model is unsure is followed by up to two alternatives.
 
         Args:
-            paths: the files of the photos.
+            paths: a list of the paths of the photos.
             model: the name of the model.
-            beam_size, num_captions: as for `Captioner.caption_each`.
+            beam_size: the number of hypotheses that beam search keeps, an int.
+            num_captions: the maximum number of captions of each photo, an int.
 
         Yields:
-            A pair (path, captions) for each photo. `captions` is a list of Captions, best first; for a photo without
-            captions it is an error message.
+            A pair (path, captions) for each photo. `captions` is a list of Captions, best first, or an error message, a
+            str, if the photo cannot be captioned.
         """
         from utils.errors import InputError
         from utils.model.caption import empty_note, is_unsure
@@ -167,15 +161,17 @@ class Captions:
             yield from ((path, str(error)) for path in paths)
 
     def record(self, path, model, beam_size=5, num_captions=1):
-        """Write captions of one photo for a program.
+        """Write captions of one photo for a program that calls the page's address.
 
         Args:
             path: the file of the photo.
-            model, beam_size, num_captions: as for the method `of`.
+            model: the name of the model.
+            beam_size: the number of hypotheses that beam search keeps.
+            num_captions: the maximum number of captions.
 
         Returns:
             A dict for JSON with the keys `caption`, `words`, `log_probability`, `score`, `captions`, and `confidence`
-            if it is known. If the photo has no captions, an error message, a string.
+            if it is known. If the photo cannot be captioned, an error message, a string.
         """
         from utils.outputs.caption_files import caption_record
 
@@ -188,13 +184,13 @@ class Captions:
 
 
 def card(path, found, size, with_name=False):
-    """Make the HTML that shows a photo with its captions, or an error message.
+    """Make the HTML that shows a photo with its captions and their attention, or an error message.
 
     Args:
         path: the file of the photo.
         found: a list of Captions of the photo, or an error message, a string.
         size: maximum length of the longer side of the photo, in pixels.
-        with_name: whether to show the name of the file.
+        with_name: True to show the name of the file.
 
     Returns:
         HTML, a string.
@@ -211,7 +207,7 @@ def card(path, found, size, with_name=False):
 
 
 def download(data, form, name, text):
-    """Make the HTML of a download link. The link itself contains the file.
+    """Make the HTML of a link with which a visitor downloads a file. The link itself contains the file.
 
     Args:
         data: content of the file, bytes.
@@ -227,10 +223,10 @@ def download(data, form, name, text):
 
 
 def table_link(results):
-    """Make the HTML of a download link to a CSV table of captions.
+    """Make the HTML of a link with which a visitor downloads a CSV table of captions.
 
     Args:
-        results: a list of the pairs that `Captions.of` yields.
+        results: a list of pairs (path of a photo, captions). `captions` is a list of Captions, or an error message.
 
     Returns:
         HTML, a string.
@@ -247,7 +243,7 @@ def table_link(results):
 
 
 def map_link(path, captions):
-    """Make the HTML of a download link to a picture that shows the attention of each word.
+    """Make the HTML of a link with which a visitor downloads a picture with the attention of each word.
 
     Args:
         path: the file of the photo.
@@ -264,13 +260,13 @@ def map_link(path, captions):
 
 
 def make_page(load, models=("model",), beam_size=5, examples=()):
-    """Build the page with Gradio.
+    """Build the web page with Gradio.
 
     Args:
         load: a function that takes the name of a model and returns its Captioner.
-        models: the names of the models. The page starts with the first one.
-        beam_size: initial beam size.
-        examples: paths of example photos, a list.
+        models: a list or tuple of the names of the models. The page starts with the first one.
+        beam_size: the beam size with which the page starts.
+        examples: a list of the paths of example photos.
 
     Returns:
         The page, a gradio.Blocks.
@@ -280,10 +276,15 @@ def make_page(load, models=("model",), beam_size=5, examples=()):
     captions = Captions(load)
 
     def show(paths, model, beam_size, num_captions):
-        """Caption the photos and yield three values: the HTML of the result, the alternative text, and a link.
+        """Caption the visitor's photos and yield (HTML of the result, alternative text, HTML of a link) several times.
 
         The first yields say how many photos are done. The link downloads the attention maps. Drawing them takes a
-        second, so they come with a last yield.
+        second, so the link comes with the last yield.
+
+        Args:
+            paths: a list of the paths of the photos, or None.
+            model: the name of the model.
+            beam_size, num_captions: the values of two sliders, numbers.
         """
         text = gradio.Textbox(visible=False)
         if not paths:
@@ -356,11 +357,11 @@ def make_page(load, models=("model",), beam_size=5, examples=()):
 
 
 def serve(page, **options):
-    """Start the web server of the page.
+    """Start a web server for the page.
 
     Args:
         page: the page, a gradio.Blocks.
-        options: arguments of `gradio.Blocks.launch`.
+        options: arguments of the method `gradio.Blocks.launch`.
 
     Returns:
         A tuple: the server's app, the local address, and the public address or None.
@@ -373,7 +374,7 @@ def serve(page, **options):
 
 
 def main():
-    """Load the model and serve the page until Ctrl-C. This is what the script does. Returns the exit status, 0."""
+    """Run the script: load the model and serve the page until Ctrl-C. Returns the exit status, 0."""
     arguments = parse_arguments()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     from utils.model.model_folder import read_config

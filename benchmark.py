@@ -13,7 +13,7 @@ compared. It needs no dataset and no download, and takes some minutes."""
 
 
 def parse_arguments(arguments=None):
-    """Parse the command line, a list of strings or None, and return a namespace."""
+    """Parse command-line arguments, a list of str; None for those of this process. Returns an argparse.Namespace."""
     parser = console.Parser(DESCRIPTION)
     parser.add_argument(
         "--photos", type=Path, metavar="FOLDER", help="folder of photos to measure with (default: drawn pictures)"
@@ -40,7 +40,10 @@ def parse_arguments(arguments=None):
 
 
 def main(arguments=None):
-    """Run benchmark.py on a list of arguments (None for those of the process), and return the exit status."""
+    """Run the script: measure the speed of this machine, or how the work grows, and print the results.
+
+    `arguments` is the command line, a list of str; None for that of this process. Returns the exit status, 0.
+    """
     arguments = parse_arguments(arguments)
     console.check_outputs([arguments.json, arguments.growth])
     from utils.benchmark import sizes
@@ -51,11 +54,11 @@ def main(arguments=None):
 
 
 def measure_speed(chosen, arguments):
-    """Measure and print the speed of the program and of the tutorial baseline.
+    """Measure and print the speed of the program and of a baseline, the same work as tutorials program it.
 
     Args:
         chosen: Sizes, the amount of work.
-        arguments: namespace from `parse_arguments`.
+        arguments: the command line, an argparse.Namespace.
     """
     from utils import benchmark
     from utils.benchmark import measurements
@@ -90,7 +93,7 @@ def measure_growth(chosen, arguments):
 
     Args:
         chosen: Sizes, the amount of work.
-        arguments: namespace from `parse_arguments`.
+        arguments: the command line, an argparse.Namespace.
     """
     from utils.outputs.plots import check_format, save_figure
 

@@ -1,4 +1,4 @@
-"""Score captions: `python evaluate.py --model models/flickr8k --dataset flickr8k`."""
+"""Score captions of a dataset: `python evaluate.py --model models/flickr8k --dataset flickr8k`."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ photo count. Tokenisation and scores are those of pycocoevalcap."""
 
 
 def parse_arguments(arguments=None):
-    """Parse the command line, a list of strings or None, and return a namespace."""
+    """Parse command-line arguments, a list of str; None for those of this process. Returns an argparse.Namespace."""
     parser = console.Parser(DESCRIPTION)
     parser.add_argument(
         "--model", type=Path, nargs="+", help="model folders (default: models/DATASET, or none with --captions)"
@@ -96,14 +96,14 @@ def parse_arguments(arguments=None):
 
 
 def measure(arguments):
-    """Evaluate all models and files of captions that the arguments name.
+    """Evaluate all models and files of captions that the command line names.
 
     Args:
-        arguments: namespace from `parse_arguments`.
+        arguments: the command line, an argparse.Namespace.
 
     Returns:
-        (split, results, neighbours): a Split, a list with an Evaluation for each model, beam size and file, and a list
-        with the Evaluation of the nearest-neighbour baseline, if it was requested.
+        (split, results, neighbours): the Split (its photos and references); a list with an Evaluation for each model,
+        beam size and file; and a list with the Evaluation of the nearest-neighbour baseline, if it was requested.
     """
     from utils.evaluation.attention_on_boxes import read_boxes
 
@@ -143,7 +143,10 @@ def measure(arguments):
 
 
 def main(arguments=None):
-    """Run evaluate.py on a list of arguments (None for those of the process), and return the exit status."""
+    """Run the script: score captions, print the scores and write the requested files.
+
+    `arguments` is the command line, a list of str; None for that of this process. Returns the exit status, 0.
+    """
     arguments = parse_arguments(arguments)
     console.check_outputs([arguments.json, arguments.captions_out, arguments.report])
     for model in arguments.model:

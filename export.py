@@ -12,14 +12,7 @@ captions photos in the browser, with beam search."""
 
 
 def parse_arguments(arguments=None):
-    """Read the command line.
-
-    Args:
-        arguments: a list of command-line arguments; None reads those of the process.
-
-    Returns:
-        An argparse.Namespace.
-    """
+    """Parse command-line arguments, a list of str; None for those of this process. Returns an argparse.Namespace."""
     parser = console.Parser(DESCRIPTION)
     parser.add_argument(
         "--model", type=Path, default=Path("models/flickr8k"), help="model folder (default: models/flickr8k)"
@@ -64,7 +57,7 @@ def export_page(arguments):
 
 
 def main():
-    """Export a model. This is what the script does. Returns the exit status, 0."""
+    """Run the script: export a model to a file or a web page. Returns the exit status, 0."""
     arguments = parse_arguments()
     from utils.model.model_folder import read_config
 

@@ -14,14 +14,7 @@ Existing files are replaced only with --overwrite."""
 
 
 def parse_arguments(arguments=None):
-    """Read the command line.
-
-    Args:
-        arguments: a list of command-line arguments; None reads those of the process.
-
-    Returns:
-        An argparse.Namespace.
-    """
+    """Parse command-line arguments, a list of str; None for those of this process. Returns an argparse.Namespace."""
     from utils.model.caption import UNSURE
 
     parser = console.Parser(DESCRIPTION)
@@ -110,13 +103,9 @@ def parse_arguments(arguments=None):
 
 
 def main(arguments=None):
-    """Caption photos and write the results. This is what the script does.
+    """Run the script: caption photos and write the results.
 
-    Args:
-        arguments: a list of command-line arguments; None reads those of the process.
-
-    Returns:
-        The exit status, 0.
+    `arguments` is the command line, a list of str; None for that of this process. Returns the exit status, 0.
     """
     arguments = parse_arguments(arguments)
     from utils.data.images import open_photo
@@ -181,8 +170,8 @@ def leave_out_described(sources, pictures, arguments):
     With --json, --csv or --attention_map, all photos are kept, because those files should show every photo.
 
     Args:
-        sources: the photos, a list of utils.data.photo_sources.Source.
-        pictures: for each photo, the path of its attention map, or None.
+        sources: the photos, a list of Source (utils.data.photo_sources).
+        pictures: a list with the path of the attention map of each photo, or None.
         arguments: the command line, an argparse.Namespace.
 
     Returns:
@@ -206,9 +195,9 @@ def write_captions(sources, single, pictures, stream, arguments):
     """Caption photos. The results of a photo are written before the next photo is captioned.
 
     Args:
-        sources: the photos, a list of utils.data.photo_sources.Source.
+        sources: the photos, a list of Source (utils.data.photo_sources).
         single: True if the command line names one photo.
-        pictures: for each photo, the path of its attention map, or None.
+        pictures: a list with the path of the attention map of each photo, or None.
         stream: the text stream for the captions.
         arguments: the command line, an argparse.Namespace.
 

@@ -16,14 +16,7 @@ splits."""
 
 
 def parse_arguments(arguments=None):
-    """Parse the arguments of the command line.
-
-    Args:
-        arguments: a list of str; None for those of this process.
-
-    Returns:
-        An argparse.Namespace.
-    """
+    """Parse command-line arguments, a list of str; None for those of this process. Returns an argparse.Namespace."""
     parser = console.Parser(DESCRIPTION)
     parser.add_argument("dataset", choices=PHOTO_DATASETS, help="custom (your own photos) is verified, not fetched")
     parser.add_argument("--data_dir", type=Path, help="folder of the dataset (default: data/DATASET)")
@@ -41,13 +34,10 @@ def parse_arguments(arguments=None):
 
 
 def main(arguments=None):
-    """Fetch a dataset, verify it and print a report.
+    """Run the script: fetch a dataset, verify it and print a report.
 
-    Args:
-        arguments: as for `parse_arguments`.
-
-    Returns:
-        The exit status: 0, or 1 if photos are missing, damaged, or in several splits.
+    `arguments` is the command line, a list of str; None for that of this process.
+    Returns the exit status: 0, or 1 if photos are missing, damaged, or in several splits.
     """
     arguments = parse_arguments(arguments)
     console.check_outputs([arguments.json])

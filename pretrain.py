@@ -14,7 +14,7 @@ _STEPS = 2000
 
 
 def parse_arguments(arguments=None):
-    """Parse the command line, a list of strings or None, and return a namespace."""
+    """Parse command-line arguments, a list of str; None for those of this process. Returns an argparse.Namespace."""
     parser = console.Parser(DESCRIPTION)
     encoder = parser.add_argument_group("encoder")
     encoder.add_argument("--encoder", default="vgg16", help="vgg16, vgg19, mobilenet or resnet50 (default: vgg16)")
@@ -60,7 +60,10 @@ def parse_arguments(arguments=None):
 
 
 def main(arguments=None):
-    """Run pretrain.py on a list of arguments (None for those of the process), and return the exit status."""
+    """Run the script: pretrain an encoder on drawn scenes and write its weights.
+
+    `arguments` is the command line, a list of str; None for that of this process. Returns the exit status, 0.
+    """
     arguments = parse_arguments(arguments)
     console.import_keras()
     from utils.features.encoders import Encoder

@@ -28,7 +28,7 @@ _FROM_NOTHING = ("encoder", "encoder_weights", "image_size")
 
 
 def setting(text):
-    """Convert an argument such as "units=256" to ("units", 256): the name and the value of a field of the recipe."""
+    """Convert an argument such as "units=256" to ("units", 256), the name and the value of a training setting."""
     name, _, value = text.partition("=")
     known = {field.name: field.type for field in fields(Recipe) if field.name != "start_from"}
     if name not in known or not value:
@@ -48,13 +48,13 @@ def setting(text):
 
 
 def parse_arguments(arguments=None):
-    """Parse the command line.
+    """Parse the arguments of the command line.
 
     Args:
-        arguments: list of strings; None for the arguments of the process.
+        arguments: a list of str; None for the arguments of this process.
 
     Returns:
-        A namespace. For a resumed run, `begun` is the JSON object in its run.json; otherwise it is None.
+        An argparse.Namespace. Its attribute `begun` is a dict with the settings of the run that is resumed, or None.
     """
     parser = console.Parser(DESCRIPTION)
     data = parser.add_argument_group("data")
@@ -196,7 +196,12 @@ def parse_arguments(arguments=None):
 
 
 def _take_from_run(parser, parsed):
-    """Read the interrupted run as `parsed.begun`, and take the arguments that are not given from it."""
+    """Read the settings of an interrupted run as `parsed.begun`, and use them for arguments that the user left out.
+
+    Args:
+        parser: a console.Parser, which reports errors.
+        parsed: the argparse.Namespace, which is changed.
+    """
     if parsed.resume is not True:
         if parsed.output_dir and parsed.output_dir != Path(parsed.resume):
             parser.error(f"--resume {parsed.resume} and --output_dir {parsed.output_dir} are two folders: give one")
@@ -217,15 +222,18 @@ def _take_from_run(parser, parsed):
 
 
 def choose_recipe(arguments):
-    """Make the Recipe of a run: the recipe of the dataset with the values of the given flags.
+    """Choose the settings of a run: those of the dataset's recipe, changed by the flags that the user has given.
 
     - Of several datasets, the first one gives the recipe.
-    - Encoder weights from pretrain.py give the image size at which they were trained.
-    - A model that training starts from gives all fields on which the shapes of its weights depend.
-    - A resumed run keeps its recipe.
+    - If the encoder weights are those of pretrain.py, the image size is the one with which they were trained.
+    - If training starts from a model, all settings on which the shapes of the weights depend are those of this model.
+    - A resumed run keeps its settings.
 
     Args:
-        arguments: namespace from `parse_arguments`.
+        arguments: the command line, an argparse.Namespace.
+
+    Returns:
+        A Recipe.
 
     Raises:
         InputError: a value is invalid.
@@ -260,13 +268,13 @@ def choose_recipe(arguments):
 
 
 def _recipe_of_run(arguments, given):
-    """Return the recipe of the run that is resumed.
+    """Return the Recipe (settings) of the run that is resumed, changed by the flags that the user has given.
 
-    Other flags that are given with --resume replace its fields. If they differ, `train` reports an error.
+    If a changed setting differs from that of the run, training later reports an error.
 
     Args:
-        arguments: namespace from `parse_arguments`.
-        given: a dict from field of the recipe to the value that the user has given.
+        arguments: the command line, an argparse.Namespace.
+        given: a dict from the name of a setting to the value that the user has given.
     """
     known = {field.name for field in fields(Recipe)}
     begun = {name: value for name, value in arguments.begun.get("recipe", {}).items() if name in known}
@@ -278,17 +286,20 @@ def _recipe_of_run(arguments, given):
 
 
 def _shown(folder):
-    """Return the path of a folder as a string, relative to the working folder if it lies inside it."""
+    """Return the path of a folder as a string, relative to the working folder if the folder is inside it."""
     folder = Path(folder)
     return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)
 
 
 def main(arguments=None, callbacks=()):
-    """Run train.py and return the exit status.
+    """Run the script: train a captioner, or do the part of this work that the flags name.
 
     Args:
-        arguments: list of strings; None for the arguments of the process.
+        arguments: the arguments of the command line, a list of str; None for those of this process.
         callbacks: list of Keras callbacks, passed to `Model.fit`.
+
+    Returns:
+        The exit status, 0.
     """
     arguments = parse_arguments(arguments)
     console.import_keras()
@@ -346,7 +357,10 @@ def main(arguments=None, callbacks=()):
 
 
 def show(captioner, arguments):
-    """Caption some validation photos, print the captions, and print what the model folder holds."""
+    """Show the result of training: print captions of some validation photos, and what the model folder holds.
+
+    `captioner` is the trained Captioner. `arguments` is the command line, an argparse.Namespace.
+    """
     from utils.data.datasets import load_dataset
     from utils.outputs.plots import attention_figure, save_figure
 
@@ -370,7 +384,10 @@ def show(captioner, arguments):
 
 
 def show_scene_scores(captioner, arguments):
-    """Print how well captions fit drawn scenes: unseen scenes, and scenes with unseen pairs of colour and shape."""
+    """Print how well captions fit drawn scenes: new scenes, and scenes with pairs of colour and shape not trained on.
+
+    `captioner` is the trained Captioner. `arguments` is the command line, an argparse.Namespace.
+    """
     from utils.evaluation.evaluate import evaluate_captioner, open_split
 
     splits = {"test": "unseen scenes", "unseen": "unseen pairs of colour and shape"}

@@ -1,4 +1,4 @@
-"""The class `Captioner`: a trained model that writes captions of photos and shows where it looked."""
+"""The class `Captioner`: a trained model that writes captions of photos and shows where it looked for each word."""
 
 import itertools
 import json
@@ -67,9 +67,10 @@ class Captioner:
         max_words: maximum number of words of a caption.
         dataset: name of the training dataset.
         training: settings of the training run, a dict that is stored with the model.
-        consensus: a Consensus, with which beam search ranks captions by probability and likeness. None: captions are
-            ranked by probability alone.
-        confidence: a Confidence, which needs a consensus. None: captions have no confidence.
+        consensus: a Consensus, which predicts the words that people would use. Beam search prefers captions with these
+            words. None: captions are ranked by probability alone.
+        confidence: a Confidence, which computes how probably a caption is right. It needs a consensus. None: captions
+            have no confidence.
 
     Example:
         >>> from utils.captioner import Captioner
@@ -114,14 +115,16 @@ class Captioner:
         temperature: float | None = None,
         seed: int = 0,
     ) -> Search:
-        """Make a Search with the decoder of this captioner.
+        """Make a Search, a compiled function that finds captions with the decoder of this captioner.
 
-        A second call with the same arguments returns the same object, which is compiled already. Another `seed` does
-        not need another object.
+        A second call with the same arguments, apart from `seed`, returns the same object, which is compiled already.
 
         Args:
-            beam_size, num_captions, temperature, seed: as for `caption_each`.
+            beam_size: hypotheses kept in the search for each caption.
             batch_size: maximum number of photos that are captioned together.
+            num_captions: number of captions of each photo.
+            temperature: None for beam search; with a number, captions are drawn at random.
+            seed: random seed; it matters only with a temperature.
 
         Returns:
             A Search.
@@ -153,14 +156,18 @@ class Captioner:
         Args:
             photos: a photo or an iterable of photos. A photo is a path, a PIL image or an RGB array, uint8
                 (height, width, 3), of any size, mode and orientation.
-            beam_size, num_captions, temperature, seed: as for `caption_each`.
+            beam_size: hypotheses kept in the search for each caption. With a temperature it is ignored.
+            num_captions: maximum number of captions of each photo.
+            temperature: with a number, captions are drawn at random; below 1, likely captions become likelier. None:
+                beam search finds the best captions.
+            seed: random seed; it matters only with a temperature.
             on_error: a function called as `on_error(photo, error)` for each photo that cannot be read. If None, the
                 ImageError is raised.
 
         Returns:
             For one photo, a Caption; None if the photo cannot be read and `on_error` is given. For several photos, a
             list of Captions in the order of the photos; photos that cannot be read are left out. If `num_captions` is
-            above 1, there is a list of Captions, best first, instead of each Caption.
+            above 1, each photo has a list of Captions, best first, instead of one Caption.
 
         Raises:
             ImageError: a photo cannot be read.
@@ -191,8 +198,8 @@ class Captioner:
         finds fewer than `num_captions` different captions, the list is shorter.
 
         Args:
-            photos: as for `caption`, or a list of objects whose attribute `path` is a file. Reading `path` may raise
-                ImageError.
+            photos: a photo or an iterable of photos. A photo is a path, a PIL image, an RGB array, uint8 (height,
+                width, 3), or an object whose attribute `path` is a file. Reading `path` may raise ImageError.
             beam_size: hypotheses kept in the search for each caption. With a temperature it is ignored.
             num_captions: maximum number of captions of each photo.
             temperature: with a number, captions are drawn at random; below 1, likely captions become likelier. None:
@@ -201,7 +208,7 @@ class Captioner:
 
         Yields:
             A pair (photo, captions) for each photo, in the order of the photos. `photo` is the element of `photos`.
-            `captions` is a list of Captions, highest score first. For a photo that cannot be read it is an ImageError.
+            `captions` is a list of Captions, highest score first; for a photo that cannot be read, an ImageError.
 
         Raises:
             InputError: an argument is not a photo, or a number is out of range.
@@ -229,12 +236,13 @@ class Captioner:
     def caption_regions(
         self, paths: Iterable[Path], regions: np.ndarray, beam_size: int = 5, batch_size: int = _BATCH_PHOTOS
     ) -> list[Caption]:
-        """Write a caption for each photo from the photo's regions, so that the encoder is not needed.
+        """Write a caption for each photo from regions that are already computed, so that the encoder is not needed.
 
         Args:
-            paths: the files of at most `batch_size` photos; each Caption keeps its file.
+            paths: the files of at most `batch_size` photos. They become the attribute `path` of the Captions.
             regions: regions of these photos, float32 (photos, regions, channels).
-            beam_size, batch_size: as for `search`.
+            beam_size: hypotheses kept in the search; 1 is greedy decoding.
+            batch_size: maximum number of photos that are captioned together.
 
         Returns:
             A list of Captions, one for each photo.
@@ -246,8 +254,8 @@ class Captioner:
 
         Args:
             paths: for each photo its file, or the PIL image or array that the caller passed.
-            hypotheses: the Hypotheses of these photos. For each photo they hold `count` groups of equal size, one after
-                another.
+            hypotheses: the Hypotheses of these photos, the result of a search. For each photo there are `count` groups
+                of captions, one after another, all of the same size.
             count: maximum number of captions of each photo.
 
         Returns:
@@ -284,8 +292,8 @@ class Captioner:
         If the captioner has a `consensus` or a `confidence`, these are written too. The weights of the decoder are
         written in half precision. The weights of the encoder are written only if they were trained together with the
         decoder, because all other encoder weights can be fetched again. Encoders without depthwise convolutions, such
-        as VGG16, take 8 bits per weight; other encoders take half precision. Existing files are replaced only after all
-        weights are written, and config.json is replaced last.
+        as VGG16, are written with 8 bits per weight, other encoders in half precision. Existing files are replaced only
+        after all weights are written. The last one is config.json.
 
         Args:
             folder: the folder to write. It may exist.
@@ -327,7 +335,7 @@ class Captioner:
             _remove(folder / _CONSENSUS_FILE)
 
     def save_consensus(self, folder: str | Path) -> None:
-        """Write the consensus into the existing folder of this model, and note it in config.json.
+        """Write the consensus into the existing folder of this model, and state in config.json that there is one.
 
         Args:
             folder: the model folder.
@@ -364,8 +372,8 @@ class Captioner:
 
         Args:
             folder: the model folder. The default is the model in this repository.
-            encoder_weights: "imagenet", "random", or the file of the encoder's weights. None: the weights that
-                config.json names.
+            encoder_weights: "imagenet", "random", or the path of a file with the encoder's weights. None: the weights
+                that config.json names.
 
         Returns:
             A Captioner.

@@ -34,7 +34,7 @@ codecs.register_error("escaped", _escape)
 
 
 def _prepare_streams():
-    """Open standard input, output and error if they are closed. Let them escape characters that they cannot write."""
+    """Open standard input, output and error if they are closed, and let output escape characters it cannot write."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed, for example by `<&-`; the next opened file would get its number
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
@@ -64,13 +64,13 @@ def _flush_output():
 
 
 def run(main):
-    """Run a script's `main` and end the process.
+    """Run the function `main` of a script and end the process.
 
-    The exit status is that of `main`, 2 after an error that the user can fix, or 130 after Ctrl-C. Errors of the user
-    and of the system, such as a full disk, are printed as one line. Errors in the program show a traceback.
+    The exit status is the result of `main`, 2 after an error that the user can fix, or 130 after Ctrl-C. Errors of the
+    user and of the system, such as a full disk, are printed as one line. Errors in the program show a traceback.
 
     Args:
-        main: function without arguments that returns the exit status.
+        main: a function without arguments that returns the exit status, an int or None.
     """
     _prepare_streams()
     try:
@@ -97,9 +97,10 @@ def run(main):
 
 @contextmanager
 def ending_at_once():
-    """If the code in a `with` statement raises an error, report it as `run` does and end the process at once.
+    """If the code in the `with` block raises an error, print the error and end the process at once.
 
-    TensorFlow's shutdown is skipped. It would wait for the other workers, which wait for this worker.
+    This is for training on several machines. TensorFlow's normal shutdown would wait for the processes on the other
+    machines, and these processes wait for this one.
     """
     try:
         yield
@@ -121,17 +122,17 @@ def ending_at_once():
 
 
 def fail(message):
-    """Print `error: ` and the message on standard error, and end the process with status 2."""
+    """Print `error: ` and the message, a str or an exception, on standard error. End the process with status 2."""
     with suppress(OSError):  # the disk may be full
         print(f"error: {one_line(message)}", file=sys.stderr, flush=True)
     sys.exit(2)
 
 
 class Parser(argparse.ArgumentParser):
-    """Parse arguments, and report errors in one line.
+    """Parse the arguments of the command line, and report errors in one line.
 
     Args:
-        description: text for --help.
+        description: the text at the beginning of --help.
     """
 
     def __init__(self, description):
@@ -144,14 +145,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def number(convert, low, high=None):
-    """Make an argument type for argparse: a number within bounds.
+    """Make a value for argparse's argument `type` that accepts only numbers within bounds.
 
     Args:
-        convert: int or float.
+        convert: the type of the number, int or float.
         low, high: smallest and largest value allowed. None for `high` means no limit.
 
     Returns:
-        A function from text to number. It raises argparse.ArgumentTypeError.
+        A function that converts text to a number. It raises argparse.ArgumentTypeError for other text.
     """
 
     def parse(text):
@@ -172,8 +173,8 @@ def add_dataset_flags(group, names):
     """Add the flags --dataset and --data_dir. After parsing, `name_datasets` completes their values.
 
     Args:
-        group: argument parser or argument group.
-        names: names of the datasets that are allowed.
+        group: an argument parser or an argument group of argparse.
+        names: the names of the datasets that are allowed, a list or tuple of str.
     """
     default = "default: shapes, the built-in sample; " if "shapes" in names else ""
     group.add_argument(
@@ -193,7 +194,7 @@ def name_datasets(parser, parsed):
 
     Args:
         parser: a Parser, which reports errors.
-        parsed: namespace of the parsed arguments.
+        parsed: the argparse.Namespace of the parsed arguments, which is changed.
     """
     if parsed.data_dir and not parsed.dataset:
         parser.error("--data_dir: name its dataset with --dataset; custom for your own photos")
@@ -208,7 +209,7 @@ def name_datasets(parser, parsed):
 
 
 def part(text):
-    """Convert an argument such as "2/8", the second of eight parts, to (2, 8)."""
+    """Convert an argument such as "2/8", the second of eight parts, to a pair of int, (2, 8)."""
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise argparse.ArgumentTypeError(f"{text!r} is not a part such as 2/8, the second of eight")
@@ -260,11 +261,11 @@ def import_keras():
 
 
 def check_outputs(paths, overwrite=True):
-    """Check before the work that the output files can be written. Create missing folders.
+    """Check before a long computation that its output files can be written. Create missing folders.
 
     Args:
-        paths: list of Paths. None stands for a file that was not requested.
-        overwrite: whether existing files may be replaced.
+        paths: a list of Paths. None stands for a file that was not requested.
+        overwrite: True if existing files may be replaced.
 
     Raises:
         InputError: a file cannot be written, is a folder, or exists although `overwrite` is False.
@@ -282,11 +283,11 @@ def check_outputs(paths, overwrite=True):
 
 
 class _Output:
-    """Write to a text stream, and raise InputError with its name if it cannot be written.
+    """A text stream that raises an InputError, instead of an OSError, if it cannot be written.
 
     Args:
-        name: name for errors.
-        stream: the text stream that is written.
+        name: the name of the stream for errors.
+        stream: the text stream to which everything is written.
     """
 
     def __init__(self, name, stream):
@@ -313,10 +314,10 @@ class _Output:
 
 @contextmanager
 def open_output(name):
-    """Open a text stream for writing, in a `with` statement.
+    """Open a file or standard output for writing text, in a `with` statement.
 
     Args:
-        name: file name, or "-" for standard output.
+        name: the path of the file, or "-" for standard output.
 
     Yields:
         The stream.
@@ -345,7 +346,7 @@ def write_json(path, content):
 
     Args:
         path: the file, a Path.
-        content: the object.
+        content: the object, which consists of dicts, lists, text and numbers.
 
     Raises:
         InputError: the file cannot be written. An existing file does not change then.
@@ -356,7 +357,7 @@ def write_json(path, content):
 
 
 class _Lines(tqdm):
-    """Report progress in pipes and logs: print a line of text every ten seconds. The arguments are tqdm's."""
+    """A progress bar for pipes and logs: it prints a line of text every ten seconds. The arguments are tqdm's."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, mininterval=10, ascii=True, file=sys.stderr, **kwargs)
@@ -367,7 +368,7 @@ class _Lines(tqdm):
 
 
 class _Clock(tqdm):
-    """Show a progress bar and redraw it every second, also during a long step. The arguments are tqdm's."""
+    """A progress bar that is redrawn every second, also during a long step. The arguments are tqdm's."""
 
     def __init__(self, *args, **kwargs):
         self._closed = threading.Event()
@@ -386,7 +387,10 @@ class _Clock(tqdm):
 
 
 def progress(**kwargs):
-    """Make a progress bar on terminals and in notebooks, or lines of text elsewhere. The arguments are tqdm's."""
+    """Return a progress bar for terminals and notebooks, or one that writes lines of text to a pipe or a log.
+
+    The arguments are those of tqdm.
+    """
     if type(sys.stdout).__module__.startswith("ipykernel"):
         # Text and not a widget, because GitHub shows no widgets. Standard output, because notebooks show standard error
         # in red.
@@ -396,7 +400,7 @@ def progress(**kwargs):
 
 
 def say(*lines):
-    """Print lines and flush, so that they appear in a log at once."""
+    """Print lines of text on standard output and flush, so that they appear in a log at once."""
     for line in lines:
         print(line, flush=True)
 
@@ -406,11 +410,11 @@ REPORTER = Reporter(say, progress)
 
 
 def note(message):
-    """Print a line on standard error, so that standard output holds only results."""
+    """Print a line for the user on standard error, because standard output must have only results."""
     print(message, file=sys.stderr, flush=True)
 
 
 def warn(message):
-    """Print `warning: ` and the message on standard error."""
+    """Print `warning: ` and the message, a str or a warning object, on standard error."""
     with suppress(OSError):  # the disk may be full
         print(f"warning: {one_line(message)}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Ensembles: several models that write captions together. An ensemble is a Captioner."""
+"""Ensembles: several models that write captions together. An ensemble is used like a single model, as a Captioner."""
 
 import numpy as np
 from keras import ops
@@ -11,15 +11,15 @@ from utils.model.model_folder import check_together
 
 
 class EnsembleEncoder:
-    """The encoders of an ensemble. Its regions are those of all encoders, concatenated along the channels.
+    """The encoders of an ensemble. Their regions are concatenated along the channels.
 
-    Its grid is the finest of them. A region of a coarser grid is repeated in all regions of the finest grid that it
-    covers. The attention of that decoder divides its weight among the copies; its words stay the same.
-
-    Each encoder keeps its own cache of regions.
+    The grid of regions is the finest grid of all encoders. A region of a coarser grid is repeated in all regions of the
+    finest grid that it covers. The decoder for the coarser grid divides its attention among the copies; the words that
+    it writes stay the same.
 
     Args:
-        encoders: a list of Encoders with the same image size; the finest grid is a multiple of every other.
+        encoders: a list of Encoders with the same image size. The numbers of rows and columns of the finest grid are
+            multiples of those of every other grid.
     """
 
     def __init__(self, encoders):
@@ -27,10 +27,10 @@ class EnsembleEncoder:
         self.rows, self.columns = max((encoder.rows, encoder.columns) for encoder in encoders)
 
     def encode(self, pixels):
-        """Encode photos with all encoders.
+        """Compute the regions of photos with all encoders.
 
         Args:
-            pixels: as for `Encoder.encode`.
+            pixels: uint8 (photos, image size, image size, 3), RGB.
 
         Returns:
             Regions, float32 (photos, regions, sum of the channels).
@@ -38,10 +38,10 @@ class EnsembleEncoder:
         return self.join([encoder.encode(pixels) for encoder in self.encoders])
 
     def join(self, parts):
-        """Join the regions of all encoders.
+        """Concatenate the regions that the encoders have computed for the same photos.
 
         Args:
-            parts: for each encoder its regions, float32 (photos, regions, channels).
+            parts: a list with the regions of each encoder, float32 (photos, regions, channels).
 
         Returns:
             Regions, float32 (photos, regions, sum of the channels).
@@ -49,7 +49,15 @@ class EnsembleEncoder:
         return np.concatenate([self._refine(*each) for each in zip(self.encoders, parts, strict=True)], axis=-1)
 
     def _refine(self, encoder, regions):
-        """Repeat regions to the grid of the ensemble."""
+        """Repeat the regions of a coarser grid until they fill the finest grid.
+
+        Args:
+            encoder: the Encoder that has computed the regions.
+            regions: float32 (photos, regions, channels).
+
+        Returns:
+            Regions, float32 (photos, rows * columns of the finest grid, channels).
+        """
         grid = regions.reshape(len(regions), encoder.rows, encoder.columns, -1)
         for axis, times in ((1, self.rows // encoder.rows), (2, self.columns // encoder.columns)):
             grid = grid.repeat(times, axis)
@@ -59,7 +67,7 @@ class EnsembleEncoder:
 class EnsembleDecoder:
     """Computes the mean probability of each next word over several decoders.
 
-    It has the methods of AttentionDecoder that a search needs. It cannot be trained.
+    The class has the methods of AttentionDecoder that a search needs. It cannot be trained.
 
     Args:
         decoders: a list of AttentionDecoders with the same vocabulary.
@@ -74,26 +82,26 @@ class EnsembleDecoder:
         self._units = np.cumsum([decoder.units for decoder in decoders])[:-1].tolist()
 
     def remember(self, regions):
-        """Compute the tensors of each photo that are used for every word.
+        """Compute what depends only on the photo, and is used for every word.
 
         Args:
-            regions: result of `EnsembleEncoder.encode`.
+            regions: regions of all encoders, float32 (photos, regions, sum of the channels).
 
         Returns:
-            A list with the Memory of each decoder.
+            A list with the Memory of each decoder: the keys and values of its attention.
         """
         parts = ops.split(regions, self._channels, axis=-1)
         return [decoder.remember(part) for decoder, part in zip(self.decoders, parts)]
 
     def initial_state(self, memory, captions):
-        """Compute the state before the first word.
+        """Compute the states of the decoders before the first word.
 
         Args:
-            memory: result of the method `remember`.
+            memory: the list that the method `remember` returned.
             captions: number of captions per photo.
 
         Returns:
-            A State: the states of all decoders, concatenated along the units.
+            A State: the LSTM states of all decoders, concatenated along the units, float (photos, captions, units).
         """
         return self._join(
             [decoder.initial_state(each, captions) for decoder, each in zip(self.decoders, memory, strict=True)]
@@ -104,8 +112,8 @@ class EnsembleDecoder:
 
         Args:
             words: number of the previous word of each caption, int (batch, captions).
-            state: the State that the previous step returned; `initial_state` gives the first one.
-            memory: result of the method `remember`.
+            state: the State that the previous step returned. The method `initial_state` returns the first State.
+            memory: the list that the method `remember` returned.
 
         Returns:
             The logarithm of the mean probability of each next word, float32 (batch, captions, vocabulary); the new
@@ -130,11 +138,12 @@ def load_captioner(folders, encoder_weights=None):
     """Load one model, or several models as an ensemble.
 
     Args:
-        folders: a list of model folders.
-        encoder_weights: as for `Captioner.from_folder`.
+        folders: a list of paths of model folders.
+        encoder_weights: "imagenet", "random", or the path of a file with the encoder's weights. None: the weights that
+            the model folder names.
 
     Returns:
-        A Captioner. The captions of several models have no confidence.
+        A Captioner. With several models, captions have no confidence.
 
     Raises:
         InputError: a folder holds no model or is damaged, the weights of an encoder differ from those of the training,

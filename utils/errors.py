@@ -1,4 +1,4 @@
-"""Define the errors that a user can cause and fix, and make one-line messages of any error."""
+"""Define the errors that a user can cause and fix, and shorten messages to one line."""
 
 import os
 import re
@@ -39,14 +39,14 @@ def one_line(text):
 
 
 def first_lines(lines, count=10):
-    """Return the first lines of many, and one more line with the number of the others if there are any.
+    """Shorten a list of lines: keep the first ones, and add a line with the number of those left out.
 
     Args:
-        lines: objects that `str` converts to lines.
-        count: the maximum number of lines before the last one.
+        lines: a list of str, or of objects that `str` converts to lines.
+        count: how many lines are kept.
 
     Returns:
-        A list of str.
+        A list of str. If no line is left out, none is added.
 
     Example:
         >>> first_lines(["a", "b", "c"], 2)
@@ -57,14 +57,14 @@ def first_lines(lines, count=10):
 
 
 def shorten(name, length=200):
-    """Cut a name that is too long for an error message. An address with `data:` can have megabytes.
+    """Cut a name that is too long for an error message, such as a `data:` address of several megabytes.
 
     Args:
         name: a path or an address.
         length: names with at most this number of characters are not cut.
 
     Returns:
-        The name as text. If it was cut, the first half of `length` and the number of characters.
+        The name as text. A longer name becomes its first `length // 2 + 1` characters and its number of characters.
 
     Example:
         >>> shorten("data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAA", 20)

@@ -10,27 +10,29 @@ from utils.errors import InputError, reason, shorten
 
 
 def exists(path):
-    """Return True if a file, folder or device exists at `path`.
+    """Return True if a file, folder or device exists at `path`, a str or Path.
 
     Raises:
-        InputError: it cannot be found out, because the permissions of a folder in the path deny access, or the
-            path is invalid or too long for the system.
+        InputError: the permissions of a folder in the path deny access, or the path is invalid or too long.
     """
     return _mode(path) is not None
 
 
 def is_dir(path):
-    """Return True if `path` is an existing folder. Raises InputError if it cannot be found out, as `exists` does."""
+    """Return True if `path` is an existing folder. Raises InputError if access is denied or the path is invalid."""
     return stat.S_ISDIR(_mode(path) or 0)
 
 
 def is_file(path):
-    """Return True if `path` is an existing file. Raises InputError if it cannot be found out, as `exists` does."""
+    """Return True if `path` is an existing file. Raises InputError if access is denied or the path is invalid."""
     return stat.S_ISREG(_mode(path) or 0)
 
 
 def _mode(path):
-    """Return `os.stat(path).st_mode`, or None if nothing exists at `path`. Raises InputError as `exists` does."""
+    """Return `os.stat(path).st_mode`, which says whether `path` is a file, a folder or a device.
+
+    Returns None if nothing exists at `path`. Raises InputError if access is denied or the path is invalid.
+    """
     # os.path's functions would return False if access is denied or the path is too long.
     try:
         return os.stat(path).st_mode
@@ -69,7 +71,7 @@ def replacing(path, hint=None):
         hint: advice to the user that is appended to the error, or None.
 
     Yields:
-        The temporary path. It has the suffix of `path`, because some libraries choose the file format by the suffix.
+        The temporary Path. It has the suffix of `path`, because some libraries choose the file format by the suffix.
 
     Raises:
         InputError: the file cannot be written, for example because the disk is full.

@@ -1,4 +1,4 @@
-"""Support the notebooks: describe the runtime, resume runs, show progress, photos and captions, take uploads."""
+"""Support the notebooks: describe the machine, resume training, show progress, photos and captions, take uploads."""
 
 import base64
 import html
@@ -26,14 +26,14 @@ _THUMBNAIL = 160
 
 
 def describe_runtime():
-    """Describe versions and devices in one line. Without a GPU, the line says how to get one."""
+    """Return one line with the versions of the libraries and the devices. Without a GPU, it says how to get one."""
     framework, gpus = backend.describe()
     device = ", ".join(gpus) or "no GPU: training on photos takes hours (in Colab: Runtime, Change runtime type)"
     return f"{framework}, Keras {keras.__version__}, {os.cpu_count()} processors, {device}"
 
 
 def tell_errors_in_a_line():
-    """Show an InputError in a cell as the line that the scripts would print, without a traceback."""
+    """From now on, show each InputError in a notebook as one line `error: …`, without a traceback."""
 
     def tell(shell, kind, error, trace, tb_offset=None):
         print(f"error: {error}", file=sys.stderr)
@@ -42,22 +42,28 @@ def tell_errors_in_a_line():
 
 
 def is_trained(output_dir):
-    """Return whether a folder holds a finished model. If it does, the training cell can be skipped."""
+    """Return True if a folder has a finished model, so that the notebook can skip the training.
+
+    `output_dir` is the model folder, a str or Path.
+    """
     return (Path(output_dir) / "config.json").exists() and not (Path(output_dir) / RUN_FILE).exists()
 
 
 def resume_flags(output_dir):
-    """Return the list of train.py's flags that continue the interrupted run in a folder. Empty without such a run."""
+    """Return the flags with which train.py continues an interrupted run: ["--resume"], or [] if there is no such run.
+
+    `output_dir` is the model folder of the run, a str or Path.
+    """
     return ["--resume"] if (Path(output_dir) / RUN_FILE).exists() else []
 
 
 class LiveView(keras.callbacks.Callback):
-    """Show the training curves and the captions of some photos after every epoch: a Keras callback.
+    """A Keras callback that shows the training curves and the captions of some photos after every epoch.
 
     Args:
-        output_dir: model folder of the run.
-        find_photos: function without arguments that returns the photo files to caption. It is called once, after the
-            first model is written.
+        output_dir: model folder of the run, a str or Path.
+        find_photos: a function without arguments that returns the paths of the photos to caption. It is called once,
+            after the first model is written.
     """
 
     def __init__(self, output_dir, find_photos):
@@ -107,8 +113,8 @@ def show_captions(captions, references=()):
     """Show photos and their captions as a table below the cell.
 
     Args:
-        captions: list of Caption.
-        references: list with a list of captions by people for each photo; empty to show none.
+        captions: a list of Caption, one per photo.
+        references: a list that has, for each photo, a list of captions by people; empty to show none.
     """
     rows = []
     for caption, people in itertools.zip_longest(captions, references, fillvalue=()):
@@ -121,14 +127,14 @@ def show_captions(captions, references=()):
 
 
 def choose_photo(name, folder):
-    """Choose a photo and return it as a Source.
-
-    With a name, it is the named photo. With an empty name, Colab asks for an upload. If there is no upload, it is the
-    sample photo.
+    """Choose the photo of a notebook: the named one; with an empty name, an upload in Colab, else the sample photo.
 
     Args:
-        name: file or web address, as for `find_sources`, or "".
-        folder: folder to which an uploaded, downloaded or sample photo is written.
+        name: the path or web address of a photo, or "".
+        folder: the folder to which an uploaded, downloaded or sample photo is written.
+
+    Returns:
+        A Source: the name and the path of the photo.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     if not name:
@@ -143,7 +149,7 @@ def choose_photo(name, folder):
 
 
 def show_page(path, height=700):
-    """Show an HTML file, which needs no other files, in a frame below the cell.
+    """Show an HTML file in a frame below the cell of the notebook. The file must need no other files.
 
     Args:
         path: the HTML file.

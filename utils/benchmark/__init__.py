@@ -1,9 +1,9 @@
-"""Measure the speed of every phase of the program, and compare it with the tutorial baseline.
+"""Measure the speed of every phase of the program, and compare it with a baseline.
 
-The tutorial baseline does the same work in the way in which tutorials program it. Each phase is measured by its own
-module: `caching`, `training`, `decoding`, `startup` and `memory`. `tutorial_baseline` is the baseline. `measurements`
-and `fresh` run the measurements, `samples` makes data, `machine` describes the machine, and `growth` measures how the
-work grows.
+The baseline, called tutorial baseline, does the same work in the way in which tutorials program it. Each phase is
+measured by its own module: `caching`, `training`, `decoding`, `startup` and `memory`. The baseline is in
+`tutorial_baseline`. The modules `measurements` and `fresh` run the measurements, `samples` makes data, `machine`
+describes the machine, and `growth` measures how time and memory grow with the amount of work.
 """
 
 import os
@@ -23,17 +23,17 @@ Benchmark = namedtuple("Benchmark", "machine measurements notes seconds")
 
 
 def measure(sizes, photos=None, weights=None, progress=silent):
-    """Measure every phase. The program and the tutorial baseline run in turns.
+    """Measure the speed of every phase, for the program and for the same work as tutorials program it (the baseline).
 
     Args:
         sizes: Sizes, the amount of work.
-        photos: folder of photos; None for drawn photos.
+        photos: folder of photos; None for pictures that the program draws.
         weights: weights of the measured encoders, "imagenet" or "random". None means "imagenet" for encoders whose
             ImageNet weights are on this machine, and "random" for the others.
         progress: function with tqdm's arguments that returns a progress bar.
 
     Returns:
-        A Benchmark.
+        A Benchmark: the machine, the measurements, and notes about their limits.
 
     Raises:
         InputError: the model, the photos or the weights are not available.
@@ -100,7 +100,11 @@ def _check_weights(sizes, weights):
 
 
 def _notes(machine, sizes, photos, weights):
-    """List the limits of the measurements, a list of lines."""
+    """Return a list of lines about the limits of the measurements, such as "no GPU is measured".
+
+    `machine` is a dict that describes the machine, `sizes` a Sizes, the amount of work, `photos` a folder of photos or
+    None, and `weights` "imagenet", "random" or None.
+    """
     from utils.benchmark.caching import choose_weights
 
     notes = []

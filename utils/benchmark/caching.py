@@ -1,4 +1,4 @@
-"""Measure the speed of caching: from photo files to cached regions."""
+"""Measure the speed of caching: how fast the regions of photos are computed and written to the cache."""
 
 import statistics
 import tempfile
@@ -16,24 +16,30 @@ PRECISIONS = ("float32", "bfloat16")
 
 
 def choose_weights(name):
-    """Return "imagenet" if the ImageNet weights of the encoder `name` are on this machine, otherwise "random"."""
+    """Return "imagenet" if the ImageNet weights of an encoder are on this machine, else "random".
+
+    `name` is the name of the encoder, such as "vgg16".
+    """
     return "imagenet" if imagenet_is_here(name) else "random"
 
 
 def make_encoder(name, sizes, weights=None, precision=None):
-    """Make an Encoder.
+    """Make an Encoder for the measurements.
 
     Args:
-        name: name of the encoder.
-        sizes: Sizes, for the image size.
-        weights: "imagenet", "random", or None for the result of `choose_weights`.
-        precision: "float32" or "bfloat16"; None lets the Encoder choose.
+        name: name of the encoder, such as "vgg16".
+        sizes: Sizes, which has the image size.
+        weights: "imagenet", "random", or None for "imagenet" if these weights are on this machine.
+        precision: "float32" or "bfloat16"; None for the one that is faster.
     """
     return Encoder(name, weights or choose_weights(name), sizes.image_size, precision=precision)
 
 
 def fill_cache(encoder, photos):
-    """Extract the regions of photos into a new region cache, and return the bytes per photo."""
+    """Compute the regions of photos with an Encoder and write them to a new cache, as the program does.
+
+    `photos` is a list of objects with `id` and `path`. Returns the mean number of bytes per photo.
+    """
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         cache = RegionCache(folder, "benchmark", encoder)
         cache.fill(photos)
@@ -41,21 +47,24 @@ def fill_cache(encoder, photos):
 
 
 def fill_folder(encoder, photos):
-    """Extract the regions of photos by the tutorial baseline, and return the bytes per photo."""
+    """Compute the regions of photos with an Encoder and write them to files, as tutorials do (the baseline).
+
+    `photos` is a list of objects with `id` and `path`. Returns the mean number of bytes per photo.
+    """
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         tutorial_baseline.cache_regions(encoder, photos, folder)
         return statistics.mean(path.stat().st_size for path in Path(folder).iterdir())
 
 
 def measure(sizes, photos, weights, progress):
-    """Measure the caching of each encoder: photos per second and bytes per photo.
+    """Measure how fast the regions of photos are cached with each encoder, and how many bytes a photo takes.
 
-    It also measures which share of the machine's rate of matrix products the encoder reaches.
+    The encoder's speed is also compared with the machine's speed of matrix products.
 
     Args:
         sizes: Sizes, the amount of work.
-        photos: objects with `id` and `path`.
-        weights: "imagenet", "random", or None for the result of `choose_weights`.
+        photos: list of objects with `id` and `path`.
+        weights: "imagenet", "random", or None for "imagenet" if these weights are on this machine.
         progress: function with tqdm's arguments that returns a progress bar.
 
     Returns:

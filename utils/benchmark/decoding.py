@@ -1,4 +1,4 @@
-"""Measure the speed of decoding: from regions to captions."""
+"""Measure the speed of decoding: how fast captions are written from the regions of photos."""
 
 from functools import partial
 
@@ -11,7 +11,12 @@ from utils.features.cache import encode_files
 
 
 def load(sizes, photos, count):
-    """Load the Captioner of the model, and encode the first `count` photos.
+    """Load the model for decoding, and compute the regions of some photos.
+
+    Args:
+        sizes: Sizes, which has the model folder.
+        photos: list of objects with `path`.
+        count: number of photos to use, the first ones.
 
     Returns:
         (captioner, regions). The regions are float (photos, regions, channels).
@@ -22,24 +27,31 @@ def load(sizes, photos, count):
 
 
 def search_all(captioner, regions, beam_size, batch_size):
-    """Caption photos by their regions with this program's beam search, batch after batch. Nothing is returned."""
+    """Find captions of photos with a Captioner's beam search. The caller measures the time; nothing is returned.
+
+    `regions` is float (photos, regions, channels). `batch_size` photos are captioned together.
+    """
     search = captioner.search(beam_size, batch_size)
     for start in range(0, len(regions), batch_size):
         search(regions[start : start + batch_size])
 
 
 def predict_all(model, captioner, regions, beam_size):
-    """Caption photos by their regions with the tutorial baseline: one photo, one hypothesis and one word at a time."""
+    """Find captions of photos as tutorials program it (the baseline): one photo, one hypothesis, one word at a time.
+
+    The caller measures the time; nothing is returned. `model` is a NextWord, which predicts the next word. `captioner`
+    is a Captioner, which has the maximum number of words. `regions` is float (photos, regions, channels).
+    """
     for photo in regions:
         tutorial_baseline.write_caption(model, photo, beam_size, captioner.max_words)
 
 
 def measure(sizes, photos, progress):
-    """Measure the captions per second for each beam size and batch size.
+    """Measure how many captions are written per second, for each beam size and batch size.
 
     Args:
         sizes: Sizes, the amount of work.
-        photos: objects with `id` and `path`.
+        photos: list of objects with `id` and `path`.
         progress: function with tqdm's arguments that returns a progress bar.
 
     Returns:

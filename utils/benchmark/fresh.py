@@ -1,4 +1,4 @@
-"""Call functions in new processes, so that their memory and start-up time are those of a new program."""
+"""Call functions in new processes, in order to measure memory and start-up time as in a new program."""
 
 import multiprocessing
 import sys
@@ -17,7 +17,7 @@ def call(function, *arguments):
 
     Args:
         function: function that is defined at the top level of a module.
-        arguments: its arguments.
+        arguments: the arguments of the function.
 
     Raises:
         InputError: the process was killed, for example because memory ran out.
@@ -33,7 +33,7 @@ def call(function, *arguments):
 
 
 def peak_bytes():
-    """Return the peak memory of this process in bytes."""
+    """Return the largest memory that this process has used so far, in bytes, an int."""
     if _STATUS.is_file():
         # On Linux, `getrusage` would include the parent process.
         return _status("VmHWM")
@@ -44,7 +44,7 @@ def peak_bytes():
 
 
 def resident_bytes():
-    """Return the current memory of this process in bytes. On systems other than Linux, return its peak memory."""
+    """Return the memory that this process uses now, in bytes. On systems other than Linux, it is the peak memory."""
     return _status("VmRSS") if _STATUS.is_file() else peak_bytes()
 
 

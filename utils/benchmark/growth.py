@@ -27,14 +27,14 @@ QUANTITIES = {"seconds": "s", "memory": "MB of memory", "disk": "MB on disk"}
 
 
 def measure(sizes, progress=silent):
-    """Measure every task at every size.
+    """Measure time, memory and disk use of each task, for several numbers of photos or of words.
 
     Args:
         sizes: Sizes, the numbers of photos and words.
         progress: function with tqdm's arguments that returns a progress bar.
 
     Returns:
-        A list of Point.
+        A list of Point: each is the measurement of one task at one size.
 
     Raises:
         InputError: memory ran out.
@@ -53,12 +53,23 @@ def measure(sizes, progress=silent):
 
 
 def _tasks(module, count):
-    """List (name, function) of each task in a module that is measured at size `count`."""
+    """List the tasks of a module that are measured at size `count`, the number of photos or words.
+
+    `module` is `growth_photos` or `growth_words`. Returns a list of (name of the task, generator function).
+    """
     return [(what, task) for what, task in module.TASKS.items() if count <= module.MOST.get(what, count)]
 
 
 def _run(task, *arguments):
-    """Run a task and return its seconds, MB of memory and MB of disk space. Call this function in a new process."""
+    """Run a task and measure it. Call this function in a new process.
+
+    Args:
+        task: generator function: it yields after its imports and again after its preparation, then does the work.
+        arguments: the arguments of the task.
+
+    Returns:
+        (seconds, MB of memory, MB of disk space or None).
+    """
     stages = task(*arguments)
     next(stages)
     before = fresh.resident_bytes()
@@ -73,16 +84,16 @@ def _run(task, *arguments):
 
 
 def slope(points, quantity):
-    """Compute the exponent k of the growth of a quantity, which is proportional to size ** k.
+    """Compute the exponent k with which a quantity grows, if the quantity is proportional to size ** k.
 
-    The two largest sizes are compared. k = 1 means linear growth. It is the slope of the curve with logarithmic axes.
+    The two largest sizes are compared. k = 1 means linear growth. k is the slope of the curve with logarithmic axes.
 
     Args:
         points: list of Point of one task, ordered by size.
-        quantity: one of QUANTITIES.
+        quantity: "seconds", "memory" or "disk".
 
     Returns:
-        The exponent. None if there are fewer than two sizes, or if a value is missing or not positive.
+        The exponent k, a float; None if there are fewer than two sizes, or if a value is missing or not positive.
     """
     values = [(point.size, getattr(point, quantity)) for point in points][-2:]
     if len(values) < 2 or not all(value and value > 0 for _, value in values):
@@ -92,7 +103,10 @@ def slope(points, quantity):
 
 
 def by_task(points):
-    """Group the points by task: return a dict from (`against`, `what`) to a list of Point, in the given order."""
+    """Group a list of Point (measurements) by task.
+
+    Returns a dict from (what the sizes count, "photos" or "words"; name of the task) to a list of Point.
+    """
     tasks = {}
     for point in points:
         tasks.setdefault((point.against, point.what), []).append(point)
@@ -100,17 +114,18 @@ def by_task(points):
 
 
 def _sizes(points, against):
-    """List the sizes of the points with this `against`, in increasing order."""
+    """List the sizes in a list of Point, in increasing order. `against` says what they count: "photos" or "words"."""
     return sorted({point.size for point in points if point.against == against})
 
 
 def rows(points):
-    """Arrange the points in table rows.
+    """Arrange a list of Point (measurements) in table rows, one for each task and quantity.
 
-    A row has the name of the task, the unit, the value at every size (None if it was not measured), and the slope.
+    A row has the name of the task, the unit, the value at every size (None if it was not measured), and the slope, the
+    exponent of the growth.
 
     Returns:
-        A dict from `against`, "photos" or "words", to a list of rows, which are tuples.
+        A dict from what the sizes count, "photos" or "words", to a list of rows, which are tuples.
     """
     found = {}
     for (against, what), own in by_task(points).items():
@@ -124,7 +139,10 @@ def rows(points):
 
 
 def slopes(points):
-    """Compute the slopes of all tasks: a dict from name of the task to a dict from quantity to slope."""
+    """Compute from a list of Point (measurements) the slope (exponent of the growth) of each task and quantity.
+
+    Returns a dict from name of the task to a dict from "seconds", "memory" or "disk" to the slope.
+    """
     return {
         f"{what}, against {against}": {quantity: slope(own, quantity) for quantity in QUANTITIES}
         for (against, what), own in by_task(points).items()
@@ -132,7 +150,7 @@ def slopes(points):
 
 
 def lines(points):
-    """Format the points as text tables, a list of lines."""
+    """Format a list of Point, the measurements of growth, as text tables. Returns a list of lines."""
     text = []
     for against, found in rows(points).items():
         sizes = _sizes(points, against)
@@ -142,7 +160,7 @@ def lines(points):
 
 
 def figure(points):
-    """Draw the curves of all tasks with logarithmic axes, and return a matplotlib Figure."""
+    """Draw a list of Point (measurements) as curves, one per task, on logarithmic axes: a matplotlib Figure."""
     picture = Figure(figsize=(10, 8.5), layout="constrained")
     picture.suptitle(
         "How work grows (in brackets: the slope between the two largest sizes; 1, the dotted line, is linear)"
@@ -160,7 +178,10 @@ def figure(points):
 
 
 def _draw(axis, series, quantity):
-    """Draw a curve for each task; `series` is a list with a list of Point for each task."""
+    """Draw a curve for each task on matplotlib Axes, and a dotted line for linear growth.
+
+    `series` is a list with a list of Point for each task. `quantity` is "seconds", "memory" or "disk".
+    """
     for own in series:
         sizes, values = [point.size for point in own], [getattr(point, quantity) for point in own]
         if None in values:

@@ -1,7 +1,7 @@
-"""Define the tasks whose work grows with the number of photos. `growth` measures them on drawn photos.
+"""Define the tasks whose work grows with the number of photos. The module `growth` measures them on drawn photos.
 
-The tasks do the work of train.py and evaluate.py, but DrawnRegions replaces the encoder and returns few random regions.
-The time of a real encoder per photo does not depend on the number of photos.
+The tasks do the work of train.py and evaluate.py. The encoder is replaced by DrawnRegions, which returns few random
+regions, because the time of a real encoder per photo does not depend on the number of photos.
 """
 
 import csv
@@ -28,7 +28,10 @@ _CAPTIONS, _LANGUAGE, _TOGETHER = 5, 20_000, 50
 
 
 def draw(folder, count, sizes):
-    """Write a dataset of `count` drawn photos and a table of captions to `folder`/data. Return `folder`, a Path."""
+    """Write a dataset of `count` drawn photos with random captions into the subfolder `data` of a folder.
+
+    Returns the folder as a Path. `sizes` is not used.
+    """
     folder = Path(folder)
     photos = folder / "data" / "photos"
     photos.mkdir(parents=True)
@@ -48,14 +51,17 @@ def draw(folder, count, sizes):
 
 
 def draw_captions(generator, count):
-    """Draw `count` random captions. As in a natural language, the frequency of the nth word is proportional to 1/n."""
+    """Make a list of `count` random captions, strings, with a NumPy random generator.
+
+    As in a natural language, the frequency of the nth word is proportional to 1/n.
+    """
     lengths = np.clip(np.rint(generator.normal(WORDS, WORDS_DEVIATION, count)), 2, 37).astype(int)
     numbers = (_LANGUAGE ** generator.random(lengths.sum())).astype(int)
     return [" ".join(_word(n) for n in part) for part in np.split(numbers, np.cumsum(lengths)[:-1])]
 
 
 def _word(number):
-    """Return the word for a number: its digits to the base 26, written as letters."""
+    """Return an artificial word for a number: the number to the base 26, with letters as digits."""
     letters = ""
     while number:
         number, digit = divmod(number, 26)

@@ -1,4 +1,4 @@
-"""Define the tasks whose work grows with the size of the vocabulary. `growth` measures them on random regions."""
+"""Define the tasks whose work grows with the size of the vocabulary. The module `growth` measures them."""
 
 import tempfile
 from dataclasses import replace
@@ -13,7 +13,10 @@ _STEPS, _SEARCHED, _BEAM = 3, 16, 3
 
 
 def draw(folder, count, sizes):
-    """Write drawn photos for one batch into a folder, and return their paths. `count` is not used."""
+    """Write drawn photos for one training batch into a folder, and return the list of their paths.
+
+    `sizes` is a Sizes, which has the batch size. `count` is not used.
+    """
     return draw_photos(folder, sizes.recipe.batch_size)
 
 

@@ -12,13 +12,13 @@ from utils.runtime.hardware import measure_matmul_rate
 
 
 def describe_machine(load):
-    """Describe processor, memory, GPUs and versions, and measure the rate of matrix products in GFLOP/s.
+    """Describe processor, memory, GPUs and versions, and measure the speed of matrix products in GFLOP/s.
 
     Args:
-        load: load average of the machine before the benchmark.
+        load: load average of the machine before the benchmark, a float.
 
     Returns:
-        A dict for a JSON file.
+        A dict that can be written as JSON.
     """
     rates = {
         name: statistics.median(measure_matmul_rate(name) for _ in range(5)) / 1e9 for name in ("float32", "bfloat16")

@@ -1,4 +1,4 @@
-"""Repeat measurements in turns, compute medians, and format tables."""
+"""Repeat measurements of the program and of the baseline in turns, compute medians, and format tables."""
 
 import statistics
 import time
@@ -13,15 +13,14 @@ BETTER_LOW = ("s", "MB", "bytes")
 
 @dataclass(frozen=True)
 class Measurement:
-    """Hold the measurements of one piece of work, for the program and for the tutorial baseline.
+    """Hold the measurements of one piece of work, for the program and for the baseline, a version as in tutorials.
 
     Args:
         phase: "first caption", "caching", "training", "decoding" or "peak memory".
         what: description of the work.
-        unit: unit of the values.
+        unit: unit of the values, such as "photos/s".
         ours: tuple with the value of the program in each repetition.
-        baseline: tuple with the value of the tutorial baseline in each repetition. Empty if the baseline does not do
-            this work.
+        baseline: tuple with the value of the baseline in each repetition. Empty if the baseline does not do this work.
     """
 
     phase: str
@@ -32,14 +31,14 @@ class Measurement:
 
     @property
     def ratio(self):
-        """Compute how many times better the program's median is than the tutorial baseline's; None without baseline."""
+        """Compute how many times better the program's median is than the baseline's, a float; None without baseline."""
         if not self.baseline:
             return None
         ratio = statistics.median(self.ours) / statistics.median(self.baseline)
         return 1 / ratio if self.unit in BETTER_LOW else ratio
 
     def as_json(self):
-        """Return medians, ratio and the values of all repetitions as a dict for a JSON file."""
+        """Return medians, ratio and the values of all repetitions as a dict that can be written as JSON."""
         return {
             "phase": self.phase,
             "what": self.what,
@@ -53,7 +52,10 @@ class Measurement:
 
 
 def timed(name, function):
-    """Make a run for `take_turns`: a function that calls `function` and returns the dict {name: seconds}."""
+    """Make a function that calls `function`, measures its time and returns the dict {name: seconds}.
+
+    Both functions have no arguments. The result is for `take_turns`, which repeats measurements.
+    """
 
     def run():
         start = time.perf_counter()
@@ -64,11 +66,11 @@ def timed(name, function):
 
 
 def take_turns(runs, sizes, progress, desc):
-    """Repeat all runs in turns, so that other work on the machine slows all of them down equally.
+    """Repeat several measurements in turns, so that other work on the machine slows all of them down equally.
 
     Args:
         runs: list of functions without arguments. Each returns a dict from name to measured value.
-        sizes: Sizes, for the number of repetitions and the number of warm-ups before them.
+        sizes: Sizes, which has the number of repetitions and of warm-ups before them.
         progress: function with tqdm's arguments that returns a progress bar.
         desc: label of the progress bar.
 
@@ -87,12 +89,12 @@ def take_turns(runs, sizes, progress, desc):
 
 
 def rates(count, seconds):
-    """Divide `count` by each number of seconds, and return a tuple of rates per second."""
+    """Convert the times of several repetitions, a tuple of seconds, to rates: `count` per second. Returns a tuple."""
     return tuple(count / each for each in seconds)
 
 
 def three_digits(value, sign=""):
-    """Format a number with three significant digits, followed by `sign`. None becomes an empty string."""
+    """Format a number with three significant digits, followed by the text `sign`. None becomes an empty string."""
     if value is None:
         return ""
     exponent = int(f"{value:e}".split("e")[1])
@@ -100,7 +102,7 @@ def three_digits(value, sign=""):
 
 
 def lines(measurements):
-    """Format measurements as text tables, one for each phase. Return a list of lines."""
+    """Format a list of Measurement as text tables, one for each phase. Returns a list of lines."""
     phases = defaultdict(list)
     for measurement in measurements:
         phases[measurement.phase].append(measurement)

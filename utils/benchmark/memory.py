@@ -1,4 +1,4 @@
-"""Measure the peak memory of each phase, each in its own process."""
+"""Measure the peak memory of each phase of the program and of the baseline, each in its own process."""
 
 import tempfile
 
@@ -8,14 +8,14 @@ from utils.benchmark.measurements import Measurement
 
 
 def cache(name, ours, sizes, photos, weights):
-    """Cache photos and return the peak memory of this process in bytes.
+    """Compute and cache the regions of photos, and return the peak memory of this process in bytes.
 
     Args:
-        name: name of the encoder.
-        ours: True for the program, False for the tutorial baseline.
+        name: name of the encoder, such as "vgg16".
+        ours: True for the program, False for the baseline, a version as in tutorials.
         sizes: Sizes, the amount of work.
-        photos: objects with `id` and `path`.
-        weights: weights of the encoder, as for `caching.make_encoder`.
+        photos: list of objects with `id` and `path`.
+        weights: weights of the encoder: "imagenet", "random", or None for "imagenet" if they are on this machine.
     """
     console.import_keras()
     from utils.benchmark import caching
@@ -29,8 +29,10 @@ def train(grid, ours, sizes, photos, weights):
     """Do two training steps and return the peak memory of this process in bytes.
 
     Args:
-        grid: (regions, channels).
-        ours, sizes, photos: as for `cache`.
+        grid: (regions, channels), the shape of a photo's regions.
+        ours: True for the program, False for the baseline, a version as in tutorials.
+        sizes: Sizes, the amount of work.
+        photos: list of objects with `path`.
         weights: not used.
     """
     console.import_keras()
@@ -48,11 +50,13 @@ def train(grid, ours, sizes, photos, weights):
 
 
 def decode(setting, ours, sizes, photos, weights):
-    """Caption regions and return the peak memory of this process in bytes.
+    """Write captions from regions, and return the peak memory of this process in bytes.
 
     Args:
         setting: (beam size, batch size).
-        ours, sizes, photos: as for `cache`.
+        ours: True for the program, False for the baseline, a version as in tutorials.
+        sizes: Sizes, the amount of work.
+        photos: list of objects with `path`.
         weights: not used.
     """
     console.import_keras()
@@ -68,12 +72,12 @@ def decode(setting, ours, sizes, photos, weights):
 
 
 def measure(sizes, photos, weights, progress):
-    """Measure the peak memory of every phase, for the program and for the tutorial baseline.
+    """Measure the peak memory of every phase, for the program and for the baseline, a version as in tutorials.
 
     Args:
         sizes: Sizes, the amount of work.
-        photos: objects with `id` and `path`.
-        weights: weights of the encoders, as for `caching.make_encoder`.
+        photos: list of objects with `id` and `path`.
+        weights: weights of the encoders: "imagenet", "random", or None for "imagenet" if they are on this machine.
         progress: function with tqdm's arguments that returns a progress bar.
 
     Returns:

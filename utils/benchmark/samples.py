@@ -18,7 +18,10 @@ WORDS, WORDS_DEVIATION = 10.8, 3.7
 
 
 def draw_photos(folder, count):
-    """Write `count` JPEG files of noisy colours into a folder, and return their paths. They are as big as photos."""
+    """Draw `count` pictures of noisy colours, which replace photos in measurements, and write them as JPEG files.
+
+    Returns a list of the paths of the files in `folder`.
+    """
     paths = []
     for number in range(count):
         generator = np.random.default_rng(number)
@@ -31,7 +34,7 @@ def draw_photos(folder, count):
 
 
 def take_photos(photos, count):
-    """Find readable photos. If there are fewer than `count`, they are repeated in turn.
+    """Find readable photos for measurements. If there are too few, they are repeated in turn.
 
     Args:
         photos: a photo file or a folder of photos.
@@ -58,10 +61,10 @@ def take_photos(photos, count):
 
 
 def with_captions(paths, captions, tokenizer):
-    """Make photo objects with random captions, which are as long as those of Flickr8k.
+    """Give photos random captions with the lengths of Flickr8k's captions.
 
     Args:
-        paths: list of photo files.
+        paths: list of paths of photos.
         captions: number of captions for each photo.
         tokenizer: Tokenizer whose words are used.
 
@@ -78,12 +81,15 @@ def with_captions(paths, captions, tokenizer):
 
 
 def draw_tokenizer(vocabulary):
-    """Make a Tokenizer with `vocabulary` words, including the special words."""
+    """Make a Tokenizer with the artificial words "word0", "word1", …
+
+    `vocabulary` is the number of words, including the special words.
+    """
     return Tokenizer([*SPECIAL_WORDS, *(f"word{number}" for number in range(vocabulary - len(SPECIAL_WORDS)))])
 
 
 class DrawnRegions:
-    """Replace an Encoder in a RegionCache. The regions are random: max(0, normal), so that most values are 0.
+    """A replacement for an Encoder in measurements: it returns random regions, in which most values are 0.
 
     Args:
         regions: number of regions per photo.
@@ -98,10 +104,10 @@ class DrawnRegions:
         self._generator = np.random.default_rng(0)
 
     def encode(self, pixels):
-        """Draw random regions, float32 (photos, regions, channels). Only the length of `pixels` is used."""
+        """Return random regions, float32 (photos, regions, channels), for an array of pixels (photos, …)."""
         shape = (len(pixels), self.count, self.channels)
         return np.maximum(self._generator.normal(-0.8, 1, shape), 0).astype("float32")
 
     def describe(self):
-        """Return the description that a RegionCache stores, a dict."""
+        """Return a description of this replacement, a dict that the cache writes as JSON."""
         return {"encoder": self.name, "regions": [self.count, self.channels], "fingerprint": self.fingerprint}

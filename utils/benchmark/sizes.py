@@ -16,19 +16,19 @@ class Sizes:
         repetitions: number of repetitions, whose median is the result.
         warm_ups: number of runs before the repetitions, which are not measured.
         encoders: names of the encoders whose caching is measured.
-        image_size: side of the encoders' input in pixels.
-        photos: photos per repetition of caching.
-        photos_alone: photos per repetition of the tutorial baseline's caching.
-        grids: a (regions, channels) for each training that is measured.
+        image_size: width and height of the encoders' input in pixels.
+        photos: number of photos per repetition of caching.
+        photos_alone: number of photos per repetition of caching by the baseline, a version as in tutorials.
+        grids: a pair (regions, channels) for each training that is measured.
         recipe: Recipe of the decoder that is trained, with its batch size.
         vocabulary: number of words, including the special words.
         model: model folder for decoding.
         beams: beam sizes of decoding.
         batches: batch sizes of decoding, in photos.
-        captions_alone: photos that the tutorial baseline captions per repetition.
+        captions_alone: number of photos that the baseline captions per repetition.
         memory: phases whose peak memory is measured.
-        growth_photos: numbers of photos at which growth is measured, increasing.
-        growth_words: vocabulary sizes at which growth is measured, increasing.
+        growth_photos: numbers of photos for which the growth of time and memory is measured, increasing.
+        growth_words: vocabulary sizes for which the growth of time and memory is measured, increasing.
     """
 
     repetitions: int = 5

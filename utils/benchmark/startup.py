@@ -23,6 +23,9 @@ def first_line(model):
     Args:
         model: model folder.
 
+    Returns:
+        The seconds, a float.
+
     Raises:
         InputError: inference.py wrote no caption.
     """
@@ -45,7 +48,7 @@ def parts(model, started):
         started: `time.time()` when the process was started.
 
     Returns:
-        A dict from each of PARTS to its seconds, and from "peak" to the peak memory in MB.
+        A dict: "imports", "weights", "compilation" and "work" are seconds; "peak" is the peak memory in MB.
     """
     console.import_keras()
     from utils.data import photo_sources  # noqa: F401
@@ -63,7 +66,7 @@ def parts(model, started):
 
 
 def measure(sizes, progress):
-    """Measure the time to the first caption, the time of each step, and the peak memory.
+    """Measure inference.py on one photo: the time to the first caption, the time of each step, and the peak memory.
 
     Args:
         sizes: Sizes, the amount of work.

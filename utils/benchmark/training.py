@@ -19,13 +19,13 @@ PHASES = ("input", "forward", "forward and backward", "whole step")
 
 
 def make_trainer(sizes, grid, paths, folder):
-    """Make a Trainer that trains the decoder on random regions.
+    """Make a Trainer, the program's side of the comparison. It trains a decoder on random regions and captions.
 
     Args:
         sizes: Sizes, the amount of work.
-        grid: (regions, channels).
-        paths: image files of the photos.
-        folder: empty folder for the region cache.
+        grid: (regions, channels), the shape of a photo's regions.
+        paths: list of paths of photos.
+        folder: empty folder for the cached regions.
     """
     recipe, tokenizer = sizes.recipe, draw_tokenizer(sizes.vocabulary)
     photos = with_captions(paths[: recipe.batch_size], recipe.captions_per_photo, tokenizer)
@@ -36,10 +36,13 @@ def make_trainer(sizes, grid, paths, folder):
 
 
 class BaselineTraining:
-    """Train a decoder by the tutorial baseline, on random regions in .npy files and random captions.
+    """Train a decoder as tutorials program it (the baseline), on random regions in .npy files and random captions.
 
     Args:
-        sizes, grid, paths, folder: as for `make_trainer`.
+        sizes: Sizes, the amount of work.
+        grid: (regions, channels), the shape of a photo's regions.
+        paths: list of paths of photos.
+        folder: empty folder for the .npy files.
     """
 
     def __init__(self, sizes, grid, paths, folder):
@@ -59,22 +62,26 @@ class BaselineTraining:
         self.loop = tutorial_baseline.TrainingLoop(decoder, recipe.label_smoothing, recipe.learning_rate)
 
     def step(self):
-        """Do one training step on all photos with teacher forcing. Return a dict from phase to seconds."""
+        """Do one training step on all photos with teacher forcing.
+
+        Returns a dict from phase of the step, such as "forward", to seconds.
+        """
         return self.loop.teacher_forced_step(self.files, self.inputs, self.targets)
 
     def expanded_step(self):
-        """Do one training step on the first photo, with one sample for each word. Return its seconds."""
+        """Do one training step on the first photo, with a separate sample for each word, and return the seconds."""
         return self.loop.expanded_step(self.files[0], self.inputs[0], self.targets[0])["whole step"]
 
 
 def our_runs(trainer):
-    """Make the runs, for `take_turns`, that measure the phases of the program's training step.
+    """Make functions that measure the phases of the program's training step.
 
     Args:
-        trainer: Trainer from `make_trainer`.
+        trainer: the Trainer that `make_trainer` made.
 
     Returns:
-        A list of functions, in the order of PHASES. Each returns a dict from phase to seconds.
+        A list of functions without arguments, in the order of PHASES. Each one does the work of a phase and returns a
+        dict from the phase to the seconds.
     """
     model, batch = trainer.model, trainer.batches.batch(0, 0)
     data = tuple(tf.constant(array) for array in batch)
@@ -103,11 +110,11 @@ def our_runs(trainer):
 
 
 def measure(sizes, photos, progress):
-    """Measure the captions per second in each phase of a training step, and the time of compilation.
+    """Measure the speed of each phase of a training step in captions per second, and the time of compilation.
 
     Args:
         sizes: Sizes, the amount of work.
-        photos: objects with `path`.
+        photos: list of objects with `path`.
         progress: function with tqdm's arguments that returns a progress bar.
 
     Returns:

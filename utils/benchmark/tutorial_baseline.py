@@ -1,7 +1,7 @@
-"""Do the same computations as the program, but in the way in which tutorials program them: the tutorial baseline.
+"""Do the same work as the program in the way in which tutorials program it: the baseline of the benchmark.
 
-Layers and weights are those of the program. The order and the batching of the work differ. Tests check that regions,
-losses and captions of both agree.
+Layers and weights are those of the program. The order and the batching of the work differ. Tests check that both give
+the same regions, losses and captions.
 """
 
 import time
@@ -19,11 +19,11 @@ NEVER_WRITTEN = (PAD, START, UNKNOWN)
 
 
 def cache_regions(encoder, photos, folder):
-    """Extract regions one photo at a time with `Model.predict`, and save each as a float32 .npy file.
+    """Compute the regions of photos one by one with `Model.predict`, and save them as float32 .npy files.
 
     Args:
         encoder: Encoder whose Keras network is used.
-        photos: objects with `id` and `path`.
+        photos: list of objects with `id` and `path`.
         folder: existing folder to which the files are written.
     """
     preprocess = getattr(keras.applications, ARCHITECTURES[encoder.name].application).preprocess_input
@@ -36,7 +36,7 @@ def cache_regions(encoder, photos, folder):
 
 
 class StepByStep:
-    """Run a decoder one word at a time. A row of the batch is one caption.
+    """Run a decoder one word at a time, as tutorials do. Each row of the batch is one caption.
 
     Args:
         decoder: AttentionDecoder whose layers and weights are used.
@@ -49,8 +49,8 @@ class StepByStep:
         """Compute what the decoder needs before the first word.
 
         Args:
-            regions: float (rows, regions, channels).
-            training: whether dropout is on.
+            regions: regions of the photo of each caption, float (rows, regions, channels).
+            training: True to apply dropout.
 
         Returns:
             (keys, values, state): keys and values of the attention, float (rows, regions, …), and the initial state of
@@ -63,15 +63,16 @@ class StepByStep:
         return decoder.attention.keys(values), values, tf.split(state, 2, axis=-1)
 
     def look(self, words, state, keys, values, training=False):
-        """Read one word of each caption.
+        """Attend to the regions and advance the LSTM by one word of each caption.
 
         Args:
-            words: word numbers, int (rows,).
-            state, keys, values: from `begin`, or the state from the last `look`.
-            training: whether dropout is on.
+            words: number of the word, int (rows,).
+            state: state of the LSTM, a list of two tensors, float (rows, units).
+            keys, values: keys and values of the attention, float (rows, regions, …), which `begin` returned.
+            training: True to apply dropout.
 
         Returns:
-            (features, state): the inputs of the output layer, float (rows, …), and the new state.
+            (features, state): the input of the output layer, float (rows, features), and the new state of the LSTM.
         """
         decoder = self.decoder
         embedded = decoder.embedding(words) * decoder.embedding_size**0.5
@@ -82,7 +83,10 @@ class StepByStep:
         return tf.concat([state[0], context, embedded], axis=-1), state
 
     def logits(self, features, training=False):
-        """Compute the logits of the next word, float (rows, vocabulary), from the features that `look` returns."""
+        """Compute the logits of the next word, float (rows, vocabulary).
+
+        `features` is the input of the output layer, float (rows, features). `training` is True to apply dropout.
+        """
         decoder = self.decoder
         hidden = decoder.output_projection(decoder.output_dropout(features, training=training))
         return tf.matmul(hidden, decoder.embedding.embeddings, transpose_b=True) + decoder.output_bias
@@ -92,11 +96,11 @@ class StepByStep:
 
         Args:
             prefixes: word numbers of the given words, int (rows, length), padded with PAD. Padding has no effect.
-            regions: float (rows, regions, channels).
-            training: whether dropout is on.
+            regions: regions of the photo of each row, float (rows, regions, channels).
+            training: True to apply dropout.
 
         Returns:
-            Float (rows, vocabulary).
+            Logits, float (rows, vocabulary).
         """
         keys, values, state = self.begin(regions, training)
         last = None
@@ -109,11 +113,11 @@ class StepByStep:
 
 
 class TrainingLoop:
-    """Train a decoder in eager mode, with `tf.GradientTape`.
+    """Train a decoder in eager mode with `tf.GradientTape`, as tutorials do.
 
     Args:
         decoder: AttentionDecoder in float32.
-        smoothing: label smoothing, 0 to 1.
+        smoothing: share of label smoothing, 0 to 1.
         learning_rate: learning rate of Adam.
     """
 
@@ -122,10 +126,10 @@ class TrainingLoop:
         self.optimizer = keras.optimizers.Adam(learning_rate)
 
     def load(self, files, captions):
-        """Load the regions of photos, and repeat them for each caption.
+        """Load the regions of photos from files, and repeat them for each caption.
 
         Args:
-            files: .npy files, one for each photo.
+            files: list of paths of .npy files, one for each photo.
             captions: number of captions of a photo.
 
         Returns:
@@ -134,20 +138,20 @@ class TrainingLoop:
         return np.repeat(np.stack([np.load(file) for file in files]), captions, axis=0)
 
     def one_hot(self, targets):
-        """Convert word numbers (…) to one-hot vectors, float32 (…, vocabulary)."""
+        """Convert word numbers, int (…), to one-hot vectors, float32 (…, vocabulary)."""
         return keras.utils.to_categorical(targets, self.decoder.vocabulary_size).astype("float32")
 
     def _cross_entropy(self, targets, logits):
         return keras.losses.categorical_crossentropy(targets, logits, from_logits=True, label_smoothing=self.smoothing)
 
     def teacher_forced_loss(self, regions, inputs, targets, training=True):
-        """Compute the mean loss of all words of whole captions, with a Python loop over the positions.
+        """Compute the mean loss of all words of whole captions, a scalar, with a Python loop over the positions.
 
         Args:
             regions: float (rows, regions, channels).
-            inputs: word numbers, int (rows, length), which begin with <start>.
-            targets: one-hot vectors, float (rows, length, vocabulary).
-            training: whether dropout is on.
+            inputs: word numbers of the captions, int (rows, length), which begin with <start>.
+            targets: one-hot vectors of the next words, float (rows, length, vocabulary).
+            training: True to apply dropout.
         """
         keys, values, state = self.loop.begin(regions, training)
         total = words = 0.0
@@ -160,13 +164,13 @@ class TrainingLoop:
         return total / words
 
     def expanded_loss(self, regions, prefixes, targets, training=True):
-        """Compute the mean loss of the next word after each prefix.
+        """Compute the mean loss, a scalar, of the next word after each prefix, the beginning of a caption.
 
         Args:
-            regions: float (rows, regions, channels).
+            regions: regions of the photo of each row, float (rows, regions, channels).
             prefixes: word numbers, int (rows, length), padded with PAD.
             targets: one-hot vectors of the next words, float (rows, vocabulary).
-            training: whether dropout is on.
+            training: True to apply dropout.
         """
         return tf.reduce_mean(self._cross_entropy(targets, self.loop.after(prefixes, regions, training)))
 
@@ -174,11 +178,12 @@ class TrainingLoop:
         """Do one training step on whole captions.
 
         Args:
-            files: .npy files with the photos' regions.
-            inputs, targets: word numbers, int (photos, captions, length), from `caption_arrays`.
+            files: list of paths of .npy files with the photos' regions.
+            inputs, targets: word numbers of the captions, int (photos, captions, length). Inputs begin with <start>,
+                targets end with <end>.
 
         Returns:
-            A dict from phase, as in `training.PHASES`, to seconds.
+            A dict from phase of the step, such as "forward", to seconds.
         """
         captions, length = inputs.shape[1:]
         start = time.perf_counter()
@@ -187,14 +192,15 @@ class TrainingLoop:
         return self._step(start, self.teacher_forced_loss, regions, words, answers)
 
     def expanded_step(self, file, inputs, targets):
-        """Do one training step on the captions of one photo, with one sample for each word.
+        """Do one training step on the captions of one photo, with a separate sample for each word.
 
         Args:
-            file: .npy file with the photo's regions.
-            inputs, targets: word numbers, int (captions, length), from `caption_arrays`.
+            file: path of the .npy file with the photo's regions.
+            inputs, targets: word numbers of the captions, int (captions, length). Inputs begin with <start>, targets
+                end with <end>.
 
         Returns:
-            A dict from phase, as in `training.PHASES`, to seconds.
+            A dict from phase of the step, such as "forward", to seconds.
         """
         start = time.perf_counter()
         prefixes, following = expand(inputs, targets)
@@ -202,14 +208,14 @@ class TrainingLoop:
         return self._step(start, self.expanded_loss, regions, prefixes, self.one_hot(following))
 
     def _step(self, start, loss, *batch):
-        """Compute loss and gradients, and update the weights. Return a dict from phase to seconds.
+        """Compute loss and gradients, and update the weights. Returns a dict from phase of the step to seconds.
 
-        After each phase a value is read, because reading waits until the GPU has computed it.
+        After each phase a value is read, because reading a value waits until the GPU has computed it.
 
         Args:
             start: `time.perf_counter()` at the beginning of the step.
-            loss: `teacher_forced_loss` or `expanded_loss`.
-            batch: arguments of `loss`, NumPy arrays.
+            loss: the function that computes the loss, `teacher_forced_loss` or `expanded_loss`.
+            batch: the arguments of this function, NumPy arrays.
         """
         batch = [tf.constant(array) for array in batch]
         loaded = time.perf_counter()
@@ -232,13 +238,14 @@ class TrainingLoop:
 
 
 def expand(inputs, targets):
-    """Make one training sample for every word of the captions: the words before it as input, and the word as target.
+    """Make a training sample for every word of captions: the input is all words before it, the target is the word.
 
     Args:
-        inputs, targets: word numbers, int (captions, length), from `caption_arrays`.
+        inputs, targets: word numbers of the captions, int (captions, length). Inputs begin with <start>, targets end
+            with <end>.
 
     Returns:
-        (prefixes, words): int (samples, length), padded with PAD, and int (samples,).
+        (prefixes, words): the inputs, int (samples, length), padded with PAD, and the targets, int (samples,).
     """
     prefixes, following = [], []
     for caption, words in zip(inputs, targets):
@@ -250,7 +257,11 @@ def expand(inputs, targets):
 
 @keras.saving.register_keras_serializable(package="captioning")
 class NextWord(keras.Model):
-    """Predict the probabilities of the next word, float (batch, vocabulary), from [regions, prefixes]."""
+    """A Keras model that predicts the probabilities of the next word from regions and the words so far.
+
+    Args:
+        decoder: AttentionDecoder whose layers and weights are used.
+    """
 
     def __init__(self, decoder):
         super().__init__()
@@ -261,16 +272,19 @@ class NextWord(keras.Model):
         """Compute the probabilities of the next word after each prefix, float (batch, vocabulary).
 
         As in tutorials, no state is kept: each call runs the LSTM over the whole prefix.
+
+        Args:
+            inputs: [regions, prefixes]: float (batch, regions, channels), and word numbers, int (batch, length).
         """
         regions, prefixes = inputs
         return tf.nn.softmax(StepByStep(self.decoder).after(prefixes, regions))
 
 
 def write_caption(model, regions, beam_size, max_words):
-    """Write a caption by beam search, with one `Model.predict` for every word of every hypothesis.
+    """Write a caption by beam search as tutorials do, with one `Model.predict` for every word of every hypothesis.
 
     Args:
-        model: a NextWord.
+        model: a NextWord, which predicts the next word.
         regions: regions of one photo, float (regions, channels).
         beam_size: number of hypotheses that are kept; 1 means greedy search.
         max_words: largest number of words.

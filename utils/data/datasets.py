@@ -21,8 +21,8 @@ class Photo:
 
     Args:
         id: an identifier that is unique in the dataset. It is the photo's number in COCO as text; in
-            other datasets, the file's name. If datasets are combined, the dataset's name and a slash
-            come before it.
+            other datasets, the file's name. If datasets are combined, the id begins with the dataset's
+            name and a slash.
         path: the image file.
         split: "train", "val" or "test"; `shapes` also has "unseen".
         references: a tuple of captions that people wrote; in `shapes`, generated captions.
@@ -88,8 +88,8 @@ def load_dataset(name: str, data_dir: str | Path, seed: int = 0, with_photos: bo
         data_dir: the dataset's folder; for several datasets, a list of folders.
             The scenes of `shapes` are generated there if they do not exist.
         seed: the random seed of the scenes of `shapes`.
-        with_photos: False to put also Photos whose files do not exist into
-            `photos`, because scoring captions needs no files.
+        with_photos: True if the list `photos` must have only photos whose files
+            exist. False if it must have all photos; to score captions, no files are needed.
 
     Returns:
         A Dataset.
@@ -110,10 +110,13 @@ def load_dataset(name: str, data_dir: str | Path, seed: int = 0, with_photos: bo
 
 
 def _combine(tables):
-    """Combine several Datasets to one.
+    """Combine several datasets into one. The ids of its photos begin with the name of their dataset and a slash.
 
     Args:
         tables: a list of Dataset.
+
+    Returns:
+        A Dataset.
     """
     notes = _keep_held_out(tables)
     whole = Dataset("+".join(table.name for table in tables), [])
@@ -129,15 +132,15 @@ def _combine(tables):
 
 
 def _keep_held_out(tables):
-    """Remove training photos of Flickr8k and Flickr30k that the other dataset uses for validation or test.
+    """Remove each training photo of Flickr8k that Flickr30k uses for validation or test, and the other way round.
 
     Flickr30k contains most photos of Flickr8k.
 
     Args:
-        tables: a list of Dataset. Nothing is removed unless it has both datasets.
+        tables: a list of Dataset. If Flickr8k and Flickr30k are in it, their lists `photos` are changed.
 
     Returns:
-        A list of lines for the user.
+        A list with a line for the user, or an empty list.
     """
     by_name = {table.name: table for table in tables}
     if not by_name.keys() >= {"flickr8k", "flickr30k"}:
@@ -153,17 +156,17 @@ def _keep_held_out(tables):
 
 
 def _flickr_number(photo):
-    """Return the number of a photo on Flickr, as text. The file names of both datasets begin with it."""
+    """Return the number of a Photo on Flickr, as text. File names in Flickr8k and Flickr30k begin with this number."""
     return re.match(r"\d*", photo.id)[0]
 
 
 def _hash(image_id):
-    """Compute an int from a photo's id. The result is the same on all machines."""
+    """Compute a hash, an int, from a photo's id. The result is the same on all machines."""
     return int(hashlib.sha256(image_id.encode(errors="surrogateescape")).hexdigest(), 16)
 
 
 def _split_by_hash(image_id):
-    """Choose the split of a photo for which none is given: train, val or test with 80, 10 and 10 %.
+    """Choose the split of a photo whose split is unknown: "train", "val" or "test" with 80, 10 and 10 %.
 
     The split depends only on the photo's id. So it stays the same if other photos are added.
     """
@@ -175,15 +178,15 @@ def _read_photos(name, root, with_photos):
     """Read a dataset whose captions and photos are in a folder.
 
     Args:
-        name: one of `PHOTO_DATASETS`.
-        root: the folder.
-        with_photos: as for `load_dataset`.
+        name: "flickr8k", "flickr30k", "coco" or "custom".
+        root: the folder, a Path.
+        with_photos: True if the list `photos` must have only photos whose files exist.
 
     Returns:
         A Dataset.
 
     Raises:
-        InputError: as for `load_dataset`.
+        InputError: the folder has no captions or no photos, or a caption file has an unknown form.
     """
     if not files.is_dir(root):
         how = "" if name == "custom" else f"python prepare.py {name} fetches it; "
@@ -192,9 +195,9 @@ def _read_photos(name, root, with_photos):
     source = layouts.read_captions(folder, name)
     captions = source.captions
     table = Dataset(name, [], files=captions.files)
-    table.notes.append(f"captions from {_some(captions.files)} ({source.layout})")
+    table.notes.append(f"captions from {_join_few(captions.files)} ({source.layout})")
     if source.others:
-        table.notes.append(f"not read, because another caption file comes first: {_some(source.others)}")
+        table.notes.append(f"not read, because another caption file comes first: {_join_few(source.others)}")
     if folder.left_out:
         table.notes.append(str(folder.left_out))
     if with_photos and not len(folder):
@@ -203,7 +206,7 @@ def _read_photos(name, root, with_photos):
     _fill(table, captions, folder, with_photos)
     if not captions.images:
         raise InputError(f"{captions.files[0]}: the file has no captions; see data/README.md")
-    table.notes += _count(table, captions, folder)
+    table.notes += _gaps(table, captions, folder)
     if not any(image.captions for image in captions.images.values()):
         said = "; ".join(captions.all_notes())
         raise InputError(f"{captions.files[0]}: no photo has a caption{f' ({said})' if said else ''}")
@@ -216,22 +219,25 @@ def _read_photos(name, root, with_photos):
     return table
 
 
-def _some(paths):
-    """Join paths by commas. If there are more than ten, only the first three and the number of the others are named."""
+def _join_few(paths):
+    """Join a list of paths by commas. Of more than ten paths, only the first three and the number of others are named.
+
+    Returns a str.
+    """
     more = f" and {len(paths) - 3} more" if len(paths) > 10 else ""
     return ", ".join(map(str, paths[:3] if more else paths)) + more
 
 
 def _fill(table, captions, folder, with_photos):
-    """Add the Photos to a Dataset, one split after the other.
+    """Add the photos to an empty Dataset, one split after the other.
 
     Within a split, the photos are in the order of `captions.images`.
 
     Args:
         table: the Dataset to fill.
-        captions: the Captions of the dataset.
-        folder: the Folder of the dataset.
-        with_photos: as for `load_dataset`.
+        captions: a Captions, the content of the dataset's caption files.
+        folder: a Folder, the list of the dataset's files.
+        with_photos: True if the list `table.photos` must have only photos whose files exist.
     """
     rows = {split: [] for split in SPLITS}
     paths, near = match_photos(captions, folder)
@@ -256,14 +262,14 @@ def _fill(table, captions, folder, with_photos):
 
 
 def _lend_to_val(table, captions, rows):
-    """Move one training photo to val. This is called if there are so few photos that no hash chose one for val.
+    """Move one training photo to the split val, because a dataset with few photos would otherwise have an empty val.
 
     A photo is moved only if the caption files do not say its split, and if another training photo remains.
 
     Args:
-        table: the Dataset, which gets a note.
-        captions: the Captions of the dataset.
-        rows: a dict from each split to a list of (Photo, whether its file exists). It is changed.
+        table: the Dataset, which gets a note for the user.
+        captions: a Captions, the content of the dataset's caption files.
+        rows: a dict from each split to a list of (Photo, True if its file exists). The dict is changed.
     """
     free = [(row, there) for row, there in rows["train"] if there and captions.images[row.id].split is None]
     if free and len(rows["train"]) > 1:
@@ -273,16 +279,16 @@ def _lend_to_val(table, captions, rows):
         table.notes.append(f"too few photos for a validation split by hash: {chosen[0].id} is moved from train to val")
 
 
-def _count(table, captions, folder):
-    """Count what is missing in a dataset, such as photos and captions.
+def _gaps(table, captions, folder):
+    """Write lines for the user about what a dataset lacks, such as "12 photos of split val have no caption".
 
     Args:
         table: the Dataset.
-        captions: the Captions of the dataset.
-        folder: the Folder of the dataset.
+        captions: a Captions, the content of the dataset's caption files.
+        folder: a Folder, the list of the dataset's files.
 
     Returns:
-        A list of lines for the user.
+        A list of str.
     """
     notes = captions.all_notes() + _unsegmented(captions)
     hashed = sum(image.split is None for image in captions.images.values())
@@ -312,13 +318,13 @@ _UNSEGMENTED = re.compile(
 
 
 def _unsegmented(captions):
-    """Warn if most captions have no spaces between words. Each such caption would count as one word.
+    """Warn if most captions have no spaces between words, as in Chinese. Each such caption would count as one word.
 
     Args:
-        captions: the Captions of a dataset.
+        captions: a Captions, the content of the dataset's caption files.
 
     Returns:
-        A list with one line for the user, or an empty list.
+        A list with the warning, a line for the user, or an empty list.
     """
     texts = [text for image in captions.images.values() for text in image.captions]
     found = [text for text in texts if not text.isascii() and _UNSEGMENTED.search(text)]

@@ -5,7 +5,7 @@ import zlib
 
 
 def pixels_of_png(data):
-    """Remove from a PNG file the chunks that the pixels do not need. They may be damaged.
+    """Remove from a PNG file the chunks that the pixels do not need, because these chunks may be damaged.
 
     Args:
         data: the bytes of the file.
@@ -25,10 +25,10 @@ def pixels_of_png(data):
 
 
 def pixels_of_jpeg(data):
-    """Remove from a JPEG file all metadata except EXIF and the colour space, and add the marker of the file's end.
+    """Remove from a JPEG file all metadata except EXIF and the colour space, and add the marker that ends a JPEG.
 
     Args:
-        data: the bytes of the file. The end may be missing.
+        data: the bytes of the file. The last part of the file may be missing.
 
     Returns:
         The bytes of a JPEG file.

@@ -1,4 +1,4 @@
-"""Read photos into pixels. Training and inference use the same functions."""
+"""Read photos from files, and convert them to arrays of pixels. Training and inference use the same functions."""
 
 import ctypes
 import io
@@ -84,7 +84,7 @@ def _without_pillow_limit():
 
 
 def _to_rgb(image):
-    """Convert a PIL image of any mode to RGB.
+    """Convert a PIL image of any mode to RGB, and return it.
 
     Transparent pixels become white. Values of 16 bits and floats are scaled to 8 bits.
     """
@@ -105,7 +105,10 @@ def _to_rgb(image):
 
 
 def _orientation(image):
-    """Read the EXIF orientation of a PIL image, normally 1 to 8. Returns 1 if it cannot be read."""
+    """Return the EXIF orientation of a PIL image, an int from 1 (upright) to 8. Returns 1 if it cannot be read.
+
+    A damaged file may give any other int.
+    """
     try:
         value = image.getexif().get(_ORIENTATION, 1)
         value = value[0] if isinstance(value, (tuple, bytes)) else value
@@ -115,11 +118,11 @@ def _orientation(image):
 
 
 def _upright_rgb(image, orientation):
-    """Rotate a PIL image by its EXIF orientation, and convert it to RGB.
+    """Rotate a PIL image so that it is upright, convert it to RGB, and return it.
 
     Args:
-        image: the image.
-        orientation: the EXIF orientation. With values other than 2 to 8, the image is not rotated.
+        image: the PIL image.
+        orientation: the EXIF orientation, an int. With values other than 2 to 8, the image is not rotated.
     """
     return _to_rgb(image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image)
 
@@ -129,11 +132,12 @@ def _decode(file, at_least, check=lambda image: None):
 
     Args:
         file: a path or a binary stream.
-        at_least: as for `open_photo`.
-        check: a function that takes the decoded image before it is rotated and converted. It may raise an error.
+        at_least: the smallest width and height in pixels that the caller needs. A JPEG may be decoded at a smaller
+            scale if it stays this large.
+        check: a function that is called with the decoded PIL image, before the image is rotated. It may raise an error.
 
     Returns:
-        A PIL image; `info["mode"]` is the mode of the file.
+        A PIL image; `info["mode"]` is the colour mode of the file, such as "RGB" or "L".
 
     Raises:
         ImageError: the image has too many pixels. Pillow raises other errors for damaged images.
@@ -157,7 +161,7 @@ def _decode(file, at_least, check=lambda image: None):
 
 
 def _check_half_is_there(image):
-    """Raise OSError if the lower half of a decoded PIL image, or more, was missing in the file."""
+    """Raise OSError if the lower half of a decoded PIL image is grey, because this half was missing in the file."""
     # libjpeg fills missing rows with grey.
     missing = (abs(np.asarray(image.convert("L"), "int16") - 128) <= 1).all(axis=1)[::-1]
     if missing[: len(missing) // 2 + 1].all():
@@ -165,16 +169,16 @@ def _check_half_is_there(image):
 
 
 def _decode_despite(error, path, at_least):
-    """Decode a photo whose metadata are damaged, or a JPEG whose end is missing.
+    """Decode a photo after a first attempt failed, because metadata are damaged or the end of a JPEG is missing.
 
     Args:
-        error: the error of the first attempt. It is raised again if the file is neither PNG nor JPEG.
+        error: the exception of the first attempt. It is raised again if the file is neither PNG nor JPEG.
         path: the file.
         at_least: the smallest width and height in pixels that the caller needs. A JPEG may be decoded at a smaller
             scale if it stays this large.
 
     Returns:
-        A PIL image; `info["mode"]` is the mode of the file.
+        A PIL image; `info["mode"]` is the colour mode of the file, such as "RGB" or "L".
     """
     with open(path, "rb") as file:
         start = file.read(8)
@@ -201,12 +205,12 @@ def name_photo(path, name):
 
 
 def _shown(path):
-    """Return the name of a photo for errors and warnings."""
+    """Return the name of the photo file `path` for errors: the one that `name_photo` has set, or the path."""
     return one_line(shorten(_names.get(path, path)))
 
 
 def _check_file(path):
-    """Raise ImageError unless a path is a file that is not empty. Opening a pipe could wait for its writer forever."""
+    """Raise ImageError if `path` is not a file with content. Pipes are refused: opening a pipe can wait forever."""
     try:
         found = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -224,7 +228,7 @@ def _check_file(path):
 
 
 def open_photo(path, at_least=1024):
-    """Read a photo as a person sees it: upright and in RGB. Of an animation, the first frame is read.
+    """Read a photo from a file, upright and in RGB. Of an animation, the first frame is read.
 
     Of the metadata, only the EXIF orientation is used. Damaged metadata are
     ignored. If less than half of a JPEG is missing at its end, the rest is
@@ -236,7 +240,7 @@ def open_photo(path, at_least=1024):
             is several times faster. No side is then shorter than this number.
 
     Returns:
-        A PIL image; `info["mode"]` is the mode of the file.
+        A PIL image; `info["mode"]` is the colour mode of the file, such as "RGB" or "L".
 
     Raises:
         ImageError: the file is not a photo, is damaged, or has too many pixels.
@@ -317,7 +321,7 @@ def load_pixels(photo, size):
 
 
 def as_photo(image):
-    """Convert a PIL image or an array to an upright RGB image, as `open_photo` does with files.
+    """Convert a PIL image or an array to an upright RGB image.
 
     Args:
         image: a PIL image, or a uint8 array (height, width, 3), RGB.
@@ -341,7 +345,7 @@ def as_photo(image):
 
 
 def is_image(data):
-    """Return True if bytes begin like an image file. The rest may be damaged."""
+    """Return True if `data`, bytes, begins like an image file. The rest of it may be damaged."""
     if data.startswith((_PNG, _JPEG)):
         return True
     try:

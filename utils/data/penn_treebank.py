@@ -1,11 +1,11 @@
-"""Split sentences into Penn Treebank tokens, without Java, as the metrics of pycocoevalcap do.
+"""Split sentences into the same tokens as pycocoevalcap's metrics, but without Java.
 
 pycocoevalcap runs the Java program PTBTokenizer of CoreNLP 3.4.1 on all
 captions, converts the tokens to lower case, and removes those in `PUNCTUATION`.
-This module uses NLTK's Treebank tokenizer. The rules in this module cover the
-cases in which the Java program gives other tokens than NLTK. They were derived
-from the output of the Java program: tests/data/test_penn_treebank.py compares
-all captions of Flickr8k and COCO.
+This module uses NLTK's Treebank tokenizer. Where the Java program gives other
+tokens than NLTK, the rules in this module are used. They were derived from the
+output of the Java program: tests/data/test_penn_treebank.py compares all
+captions of Flickr8k and COCO.
 """
 
 import functools
@@ -58,7 +58,7 @@ _STARTERS = (
 
 
 def _one_of(words):
-    """Make a regular expression that matches any of the words in a text."""
+    """Return a regular expression, a str, that matches any one of the words in `words`, a str with spaces."""
     return "(?:" + "|".join(sorted(words.split(), key=len, reverse=True)) + ")"
 
 
@@ -136,7 +136,7 @@ def _treebank():
 
 
 def tokenize(text):
-    """Split a sentence into lower-case tokens. Those in `PUNCTUATION` are left out.
+    """Split a sentence into lower-case tokens of the Penn Treebank. Those in `PUNCTUATION` are left out.
 
     Args:
         text: the sentence.
@@ -169,13 +169,16 @@ def _split(part):
 
 
 def _plain(text):
-    """Split a text with NLTK. Tokens in `PUNCTUATION`, and hyphens at the ends of tokens, are left out."""
+    """Split a text with NLTK into a list of tokens.
+
+    Tokens in `PUNCTUATION`, and hyphens at the ends of tokens, are left out.
+    """
     tokens = [token.strip("-") for token in _treebank().tokenize(text)] if text else []
     return [token for token in tokens if token and token not in PUNCTUATION]
 
 
 def _normalise(token):
-    """Write a token as Stanford's PTBTokenizer does.
+    """Return a token in the spelling of the Java program PTBTokenizer.
 
     Letters become lower case. A bracket becomes its name: "(" becomes "-lrb-". In tokens such as "n’t", a curved
     apostrophe becomes a straight one.

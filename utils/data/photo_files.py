@@ -33,9 +33,9 @@ _SYSTEM = frozenset(
 
 
 class LeftOut:
-    """Collect the files and folders that `walk` skips.
+    """Collect the files and folders that were skipped in the search for photos.
 
-    `str(left_out)` is one line for the user. `bool(left_out)` is False if nothing was skipped.
+    `str()` of such an object is one line for the user. `bool()` of the object is False if nothing was skipped.
     """
 
     def __init__(self):
@@ -62,12 +62,12 @@ class LeftOut:
 
 
 def is_system(name):
-    """Return True if a file or folder with this name is hidden or belongs to the operating system."""
+    """Return True if a file or folder with this name, a str, is hidden or belongs to the operating system."""
     return name.startswith(".") or name.lower() in _SYSTEM
 
 
 def walk(root, left_out):
-    """List all files of a folder and its subfolders, not only photos. Each folder is read once.
+    """List all files of a folder and its subfolders, not only photos.
 
     Hidden files and folders are skipped, and also folders in which operating
     systems keep thumbnails and deleted files. A link to a folder is followed
@@ -77,7 +77,7 @@ def walk(root, left_out):
 
     Args:
         root: the folder. It is read even if it is hidden itself.
-        left_out: a LeftOut. Skipped photos and folders are added to it.
+        left_out: a LeftOut, to which skipped photos and folders are added.
 
     Yields:
         (path, name): a path with slashes and the file's name, both as text. The
@@ -120,7 +120,7 @@ def walk(root, left_out):
 
 
 def _kind(entry):
-    """Return "folder", "file", or None for anything else, such as a broken link."""
+    """Return what an `os.DirEntry` is: "folder", "file", or None for anything else, such as a broken link."""
     try:
         return "folder" if entry.is_dir() else "file" if entry.is_file() else None
     except OSError:  # a link to itself, or into a folder without permission
@@ -128,7 +128,7 @@ def _kind(entry):
 
 
 def is_photo(name):
-    """Return True if a file's name has the suffix of a photo format that can be read."""
+    """Return True if a file's name, a str, ends with the suffix of an image format that can be read."""
     return os.path.splitext(name)[1].lower() in SUFFIXES
 
 

@@ -1,4 +1,4 @@
-"""Accept photos from Python callers: paths, PIL images and arrays."""
+"""Accept photos in the forms that a Python program passes: paths, PIL images and arrays."""
 
 import inspect
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ PhotoInput = str | Path | Image.Image | np.ndarray
 
 @dataclass(frozen=True)
 class _Item:
-    """Wrap a photo for `utils.features.cache.encode_files`, which needs objects with the attribute `path`.
+    """Give a photo the attribute `path`, which `utils.features.cache.encode_files` reads.
 
     Args:
         path: a Path, a PIL image or an array.
@@ -32,14 +32,14 @@ def is_in_memory(photo):
 
 
 def is_one_photo(photos):
-    """Return True if the argument is one photo. Lists, iterators and arrays with four axes are several photos."""
+    """Return True if `photos` is a single photo. A list, an iterator or an array with four axes is several photos."""
     if isinstance(photos, np.ndarray):
         return photos.ndim < 4 and photos.dtype.kind in "uifb"
     return isinstance(photos, str) or not isinstance(photos, Iterable)
 
 
 def as_item(photo):
-    """Convert a photo to an object with the attribute `path`.
+    """Convert a photo to an object with the attribute `path`, which the functions that encode photos read.
 
     Args:
         photo: a path, a PIL image, an array, or an object that already has the attribute `path`.
@@ -61,7 +61,7 @@ def as_item(photo):
 
 
 def file_of(photo):
-    """Return the file of a photo as a Path, or None for an image or an array without a file."""
+    """Return the file of a photo as a Path, or None for an array or for a PIL image that was not read from a file."""
     if is_in_memory(photo):
         photo = getattr(photo, "filename", None)
     return Path(photo) if photo else None

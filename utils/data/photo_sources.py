@@ -30,13 +30,13 @@ _MAX_BYTES = 100_000_000
 
 
 class Source:
-    """Name a photo and its file.
+    """Store the name and the file of a photo that the user named.
 
     Args:
         name: the name of the photo in all output. It is the path or address that the user gave.
         path: the file.
-        relative: a relative path. The results for this photo are written to this path in the folder of
-            results; see `result_paths`.
+        relative: a relative path. Files with results for this photo get this path, with another suffix, in the folder
+            of results.
 
     Attributes:
         local: True if the file is the user's own; False if it is a temporary copy.
@@ -49,11 +49,12 @@ class Source:
 
 
 class _Fetched(Source):
-    """Name a photo that is not a file on this machine. The first access to `path` writes it to a temporary folder.
+    """Store a photo that is not a file on this machine. The first access to `path` writes it to a temporary folder.
 
     Args:
-        name, relative: as for Source.
-        folder: the temporary folder, as a str or Path.
+        name: the name of the photo in all output, a str.
+        relative: a relative path for files with results, a str.
+        folder: the temporary folder, a str or Path.
         fetch: a function without arguments that returns the bytes of the photo.
     """
 
@@ -99,10 +100,13 @@ def _download(address):
 
 
 def _ascii_address(address):
-    """Encode the spaces and non-ASCII letters of an address: the host by IDNA, the rest by percent signs.
+    """Encode the spaces and non-ASCII letters of an address: in the host's name by IDNA, elsewhere by percent signs.
 
     Args:
         address: a web address or a `data:` address. The latter is returned unchanged.
+
+    Returns:
+        The address, an ASCII str.
 
     Raises:
         ValueError: the host's name is invalid.
@@ -152,8 +156,9 @@ def _named(name, folder, note):
     """Find the photos that one argument of the command line names.
 
     Args:
-        name: a file, a folder, a pattern such as "*.jpg", or an address.
-        folder, note: as for `find_sources`.
+        name: a file, a folder, a pattern such as "*.jpg", or an address, as a str.
+        folder: the temporary folder for photos that are not files on this machine.
+        note: a function that shows a line of text about skipped files to the user.
 
     Returns:
         A list of Source.
@@ -184,7 +189,7 @@ def _named(name, folder, note):
 
 
 def _matches(pattern):
-    """Find the files that match a pattern, sorted and without repetitions.
+    """Find the files that match a pattern such as "*.jpg". Returns a sorted list of str without repetitions.
 
     Hidden files and files in hidden or system folders are skipped, unless the pattern itself contains their name.
     """
@@ -200,7 +205,8 @@ def _named_by_address(address, folder, note):
 
     Args:
         address: the address of a photo or a folder.
-        folder, note: as for `find_sources`.
+        folder: the temporary folder for photos that are not files on this machine.
+        note: a function that shows a line of text about skipped files to the user.
 
     Returns:
         A list of Source. If the address is that of a photo, the Source's name is the address.
@@ -225,8 +231,9 @@ def _read_standard_input(folder, stream, note):
     """Find the photos in standard input, which contains one photo or a list of names.
 
     Args:
-        folder, note: as for `find_sources`.
+        folder: the temporary folder for photos that are not files on this machine.
         stream: the binary stream.
+        note: a function that shows a line of text about skipped files to the user.
 
     Returns:
         A list of Source.
@@ -244,7 +251,7 @@ def _read_standard_input(folder, stream, note):
 
 
 def _listed(data):
-    """Split a list of names from standard input.
+    """Split the bytes from standard input into the names of photos.
 
     Args:
         data: bytes with one name per line, or with a zero byte after each name.
@@ -255,7 +262,7 @@ def _listed(data):
         A list of str.
 
     Raises:
-        InputError: the first name is not text, and there is no such file.
+        InputError: the first name is not valid text, and no file has this name.
     """
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         text = data.decode("utf-16", errors="replace")
@@ -273,22 +280,22 @@ def is_single(names, sources):
     The result is False for a folder, a pattern or a list with a single photo, because it could have more.
 
     Args:
-        names: the names that were passed to `find_sources`.
+        names: the list of names that the user gave and that were passed to `find_sources`.
         sources: the list of Source that `find_sources` returned.
     """
     return len(names) == len(sources) == 1 and sources[0].name in (shorten(names[0]), names[0], _STANDARD_INPUT_PHOTO)
 
 
 def result_paths(sources, folder, suffix):
-    """Choose the path of the result file of each photo.
+    """Choose the path of a result file, such as a picture of the attention, for each photo.
 
     Args:
-        sources: a list of Source.
-        folder: the folder of results.
+        sources: a list of Source, one per photo.
+        folder: the folder of the result files.
         suffix: the suffix of the result files, such as ".png".
 
     Returns:
-        A list of Path. If two photos would have the same path, a number is added to the second.
+        A list of Path, one per photo. If two photos would have the same path, a number is added to the second.
     """
     taken, paths = set(), []
     for source in sources:
@@ -302,15 +309,14 @@ def result_paths(sources, folder, suffix):
 
 
 def part_of(photos, number, count):
-    """Select the photos that one of several machines captions.
+    """Select the photos that this machine captions, if several machines divide the photos.
 
     The photos of a machine are consecutive. So the outputs of all machines, one
-    after the other, equal the output of a single machine. (For extraction, the
-    order does not matter; see `utils.features.cache.shard_of`.)
+    after the other, equal the output of a single machine.
 
     Args:
         photos: all photos, as a list.
-        number: the number of the machine, from 1.
+        number: the number of this machine, from 1.
         count: the number of machines.
 
     Returns:

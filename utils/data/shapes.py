@@ -61,7 +61,7 @@ class Scene:
     """Describe a generated picture with its captions and objects.
 
     Args:
-        id: an identifier. Scenes of different seeds have different ones.
+        id: a unique identifier, such as "seed-0/train-0000.png".
         path: the PNG file.
         split: "train", "val", "test" or "unseen". Scenes of "unseen" show pairs of colour and shape that no other split
             shows.
@@ -81,7 +81,7 @@ def corners(shape, centre, radius, angle):
 
     Args:
         shape: "triangle", "square", "pentagon" or "star".
-        centre: the centre of the shape, (x, y). The y axis points down.
+        centre: the centre of the shape, a pair of floats (x, y). The y axis points down.
         radius: the distance from the centre to the outer corners, in the same unit as `centre`.
         angle: the clockwise rotation in radians. At 0, a corner is at the top.
 
@@ -98,8 +98,8 @@ def _draw(objects, generator):
     """Draw the picture of a scene. The background, small changes of colours and angles, and the noise are random.
 
     Args:
-        objects: a list of (colour, shape, centre, radius). The centre (x, y) and the radius are
-            fractions of the scene.
+        objects: a list of (colour, shape, centre, radius), such as ("red", "star", (0.3, 0.5), 0.2). The centre
+            (x, y) and the radius are fractions of the scene.
         generator: a NumPy random generator.
 
     Returns:
@@ -130,7 +130,7 @@ def _place(count, generator):
         generator: a NumPy random generator.
 
     Returns:
-        (centres, radii): a list of arrays (x, y) and an array of floats, both as fractions of the scene.
+        (centres, radii): a list of NumPy arrays (x, y) and an array of floats, both as fractions of the scene.
     """
     while True:
         radii = generator.uniform(0.19, 0.25, count)
@@ -140,7 +140,11 @@ def _place(count, generator):
 
 
 def _relation(first, second):
-    """Say in words where the first centre is relative to the second, such as "above". Centres are arrays (x, y)."""
+    """Return where one object is relative to another, in words such as "above".
+
+    Args:
+        first, second: the centres of the two objects, as NumPy arrays (x, y). The y axis points down.
+    """
     dx, dy = first - second
     if abs(dx) > abs(dy):
         return "to the left of" if dx < 0 else "to the right of"
@@ -173,10 +177,11 @@ def _captions(names, centres):
 
 
 def _scene(split, generator):
-    """Generate a random scene.
+    """Generate a random scene: a picture of one or two coloured shapes, and its captions.
 
     Args:
-        split: "train", "val", "test" or "unseen". In "unseen", one object is of `UNSEEN_PAIRS`.
+        split: "train", "val", "test" or "unseen". A scene of "unseen" has an object whose colour and shape are never
+            together in other splits.
         generator: a NumPy random generator.
 
     Returns:
@@ -198,14 +203,14 @@ def _scene(split, generator):
 
 
 def draw_scenes(folder, seed, counts):
-    """Generate scenes and write them to a folder, as PNG files and scenes.json.
+    """Generate scenes, pictures of coloured shapes, and write them to a folder, as PNG files and scenes.json.
 
     The same seed gives the same scenes. Another seed gives other scenes.
 
     Args:
         folder: the folder. It is created if it does not exist. Earlier scenes in it are replaced.
         seed: the random seed.
-        counts: a dict from each split to the number of its scenes.
+        counts: a dict from each split, such as "train", to the number of its scenes.
 
     Raises:
         InputError: the folder cannot be written.
@@ -234,12 +239,12 @@ def draw_scenes(folder, seed, counts):
 
 
 def load_scenes(folder, seed=0, counts=None):
-    """Read the scenes of a seed. They are generated first if they do not exist.
+    """Read the scenes of the dataset `shapes` from disk. They are generated first if they do not exist.
 
     Args:
         folder: the dataset's folder. The scenes of each seed are in a subfolder.
-        seed: the random seed.
-        counts: a dict from each split to the number of its scenes; None for `COUNTS`.
+        seed: the random seed from which the scenes are generated.
+        counts: a dict from each split, such as "train", to the number of its scenes; None for `COUNTS`.
 
     Returns:
         A list of Scene.
@@ -266,7 +271,7 @@ def load_scenes(folder, seed=0, counts=None):
 
 
 def find_mentions(words):
-    """Find the objects that a caption names: the name of a shape directly after the name of a colour.
+    """Find the objects that a caption of a scene names, such as "red star": a colour directly before a shape.
 
     Args:
         words: the caption's words, as a list.
@@ -278,7 +283,7 @@ def find_mentions(words):
 
 
 def score_captions(scenes, captions):
-    """Compare captions and attention with the objects in the scenes.
+    """Measure how well captions, and the attention at their words, agree with the objects in the scenes.
 
     A mention is a colour and a shape in a caption, such as "red star". It is right if the scene has such an object.
 
@@ -323,7 +328,7 @@ def score_captions(scenes, captions):
 
 
 def box_coverage(box, rows, columns):
-    """Compute which share of each cell of a grid a box covers. The grid divides a picture into equal cells.
+    """Compute which share of each cell is covered by a box. The cells are a grid that divides a picture evenly.
 
     Args:
         box: (left, top, right, bottom) as fractions of the picture.

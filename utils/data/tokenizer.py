@@ -29,7 +29,7 @@ def _is_word(token):
 
 
 def join_words(words: Iterable[str]) -> str:
-    """Join words to a sentence that begins with a capital letter and ends with a full stop.
+    """Join words into a sentence that begins with a capital letter and ends with a full stop.
 
     Short forms such as "n't" and "'s" are joined to the word before them.
 
@@ -94,11 +94,11 @@ class Tokenizer:
         return cls([*SPECIAL_WORDS, *kept])
 
     def encode(self, caption: str) -> list[int]:
-        """Return the numbers of a caption's words, without <start> and <end>. Unknown words get the number of <unk>."""
+        """Return the numbers of a caption's words, without <start> and <end>. An unknown word gets <unk>'s number."""
         return [self.number.get(word, UNKNOWN) for word in split_words(caption)]
 
     def decode(self, numbers: Iterable[int]) -> list[str]:
-        """Return the words with these numbers, up to the first <end> or <pad>, which is left out."""
+        """Return the words with these numbers. At the first <end> or <pad>, the list of words ends."""
         words = []
         for number in numbers:
             if number in (END, PAD):

@@ -1,4 +1,4 @@
-"""Score attention on photos: does a word attend to the boxes that people drew around the object that it names?"""
+"""Score attention on photos: if a word names an object, how much of its attention is in the boxes of this object?"""
 
 import json
 import re
@@ -113,12 +113,12 @@ _COCO_WORDS = {
 
 @dataclass(frozen=True)
 class Entity:
-    """Hold an object in a photo: the words that name it, and its boxes.
+    """Hold an object in a photo: the words that name the object, and the boxes around it.
 
     Args:
         words: frozenset of lower-case words that name the object.
         boxes: left, top, right and bottom of each box, float (boxes, 4).
-        kind: one of KINDS.
+        kind: "people", "animals" or "things".
     """
 
     words: frozenset
@@ -131,7 +131,7 @@ class PhotoBoxes:
     """Hold the objects of one photo, with their boxes.
 
     Args:
-        entities: list of Entity. Their boxes are in pixels.
+        entities: list of Entity, the objects. Their boxes are in pixels.
         size: (width, height) in pixels of the photo on which the boxes were drawn; None: the size of the photo file.
     """
 
@@ -140,13 +140,15 @@ class PhotoBoxes:
 
 
 def read_boxes(path):
-    """Read boxes of named objects. data/README.md describes the three formats.
+    """Read boxes of named objects from a file or folder. data/README.md describes the three formats.
 
     Args:
-        path: a JSON file in the plain format, COCO's `instances_*.json`, or the folder of Flickr30k Entities.
+        path: a JSON file {photo: [{"noun": …, "words": […], "boxes": […]}, …]}, COCO's `instances_*.json`, or the
+            folder of Flickr30k Entities.
 
     Returns:
-        A dict from file name to PhotoBoxes. With COCO's format, each image has a second key: its number, as a string.
+        A dict from a photo's file name to its PhotoBoxes. With COCO's format, each photo has a second key: its number,
+        as a string.
 
     Raises:
         InputError: the path does not exist, or has none of these formats.
@@ -211,10 +213,10 @@ def _read_coco(content):
 
 
 def _read_flickr30k_entities(folder):
-    """Read the folder of Flickr30k Entities: a dict from file name to PhotoBoxes.
+    """Read the folder of the dataset Flickr30k Entities. Returns a dict from a photo's file name to its PhotoBoxes.
 
-    `Annotations/ID.xml` holds the boxes of each entity, and `Sentences/ID.txt` holds its words. In the sentences, an
-    entity has the form `[/EN#NUMBER/TYPE A PHRASE]`.
+    `Annotations/ID.xml` holds the boxes of each object of a photo, and `Sentences/ID.txt` holds the words for them. In
+    the sentences, an object has the form `[/EN#NUMBER/TYPE A PHRASE]`. `folder` is a Path.
     """
     boxes, files = {}, sorted((folder / "Annotations").glob("*.xml"))
     if not files:
@@ -246,11 +248,11 @@ def _read_flickr30k_entities(folder):
 
 
 def find(boxes, photo):
-    """Find the PhotoBoxes of a Photo by its file name or its id.
+    """Find the boxes of a photo by its file name or its id.
 
     Args:
-        boxes: a dict from `read_boxes`.
-        photo: object with a `path`, and an `id` if boxes are found by id.
+        boxes: a dict from a photo's file name or id to its PhotoBoxes, as `read_boxes` returns it.
+        photo: an object with the attribute `path`, and perhaps `id`.
 
     Returns:
         A PhotoBoxes, or None if `boxes` does not have the photo.
@@ -262,11 +264,11 @@ def fractions(own, path):
     """Convert the boxes of a photo from pixels to fractions of its width and height.
 
     Args:
-        own: PhotoBoxes of the photo.
-        path: photo file. It is opened only if `own` has no size.
+        own: PhotoBoxes of the photo: its objects with their boxes.
+        path: the photo file. It is opened only if `own` has no size.
 
     Returns:
-        A list of Entity, whose boxes are 0 to 1.
+        A list of Entity, the objects of the photo. The numbers of their boxes are 0 to 1.
 
     Raises:
         ImageError: the file cannot be read.
@@ -277,17 +279,18 @@ def fractions(own, path):
 
 
 def boxes_by_word(entities, words):
-    """Find the words of a caption that name entities, and the boxes of these words.
+    """Find the words of a caption that name objects, and the boxes of these objects.
 
-    If a word names several entities, it gets the boxes of all of them and the kind of the first one. If a word occurs
+    If a word names several objects, it gets the boxes of all of them and the kind of the first one. If a word occurs
     twice in the caption, only its first position is used.
 
     Args:
-        entities: list of Entity.
-        words: words of the caption.
+        entities: list of Entity, the objects in the photo.
+        words: words of the caption, a list or tuple.
 
     Returns:
-        A dict from word to (position in the caption, boxes, kind). The boxes are float (boxes, 4).
+        A dict from word to (position in the caption, boxes, kind). `boxes` is float (boxes, 4). `kind` is "people",
+        "animals" or "things".
     """
     found = {}
     for place, word in enumerate(words):
@@ -298,7 +301,7 @@ def boxes_by_word(entities, words):
 
 
 def covered(boxes, rows, columns):
-    """Compute the share of each region that is covered by boxes.
+    """Compute the share of each region's area that is covered by boxes.
 
     Args:
         boxes: left, top, right and bottom of each box as fractions of width and height, float (boxes, 4).
@@ -323,15 +326,16 @@ def score_captions(photos, captions, boxes):
 
     - Pointing is the share of words whose most attended region has its centre in a box of the named object: Zhang et
       al., "Top-down neural attention by excitation backprop", 2016.
-    - Gain is the attention inside the boxes, divided by the share of the photo that the boxes cover. The result is the
+    - Gain is the attention inside the boxes, divided by the share of the photo that the boxes cover. The score is the
       mean over words.
 
     Words whose boxes cover more than half of the photo are left out.
 
     Args:
-        photos: objects with a `path`, and an `id` if boxes are found by id.
-        captions: for each photo an object with `words` and `attention`, float (words, rows, columns).
-        boxes: a dict from `read_boxes`.
+        photos: list of objects with the attribute `path`, and perhaps `id`.
+        captions: a list with an object for each photo. It has the attributes `words` and `attention`, float (words,
+            rows, columns).
+        boxes: a dict from a photo's file name or id to its PhotoBoxes, as `read_boxes` returns it.
 
     Returns:
         A dict from kind of word to scores. The kinds are "all" and those of KINDS that have words. The scores are a
@@ -339,9 +343,9 @@ def score_captions(photos, captions, boxes):
 
         - `words`, `photos`: number of words, and number of photos with such words.
         - `pointing`, `gain`: the scores of the model.
-        - `pointing_interval`, `gain_interval`: their 95 % bootstrap intervals, a pair each.
-        - `uniform_pointing`: pointing of uniform attention, whose gain is 1.
-        - `centre_pointing`, `centre_gain`: scores of attention on the centre of the photo.
+        - `pointing_interval`, `gain_interval`: the 95 % bootstrap intervals of these scores, (low, high).
+        - `uniform_pointing`: for comparison, pointing of uniform attention. The gain of uniform attention is 1.
+        - `centre_pointing`, `centre_gain`: for comparison, scores of attention that is always on the photo's centre.
 
     Raises:
         InputError: no photo has boxes, or no word of a caption names an object with boxes.
@@ -371,17 +375,19 @@ def score_captions(photos, captions, boxes):
 
 
 def _score_words(caption, entities):
-    """Score the attention of each word that names an entity whose boxes cover at most half of the photo.
+    """Score the attention of each word that names an object whose boxes cover at most half of the photo.
 
-    `score_captions` explains pointing and gain.
+    Pointing is 1 if the centre of the most attended region is in a box. Gain is the attention inside the boxes, divided
+    by the share of the photo that the boxes cover.
 
     Args:
         caption: object with `words` and `attention`, float (words, rows, columns).
-        entities: list of Entity, whose boxes are fractions of width and height.
+        entities: list of Entity, the objects in the photo, with boxes as fractions of width and height.
 
     Returns:
-        A list with a tuple (kind, scores) for each word. `scores` has five numbers: pointing and gain of the model,
-        pointing of uniform attention (its gain is 1), pointing and gain of attention on the photo's centre.
+        A list with a tuple (kind, scores) for each word. `kind` is "people", "animals" or "things". `scores` has five
+        numbers: pointing and gain of the model, pointing of uniform attention, and pointing and gain of attention on
+        the photo's centre.
     """
     grid = caption.attention.shape[1:]
     # Attention on the centre of the photo. If the number of rows or columns is even, it is on the middle two.
@@ -408,16 +414,16 @@ def _score_words(caption, entities):
 
 
 def score_captioner(captioner, boxes, photos, beam_size=5):
-    """Caption photos, and score the attention on boxes.
+    """Caption photos, and score the attention on the boxes that people drew around objects.
 
     Args:
         captioner: a Captioner.
-        boxes: a dict from `read_boxes`, or a path for `read_boxes`.
-        photos: list of image files. Only photos with boxes are captioned.
+        boxes: the path of a file of boxes, or a dict from a photo's file name to its PhotoBoxes.
+        photos: list of paths of photos. Only photos with boxes are captioned.
         beam_size: number of hypotheses that beam search keeps.
 
     Returns:
-        The scores, a dict from `score_captions`.
+        A dict from kind of word, such as "all" or "people", to scores, as `score_captions` returns it.
 
     Example:
         `score_captioner(Captioner.from_folder("models/flickr8k"), "boxes.json", find_photos("photos"))`

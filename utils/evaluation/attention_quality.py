@@ -1,4 +1,4 @@
-"""Compute statistics of attention: how far it spreads, and how much of it lies in the boxes of drawn scenes."""
+"""Compute statistics of attention: how far it spreads, and how much of it lies in the boxes of named objects."""
 
 from collections import defaultdict
 
@@ -8,12 +8,12 @@ from utils.data import shapes
 
 
 def spread(captions):
-    """Compute how far attention spreads over the photo. Boxes are not needed.
+    """Compute how far attention spreads over the photo.
 
-    Uniform attention means the same attention on every region.
+    The statistics compare it with uniform attention: the same attention on every region.
 
     Args:
-        captions: objects with `words` and `attention`, float (words, rows, columns).
+        captions: list of objects with `words` and `attention`, float (words, rows, columns).
 
     Returns:
         A dict. It is empty if there are no words, or only one region.
@@ -38,14 +38,15 @@ def spread(captions):
 
 
 def by_word_kind(scenes, captions):
-    """Compute, for each kind of word, how much attention lies in the box of the named object.
+    """Compute how much attention lies in the boxes of named objects in drawn scenes, for each kind of word.
 
-    Only objects that the caption names correctly are measured. Pointing: Zhang et al., "Top-down neural attention by
-    excitation backprop", 2016.
+    A caption names an object by colour and shape, as in "a red star". Only objects that the caption names correctly are
+    measured. Pointing: Zhang et al., "Top-down neural attention by excitation backprop", 2016.
 
     Args:
-        scenes: list of shapes.Scene.
-        captions: for each scene an object with `words` and `attention`, float (words, rows, columns).
+        scenes: list of shapes.Scene, pictures of coloured shapes.
+        captions: a list with an object for each scene. It has the attributes `words` and `attention`, float (words,
+            rows, columns).
 
     Returns:
         A dict from kind of word, "shape", "colour" or "other" (the word before the colour), to a dict:

@@ -1,4 +1,4 @@
-"""Compute two baselines for the scores of a model: people, and the captions of similar training photos."""
+"""Compute two baselines for the scores of a model: captions by people, and captions of similar training photos."""
 
 from collections import Counter
 
@@ -12,16 +12,16 @@ _NEIGHBOURS, _BLOCK = 10, 500
 
 
 def human_scores(references, which=None):
-    """Compute the mean scores of people: each reference is scored against the other references of the same photo.
+    """Compute the mean scores of captions by people: each reference is scored against the others of the same photo.
 
-    A person is scored against one reference fewer than a model.
+    So people are scored against one reference fewer than a model.
 
     Args:
-        references: a dict from image id to a list of references. Images with one reference are left out.
-        which: names of scorers, as for `metrics.score`.
+        references: a dict from image id to a list of captions by people. Images with one reference are left out.
+        which: names of scorers, such as ["Bleu", "CIDEr"]; None for all that this machine can run.
 
     Returns:
-        A dict from score name, as in pycocoevalcap, to score. It is empty if no image has two references.
+        A dict from score name, such as "Bleu_4", to score. It is empty if no image has two references.
     """
     references = {i: list(texts) for i, texts in references.items() if len(texts) > 1}
     if not references:
@@ -34,7 +34,7 @@ def human_scores(references, which=None):
 
 
 def nearest_neighbour_captions(cache, photos, training):
-    """Give each photo a caption of a similar training photo.
+    """Give each photo the caption of a similar training photo, as a baseline for a model's captions.
 
     Photos are compared by the mean of their region vectors. The captions of the ten training photos with the highest
     cosine similarity are candidates. The candidate that has the most words in common with the other candidates is
@@ -58,13 +58,16 @@ def nearest_neighbour_captions(cache, photos, training):
 
 
 def _directions(cache, photos):
-    """Compute the mean of each photo's region vectors, scaled to length 1: float (photos, channels)."""
+    """Compute the mean of each photo's region vectors, scaled to length 1: float (photos, channels).
+
+    `cache` is the RegionCache with the regions of the photos, and `photos` is a list of Photo.
+    """
     means = cache.means([photo.id for photo in photos])
     return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
 
 
 def _most_typical(texts):
-    """Choose the sentence whose words have the highest mean F-score against the other sentences."""
+    """Choose from a list of sentences the one whose words agree best with the others, by their mean F-score."""
     bags = [Counter(tokenize(text)) for text in texts]
     sizes = [max(1, bag.total()) for bag in bags]
     agreement = [

@@ -13,11 +13,11 @@ _BLOCK = 50
 
 @dataclass(frozen=True)
 class Difference:
-    """Hold the difference of a score: that of the second captioner minus that of the first one.
+    """Hold the difference of a score between two captioners: the second one's score minus the first one's.
 
     Args:
-        value: difference of the scores of all images.
-        low, high: bounds of the 95 % interval of the differences in the resamples.
+        value: difference of the scores on all images.
+        low, high: bounds of the 95 % interval of the differences in the bootstrap resamples.
         p: two-sided p value: 2 × (n + 1) / 1001, at most 1, where n is the number of resamples in which the difference
             has the less frequent sign.
     """
@@ -29,14 +29,15 @@ class Difference:
 
 
 def _resample(scores, seed):
-    """Resample the images and compute the scores of the resamples.
+    """Draw bootstrap resamples of the images, and compute the scores of each resample.
 
     Args:
-        scores: list of metrics.Scores of the same images. They all get the same resamples.
-        seed: seed of the resampling.
+        scores: list of metrics.Scores, one per captioner, of the same images. All get the same resamples.
+        seed: random seed of the resampling.
 
     Returns:
-        For each element of `scores`, a dict from score name to the scores of the resamples, float (samples,).
+        A list with a dict for each element of `scores`: from score name to the scores of the resamples, float
+        (samples,).
     """
     images = len(scores[0].ids)
     generator, shares, blocks = np.random.default_rng(seed), np.full(images, 1 / images), []
@@ -54,11 +55,11 @@ def intervals(scores, seed=0):
     CIDEr's document frequencies are not resampled. They always come from all images.
 
     Args:
-        scores: a metrics.Scores.
-        seed: seed of the resampling.
+        scores: the metrics.Scores of a captioner.
+        seed: random seed of the resampling.
 
     Returns:
-        A dict from score name to (low, high).
+        A dict from score name, such as "CIDEr", to the interval (low, high).
     """
     (samples,) = _resample([scores], seed)
     return {name: _middle(samples[name]) for name in scores.corpus}
@@ -71,10 +72,10 @@ def compare(first, second, seed=0):
 
     Args:
         first, second: metrics.Scores of the two captioners, for the same images in the same order.
-        seed: seed of the resampling.
+        seed: random seed of the resampling.
 
     Returns:
-        A dict from score name to Difference, for the scores that both have.
+        A dict from score name to Difference, for the scores that both captioners have.
     """
     if first.ids != second.ids:
         raise ValueError("only scores of the same images can be compared")
@@ -93,13 +94,13 @@ def compare(first, second, seed=0):
 def mean_interval(values, groups, seed=0):
     """Compute the 95 % bootstrap interval of a mean over values that come in groups.
 
-    For example, the values are scores of words, and a group has the words of one photo. Whole groups are resampled,
-    because the values of a group depend on each other.
+    For example, the values are scores of words, and a group is the words of one photo. Whole groups are resampled,
+    because the values in a group depend on each other.
 
     Args:
         values: float (values,).
         groups: number of the group of each value, int (values,).
-        seed: seed of the resampling.
+        seed: random seed of the resampling.
 
     Returns:
         (low, high), two floats.

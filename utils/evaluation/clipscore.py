@@ -1,4 +1,4 @@
-"""Compute CLIPScore: how well captions fit their photos, by CLIP. It needs the package open_clip_torch."""
+"""Compute CLIPScore: how well captions fit their photos, measured with CLIP. The package open_clip_torch is needed."""
 
 import importlib.util
 
@@ -14,10 +14,10 @@ _BATCH = 64
 
 
 def load_clip():
-    """Load CLIP, OpenAI's ViT-B/32 in the package OpenCLIP. At first use, the package downloads its weights (350 MB).
+    """Load CLIP, OpenAI's ViT-B/32 in the package OpenCLIP. At first use, the package downloads the weights (350 MB).
 
     Returns:
-        Two functions. The first takes a list of photo files, the second a list of texts. Both return vectors, float
+        Two functions. The first takes a list of paths of photos, the second a list of texts. Both return vectors, float
         (items, 512).
 
     Raises:
@@ -47,10 +47,10 @@ def clip_scores(paths, captions, references, clip):
     """Compute the mean CLIPScore and the mean RefCLIPScore (Hessel et al., 2021).
 
     Args:
-        paths: list of photo files.
+        paths: list of paths of photos.
         captions: list with one caption for each photo.
-        references: list with a list of references for each photo.
-        clip: the two functions from `load_clip`.
+        references: list with a list of captions by people for each photo.
+        clip: the two functions that `load_clip` returned.
 
     Returns:
         (CLIPScore, RefCLIPScore), two floats.

@@ -1,4 +1,4 @@
-"""Read captions from files in COCO's results format, `[{"image_id": …, "caption": …}, …]`, and similar formats."""
+"""Read captions to score from files in COCO's results format, `[{"image_id": 5, "caption": "…"}, …]`, or similar."""
 
 import json
 import re
@@ -20,7 +20,7 @@ _WRAPPERS = ("annotations", "results", "captions", "predictions")
 
 
 def read_results(path):
-    """Read captions from a file that any captioner wrote.
+    """Read captions from a file that any captioning program wrote.
 
     The file may have one of these forms:
 
@@ -73,7 +73,7 @@ def _rows(path):
 
 
 def _parse(text):
-    """Parse text as JSON. If that fails, parse it as JSON Lines and return the list of its values."""
+    """Parse a text as JSON and return the value. If it is JSON Lines, return the list of the lines' values."""
     lines = [line for line in text.split("\n") if line.strip()]
     try:
         return json.loads(text)
@@ -84,7 +84,7 @@ def _parse(text):
 
 
 def _parse_line(number, line):
-    """Parse a line of JSON Lines. In the error, the line is counted from the top of the file."""
+    """Parse a line of JSON Lines and return its value. An error, a ValueError, names the line's number in the file."""
     try:
         return json.loads(line)
     except ValueError as error:
@@ -92,11 +92,11 @@ def _parse_line(number, line):
 
 
 def _result(row, place):
-    """Return (image id, caption) of one result, two strings.
+    """Return (image id, caption), two strings, of one entry of a results file.
 
     Args:
-        row: the result, an object read from JSON.
-        place: description of the result's place in the file, for errors.
+        row: the entry, normally a dict with the image id and the caption.
+        place: where the entry is, as text for errors.
     """
     if isinstance(row, dict):
         image_id = next((row[key] for key in _IMAGE_KEYS if key in row), None)
@@ -129,10 +129,10 @@ def as_results(captions):
 
 
 def _forms(image_id):
-    """Return the names under which an image is looked up, the most exact one first, as the keys of a dict.
+    """Return the names that an image may have in another file, the most exact one first, as the keys of a dict.
 
-    These are the whole id, the id without folders, the id without suffix, and its number. So 397133 is also found as
-    `397133.0`, `000000397133.jpg` and `COCO_val2014_000000397133`.
+    These are the whole id, the id without folders, the id without suffix, and the number in it. So the image 397133 is
+    also found as `397133.0`, `000000397133.jpg` and `COCO_val2014_000000397133`. `image_id` is a string.
     """
     path = folded(image_id.strip().replace("\\", "/"))
     name = path.rsplit("/", 1)[-1]
@@ -142,16 +142,16 @@ def _forms(image_id):
 
 
 def match(captions, references, say=lambda *lines: None):
-    """Find the caption of each image that has references.
+    """Match captions from a file to the images of a dataset, by their ids.
 
     An image without a caption gets an empty caption, which scores 0. Leaving the image out would raise the scores.
-    Captions of other images are left out. Both are reported.
+    Captions of other images are left out. Both cases are reported.
 
     Args:
         captions: a dict from image id to caption. An id may differ from that in `references`, for example in folders
             or suffix, if it still fits only one image.
-        references: a dict from image id to a list of references.
-        say: function that takes lines of text, each a positional argument.
+        references: a dict from the id of each image of the dataset to a list of captions by people.
+        say: function that shows lines of text to the user. Each argument is a line.
 
     Returns:
         A dict from image id, as in `references`, to caption.

@@ -1,4 +1,4 @@
-"""Measure the quality of confidence: the scores of the most confident captions, and calibration."""
+"""Measure how good the confidence of captions is: the scores of the most confident captions, and calibration."""
 
 import io
 
@@ -15,7 +15,10 @@ _RIGHT = 0.1
 
 
 def is_right(cider):
-    """Return whether captions count as right, a bool array. `cider` is the CIDEr of each caption."""
+    """Decide by the CIDEr of captions which of them count as right. Returns a bool array (captions,).
+
+    `cider` is the CIDEr of each caption, float (captions,).
+    """
     return np.asarray(cider) > _RIGHT
 
 
@@ -27,7 +30,7 @@ def calibration(confidence, right, bins=_BINS):
 
     Args:
         confidence: confidence of each caption, float (captions,), 0 to 1.
-        right: whether each caption is right, or the probability that it is right, (captions,).
+        right: for each caption, True if it is right, or the probability that it is right, (captions,).
         bins: number of bins of equal width.
 
     Returns:
@@ -42,14 +45,14 @@ def calibration(confidence, right, bins=_BINS):
 
 
 def area_under_curve(confidence, right):
-    """Compute the probability that a right caption has more confidence than a wrong one.
+    """Compute the probability that a right caption has more confidence than a wrong one: the area under the ROC curve.
 
     Args:
-        confidence: confidence of each caption, (captions,).
-        right: whether each caption is right, (captions,).
+        confidence: confidence of each caption, float (captions,).
+        right: True for each caption that is right, bool (captions,).
 
     Returns:
-        0 to 1; nan if all captions are right or all are wrong.
+        A float, 0 to 1; nan if all captions are right or all are wrong.
     """
     confidence, right = np.asarray(confidence, float), np.asarray(right, bool)
     better, worse = confidence[right][:, None], confidence[~right]
@@ -57,7 +60,7 @@ def area_under_curve(confidence, right):
 
 
 def spearman(first, second):
-    """Compute Spearman's rank correlation of two lists of numbers. It is nan if all numbers of a list are equal."""
+    """Return Spearman's rank correlation of two lists of numbers, a float; nan if all numbers of a list are equal."""
     ranks = [_ranks(np.asarray(each, float)) for each in (first, second)]
     return float(np.corrcoef(*ranks)[0, 1]) if all(each.std() > 0 for each in ranks) else float("nan")
 
@@ -82,7 +85,9 @@ def score_confidence(confidence, cider):
         - `coverage`: a dict from share of the most confident captions, such as "25%", to a dict with their mean `CIDEr`
           and their `least_confidence`.
         - `spearman`: Spearman's correlation of confidence and CIDEr.
-        - `calibration_error`, `calibration`: the results of `calibration`. `is_right` decides which captions are right.
+        - `calibration_error`: mean difference between confidence and share of right captions.
+        - `calibration`: a list with a dict for each range of confidence: number of `captions`, mean `confidence`, and
+          share that is `right`.
     """
     confidence, cider = np.asarray(confidence, float), np.asarray(cider, float)
     order = np.argsort(-confidence, kind="stable")
@@ -101,11 +106,12 @@ def score_confidence(confidence, cider):
 
 
 def draw(found, confidence, cider):
-    """Draw the mean CIDEr of the most confident captions, and the calibration.
+    """Draw two pictures of the quality of confidence: the mean CIDEr of the most confident captions, and calibration.
 
     Args:
-        found: a dict from `score_confidence`.
-        confidence, cider: the arguments of `score_confidence`.
+        found: the dict that `score_confidence` returned.
+        confidence: confidence of each caption, float (captions,), 0 to 1.
+        cider: CIDEr of each caption, float (captions,).
 
     Returns:
         The text of an SVG file.

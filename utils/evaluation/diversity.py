@@ -17,7 +17,7 @@ def describe(captions, training=None):
 
     Args:
         captions: list of strings.
-        training: training captions, a list of strings; None leaves the statistic `new` out.
+        training: training captions, a list of strings; with None, the statistic `new` is left out.
 
     Returns:
         A dict:
@@ -29,7 +29,7 @@ def describe(captions, training=None):
         - `distinct_1`, `distinct_2`: number of different words divided by the number of all words, and the same for
           pairs of neighbouring words (Li et al., 2016).
         - `self_bleu`: BLEU-4 of the captions against each other (Zhu et al., 2018).
-        - `twice`, `breaks_off`: shares of the captions with these faults, see `utils.model.caption_faults`.
+        - `twice`, `breaks_off`: shares of the captions that name the same thing twice, or stop in the middle.
         - `new`: share of the captions that are not training captions.
     """
     sentences = [tuple(tokenize(text)) for text in captions]
@@ -54,16 +54,16 @@ def describe(captions, training=None):
 
 
 def self_bleu(sentences):
-    """Compute the corpus BLEU-4 of sentences, with all other sentences as references of each one.
+    """Compute how similar sentences are: their corpus BLEU-4, where the references of a sentence are all others.
 
-    For each n-gram, BLEU needs the largest count in any other sentence. So the two largest counts of each n-gram
-    suffice.
+    For each n-gram, BLEU needs the largest count in any other sentence. To find it, the two largest counts of each
+    n-gram are enough.
 
     Args:
         sentences: list of tuples of words.
 
     Returns:
-        0 to 1. It is 1 if all sentences are equal, and 0 for a single sentence.
+        A float, 0 to 1. It is 1 if all sentences are equal, and 0 for a single sentence.
     """
     if len(sentences) < 2:
         return 0.0

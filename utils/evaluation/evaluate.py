@@ -1,4 +1,4 @@
-"""Evaluate captions of a split: scores and statistics. evaluate.py calls these functions."""
+"""Evaluate the captions of a split by scores and statistics. The script evaluate.py calls these functions."""
 
 import time
 from dataclasses import dataclass, field
@@ -26,14 +26,14 @@ _BATCH_PHOTOS = 50
 
 @dataclass
 class Split:
-    """Hold a split of a dataset: its photos and their references.
+    """Hold a split of a dataset, such as the validation photos, with the photos' references (captions by people).
 
     Args:
         dataset: name of the dataset.
-        name: name of the split.
+        name: name of the split, such as "val".
         photos: list of Photo. Their files may be missing.
         training: captions of the training photos, a list of strings.
-        scenes: a dict from photo id to shapes.Scene; empty unless the dataset is `shapes`.
+        scenes: a dict from photo id to shapes.Scene; only for the dataset `shapes`, else empty.
     """
 
     dataset: str
@@ -44,11 +44,11 @@ class Split:
 
     @property
     def references(self):
-        """Return a dict from photo id to the list of the photo's references."""
+        """Return a dict from photo id to a list of the photo's references, the captions by people."""
         return {photo.id: list(photo.references) for photo in self.photos}
 
     def describe(self):
-        """Describe the split in one line: dataset, name, number of photos, references per photo and tokenisation."""
+        """Return a line of text: dataset, name, number of photos, references per photo and tokenisation."""
         counts = {len(texts) for texts in self.references.values()}
         each = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else str(max(counts))
         return f"{self.dataset} {self.name}: {len(self.photos)} photos, {each} references a photo, Penn Treebank words"
@@ -64,14 +64,15 @@ class Evaluation:
         name: name of the captioner: its model folder, or the file of the captions.
         beam_size: number of hypotheses that beam search kept; None for captions from a file.
         captions: a dict from photo id to caption, a string.
-        references: a dict from photo id to a list of references.
+        references: a dict from photo id to a list of captions by people.
         training: captions of the training photos, a list of strings.
         written: a dict from photo id to Caption, which has attention; empty for captions from a file.
-        attention: a dict from `attention_quality.spread`; empty for captions from a file.
-        scene_scores: a dict from `shapes.score_captions`; empty unless the dataset is `shapes`.
-        word_kinds: a dict from `attention_quality.by_word_kind`; empty unless the dataset is `shapes`.
-        on_boxes: a dict from `attention_on_boxes.score_captions`; empty unless `add_boxes` has set it.
-        boxes: a dict from photo id to PhotoBoxes; empty unless `add_boxes` has set it.
+        attention: how far attention spreads, the dict of `attention_quality.spread`; empty for captions from a file.
+        scene_scores: how well captions agree with drawn scenes, the dict of `shapes.score_captions`; empty for photos.
+        word_kinds: attention on the objects of drawn scenes, the dict of `attention_quality.by_word_kind`; empty for
+            photos.
+        on_boxes: attention on boxes of objects, the dict of `attention_on_boxes.score_captions`; set by `add_boxes`.
+        boxes: a dict from photo id to PhotoBoxes; set by `add_boxes`.
     """
 
     name: str
@@ -88,37 +89,37 @@ class Evaluation:
 
     @property
     def title(self):
-        """Return the name of the captioner, with the beam size if there is one."""
+        """Return the name of the captioner with the beam size, such as "models/flickr8k, beam 3"."""
         return f"{self.name}, beam {self.beam_size}" if self.beam_size else self.name
 
     @cached_property
     def scores(self):
-        """Compute the scores of the captions with `metrics.score`."""
+        """Compute BLEU, CIDEr and the other scores of the captions. Returns a metrics.Scores."""
         return metrics.score(self.references, self.captions)
 
     @cached_property
     def statistics(self):
-        """Compute the statistics of the captions: a dict from `diversity.describe`."""
+        """Compute statistics of the captions, such as length and vocabulary: the dict of `diversity.describe`."""
         return diversity.describe(list(self.captions.values()), self.training)
 
     @cached_property
     def confidence(self):
-        """Measure the quality of confidence: a dict from `score_confidence`, empty if captions have no confidence."""
+        """Measure how good the captions' confidence is: the dict of `score_confidence`; empty if they have none."""
         return confidence_quality.score_confidence(*self.sure) if self.sure else {}
 
     @property
     def sure(self):
-        """Return (confidence of each caption, CIDEr of each caption), or None if the captions have no confidence."""
+        """Return (confidences, CIDErs), a number per caption in each; None if the captions have no confidence."""
         confidence = [self.written[i].confidence if i in self.written else None for i in self.scores.ids]
         return None if None in confidence or not confidence else (confidence, self.scores.images["CIDEr"])
 
     @cached_property
     def intervals(self):
-        """Compute the 95 % bootstrap intervals: a dict from score name to (low, high)."""
+        """Compute the 95 % bootstrap intervals of the scores: a dict from score name to (low, high)."""
         return bootstrap.intervals(self.scores)
 
     def describe_scenes(self):
-        """Describe `scene_scores` in text, a list of lines."""
+        """Return lines of text that say how well captions and attention agree with the objects of drawn scenes."""
         scores = self.scene_scores
         return [
             f"  {scores['right']:.1%} of {scores['mentions']} mentions have colour and shape right",
@@ -146,17 +147,18 @@ class Evaluation:
 
 
 def open_split(dataset, data_dir, name="val", seed=0, with_photos=True, reporter=QUIET):
-    """Read a split of a dataset.
+    """Read a split of a dataset for evaluation.
 
     Args:
-        dataset, data_dir: name and folder of the dataset.
+        dataset: name of the dataset, such as "flickr8k".
+        data_dir: folder of the dataset, a str or Path.
         name: name of the split: "train", "val" or "test". The dataset `shapes` also has "unseen".
-        seed: seed of the scenes of the dataset `shapes`.
-        with_photos: whether photos with missing files are left out. Pass False if only their captions are needed.
+        seed: random seed of the scenes of the dataset `shapes`.
+        with_photos: True to leave out photos whose files are missing; False if the files are not needed.
         reporter: a Reporter, which shows lines and progress bars.
 
     Returns:
-        A Split. Photos without references are left out.
+        A Split. Photos without references (captions by people) are left out.
     """
     table = load_dataset(dataset, data_dir, seed, with_photos)
     reporter.say(*table.notes)
@@ -176,14 +178,14 @@ def evaluate_model(split, models, cache_dir, beam_sizes=(3,), encoder_weights=No
     Args:
         split: a Split. Photos that cannot be read are removed from it and reported.
         models: list of model folders. Several models write captions together, as an ensemble.
-        cache_dir: folder of the region caches.
-        beam_sizes: numbers of hypotheses that beam search keeps.
-        encoder_weights: as for `Captioner.from_folder`.
-        consensus: whether the model's consensus re-ranks the captions, if the model has one.
+        cache_dir: folder of the caches that store the encoder's outputs.
+        beam_sizes: numbers of hypotheses that beam search keeps, a list or tuple of int.
+        encoder_weights: the path of the encoder's weights, "imagenet" or "random"; None: those of the model folder.
+        consensus: False to rank captions by probability alone, although the model has a consensus.
         reporter: a Reporter, which shows lines and progress bars.
 
     Yields:
-        An Evaluation for each beam size.
+        An Evaluation for each beam size: the captions, with their scores and statistics.
     """
     from utils.ensemble import load_captioner
 
@@ -201,10 +203,12 @@ def evaluate_captioner(split, captioner, name, cache_dir, beam_sizes=(3,), repor
         split: a Split. Photos that cannot be read are removed from it and reported.
         captioner: a Captioner.
         name: name of the captioner in the results.
-        cache_dir, beam_sizes, reporter: as for `evaluate_model`.
+        cache_dir: folder of the caches that store the encoder's outputs.
+        beam_sizes: numbers of hypotheses that beam search keeps, a list or tuple of int.
+        reporter: a Reporter, which shows lines and progress bars.
 
     Yields:
-        An Evaluation for each beam size.
+        An Evaluation for each beam size: the captions, with their scores and statistics.
     """
     from utils.features.cache import RegionCache
     from utils.features.extraction import cache_regions
@@ -253,31 +257,32 @@ def evaluate_captions(split, path, reporter=QUIET):
 
     Args:
         split: a Split.
-        path: file with captions, as for `coco_results.read_results`.
+        path: JSON file with captions, such as [{"image_id": 5, "caption": "A dog."}].
         reporter: a Reporter, which shows lines and progress bars.
 
     Returns:
-        An Evaluation.
+        An Evaluation: the captions, with their scores and statistics.
     """
     captions = coco_results.match(coco_results.read_results(path), split.references, reporter.say)
     return _evaluate(split, str(path), captions)
 
 
 def evaluate_neighbours(split, model, data_dir, cache_dir, seed=0, encoder_weights=None, reporter=QUIET):
-    """Give each photo of a split a caption of a similar training photo, as a baseline.
+    """Give each photo of a split the caption of a similar training photo, as a baseline.
 
-    Photos are compared by the regions of a model's encoder. The cache must hold those of the split.
+    Photos are compared by the outputs of a model's encoder. For the photos of the split, these must be in the cache.
 
     Args:
         split: a Split.
         model: model folder.
-        data_dir, seed: as for `load_dataset`.
-        cache_dir: folder of the region caches.
-        encoder_weights: as for `Captioner.from_folder`.
+        data_dir: folder of the dataset.
+        cache_dir: folder of the caches that store the encoder's outputs.
+        seed: random seed of the scenes of the dataset `shapes`.
+        encoder_weights: the path of the encoder's weights, "imagenet" or "random"; None: those of the model folder.
         reporter: a Reporter, which shows lines and progress bars.
 
     Returns:
-        An Evaluation.
+        An Evaluation: the captions, with their scores and statistics.
     """
     from utils.captioner import Captioner
     from utils.features.cache import RegionCache
@@ -292,14 +297,14 @@ def evaluate_neighbours(split, model, data_dir, cache_dir, seed=0, encoder_weigh
 
 
 def add_boxes(split, result, boxes):
-    """Compare the attention of the written captions with the boxes of objects.
+    """Score the attention of a model's captions on the boxes that people drew around objects.
 
     This sets `result.on_boxes` (the scores) and `result.boxes` (the boxes of each photo).
 
     Args:
         split: a Split.
         result: Evaluation of captions of the split, written by a model.
-        boxes: a dict from `attention_on_boxes.read_boxes`.
+        boxes: a dict from a photo's file name or id to its PhotoBoxes, as `read_boxes` returns it.
     """
     photos = [photo for photo in split.photos if photo.id in result.written]
     result.on_boxes = attention_on_boxes.score_captions(photos, [result.written[p.id] for p in photos], boxes)
@@ -313,7 +318,7 @@ def add_clip_scores(split, result, clip):
     Args:
         split: a Split.
         result: Evaluation of captions of the split.
-        clip: the two functions from `clipscore.load_clip`.
+        clip: the two functions that `clipscore.load_clip` returned.
     """
     photos = [photo for photo in split.photos if photo.id in result.captions]
     result.statistics["clipscore"], result.statistics["ref_clipscore"] = clipscore.clip_scores(

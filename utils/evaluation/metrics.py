@@ -28,7 +28,7 @@ class Scores:
 
     Args:
         ids: image ids, in the order of the arrays.
-        corpus: a dict from score name, as in pycocoevalcap, to the score of all images together.
+        corpus: a dict from score name, such as "Bleu_4" or "CIDEr", to the score of all images together.
         images: a dict from score name to the score of each image, float (images,).
         bleu_counts: counts from which BLEU is computed, float (images, 10). Columns 0 to 3: n-grams of 1 to 4 words
             that match a reference. Columns 4 to 7: all n-grams of 1 to 4 words of the caption. Column 8: words of the
@@ -41,7 +41,7 @@ class Scores:
     bleu_counts: np.ndarray
 
     def weighted(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Compute the corpus scores for weighted images, for a bootstrap.
+        """Compute the corpus scores if each image has a weight. A bootstrap needs this: its resamples repeat images.
 
         - BLEU is computed from the weighted sums of `bleu_counts`.
         - Every other score is the weighted mean over the images, plus the difference between the corpus score and the
@@ -64,10 +64,10 @@ class Scores:
 
 
 def bleu_of_counts(counts: np.ndarray) -> list[np.ndarray]:
-    """Compute BLEU-1 to BLEU-4 (Papineni et al., 2002) from sums of `Scores.bleu_counts`.
+    """Compute BLEU-1 to BLEU-4 (Papineni et al., 2002) from counts of n-grams and words.
 
     Args:
-        counts: float (samples, 10).
+        counts: for each sample of captions, the sums of the counts `Scores.bleu_counts`, float (samples, 10).
 
     Returns:
         A list of four arrays, float (samples,).
@@ -81,11 +81,11 @@ def bleu_of_counts(counts: np.ndarray) -> list[np.ndarray]:
 
 @functools.cache
 def available() -> tuple[tuple[str, ...], dict[str, str]]:
-    """Find out which scorers this machine can run.
+    """Find out which scorers, such as METEOR, this machine can run. Some need Java.
 
     Returns:
-        (names, missing): the names of the SCORERS that can run, and a dict from the name of each other scorer to the
-        reason why it cannot run.
+        (names, missing): a tuple of the names of the scorers that can run, and a dict from the name of each other
+        scorer to the reason why it cannot run.
     """
     missing = {}
     if not _java_runs():
@@ -107,15 +107,24 @@ def _java_runs():
 def evaluate(
     references: dict[str, list[str]], candidates: dict[str, str], which: Iterable[str] | None = None
 ) -> dict[str, float]:
-    """Compute only the corpus scores of captions: a dict from score name to float. Arguments are as for `score`."""
+    """Score captions against references, and return only the scores of all images together.
+
+    Args:
+        references: a dict from image id to a list of one or more captions by people.
+        candidates: a dict from image id to the caption to score.
+        which: names of scorers, such as ["Bleu", "CIDEr"]; None for all that this machine can run.
+
+    Returns:
+        A dict from score name, such as "Bleu_4", to float.
+    """
     return score(references, candidates, which).corpus
 
 
 def score(references: dict[str, list[str]], candidates: dict[str, str], which: Iterable[str] | None = None) -> Scores:
-    """Score captions against references. An empty caption scores 0 in everything.
+    """Score captions against references. Every score of an empty caption is 0.
 
-    Captions and references are split into words in the same way as pycocoevalcap's Java program does it
-    (utils/data/penn_treebank.py). The scores:
+    Captions and references are split into the same words as by pycocoevalcap's Java program, but without Java. The
+    scores:
 
     - BLEU: Papineni et al., 2002.
     - METEOR: Denkowski and Lavie, 2014.
@@ -128,10 +137,10 @@ def score(references: dict[str, list[str]], candidates: dict[str, str], which: I
     Args:
         references: a dict from image id to a list of one or more captions by people.
         candidates: a dict from image id to the caption to score.
-        which: names of SCORERS; None for all that this machine can run.
+        which: names of scorers, such as ["Bleu", "CIDEr"]; None for all that this machine can run.
 
     Returns:
-        A Scores.
+        A Scores: the scores of all images together, and of each image.
 
     Raises:
         InputError: references and candidates have different images, or an image has no references.
@@ -186,7 +195,10 @@ def _score_bleu(truth, written, images, counts):
 
 @functools.cache
 def _meteor():
-    """Start pycocoevalcap's METEOR, a Java program. It is started only once, because the start takes seconds."""
+    """Start pycocoevalcap's METEOR, a Java program, and return its Python object `Meteor`.
+
+    The program is started only once, because the start takes seconds.
+    """
     from pycocoevalcap.meteor.meteor import Meteor
 
     atexit.register(_meteor.cache_clear)  # end the program before Python unloads the modules that this needs
@@ -194,7 +206,16 @@ def _meteor():
 
 
 def _run(name, truth, written):
-    """Run the scorer METEOR, ROUGE_L, CIDEr or SPICE. Return (corpus score, scores of the images)."""
+    """Run one of pycocoevalcap's scorers.
+
+    Args:
+        name: "METEOR", "ROUGE_L", "CIDEr" or "SPICE".
+        truth: a dict from image id to a list of references, each a str of words joined by spaces.
+        written: a dict from image id to a list with the caption, a str of words joined by spaces.
+
+    Returns:
+        (score of all images together, a float; score of each image, float (images,)).
+    """
     # Imported here because the package is large and only scores need it.
     if name == "METEOR":
         Scorer = _meteor

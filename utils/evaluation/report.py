@@ -1,4 +1,4 @@
-"""Write the HTML report: one page, which works offline, with scores, photos with attention, and all captions."""
+"""Write the HTML report of an evaluation: one page with scores, photos with attention, and all captions."""
 
 import base64
 import io
@@ -22,7 +22,7 @@ _SHOWN = ("CIDEr", "SPICE", "METEOR", "ROUGE_L", "Bleu_4", "Bleu_1")
 
 
 def write_report(path, split, evaluation, seed=0):
-    """Write the report of an Evaluation.
+    """Write the HTML report of an Evaluation, one page that needs no other files.
 
     The page shows the scores, all captions, and some photos with attention: the best ones, the worst ones and random
     ones. Best and worst are chosen by the CIDEr of the single photo. Photos are embedded as small JPEGs. If a photo
@@ -30,9 +30,9 @@ def write_report(path, split, evaluation, seed=0):
 
     Args:
         path: HTML file to write.
-        split: a Split.
+        split: a Split, whose photos are shown.
         evaluation: Evaluation of captions of the split.
-        seed: seed of the choice of the random photos.
+        seed: random seed of the choice of the random photos.
 
     Raises:
         InputError: the file cannot be written.
@@ -62,13 +62,13 @@ def write_report(path, split, evaluation, seed=0):
 
 
 def _choose(rows, name, seed, boxed):
-    """Choose the photos that are shown with attention.
+    """Choose the photos that the report shows with attention.
 
     Args:
         rows: a dict from photo id to a dict from score name to score.
-        name: name of the score that ranks the photos.
-        seed: seed of the random choices.
-        boxed: ids of the photos with boxes. Some of them are shown too.
+        name: name of the score that ranks the photos, such as "CIDEr".
+        seed: random seed of the choices.
+        boxed: ids of the photos for which people drew boxes around objects. Some of these photos are shown, too.
 
     Returns:
         A dict from photo id to the names of the photo's groups: "best", "worst", "random" and "boxes".
@@ -89,7 +89,7 @@ def _choose(rows, name, seed, boxed):
 
 
 def _tables(evaluation):
-    """Make the tables of the page: a list of dicts with `heading` and `rows`."""
+    """Make the tables of the report from an Evaluation: a list of dicts with `heading` and `rows`."""
     scores = [
         [name, f"{value:.4f}", "{:.4f} to {:.4f}".format(*evaluation.intervals[name])]
         for name, value in evaluation.scores.corpus.items()
@@ -112,7 +112,10 @@ def _tables(evaluation):
 
 
 def _confidence(evaluation):
-    """Describe the quality of confidence by a line and a picture. Return None if the captions have no confidence."""
+    """Describe for the report how good the confidence in an Evaluation is: a dict with a `line` and a `picture`.
+
+    Returns None if the captions have no confidence.
+    """
     if not evaluation.confidence:
         return None
     picture = confidence_quality.draw(evaluation.confidence, *evaluation.sure).encode()
@@ -123,7 +126,14 @@ def _confidence(evaluation):
 
 
 def _photo(photo, evaluation, scores, groups):
-    """Make the dict that the page needs to show one photo with its caption, attention and references."""
+    """Make a dict with all that the page needs to show one photo: caption, attention, references and scores.
+
+    Args:
+        photo: a Photo.
+        evaluation: Evaluation with the caption of the photo.
+        scores: a dict from score name to the score of the photo.
+        groups: list of the names of the photo's groups, such as "best".
+    """
     caption = evaluation.written.get(photo.id)
     if caption and caption.confidence is not None:
         scores = {"confidence": round(caption.confidence, 4)} | scores
@@ -149,10 +159,10 @@ def _boxes(photo, caption, own):
     Args:
         photo: a Photo.
         caption: Caption of the photo.
-        own: PhotoBoxes of the photo, or None.
+        own: PhotoBoxes, the boxes that people drew on the photo, or None.
 
     Returns:
-        For each word a list of boxes, as fractions of width and height. Empty if `own` is None.
+        A list with a list of boxes for each word, as fractions of width and height. It is empty if `own` is None.
     """
     if not own:
         return []

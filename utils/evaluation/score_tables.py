@@ -1,4 +1,4 @@
-"""Compare evaluations side by side: as text tables for the terminal, and as an object for a JSON file."""
+"""Show evaluations of several captioners side by side: as text tables for the terminal, or as JSON."""
 
 from dataclasses import asdict
 
@@ -31,10 +31,10 @@ ATTENTION = (
 
 
 def compare_all(results):
-    """Test with a paired bootstrap whether every other Evaluation differs from the first one.
+    """Compare the first captioner with each other captioner, by a paired bootstrap test of their scores.
 
     Args:
-        results: list of Evaluation.
+        results: list of Evaluation, one per captioner.
 
     Returns:
         A list of tuples: title of the first Evaluation, title of the other, and a dict from score name to Difference.
@@ -44,7 +44,18 @@ def compare_all(results):
 
 
 def lines(split, results, neighbours=(), people=(), differences=()):
-    """Format all results as text tables, a list of lines. Arguments are as for `as_json`."""
+    """Format all results of an evaluation as text tables.
+
+    Args:
+        split: the Split that was captioned.
+        results: list of Evaluation, one per captioner.
+        neighbours: list of Evaluation of the baseline that uses captions of similar training photos.
+        people: scores of captions by people, a dict from score name to score.
+        differences: the list that `compare_all` returned.
+
+    Returns:
+        A list of lines, strings.
+    """
     text = [split.describe()]
     if len(results) == 1 and not neighbours and not people:
         only = results[0]
@@ -76,13 +87,13 @@ def lines(split, results, neighbours=(), people=(), differences=()):
 
 
 def _side_by_side(results, people):
-    """Format the scores of several results as one table, and return its lines.
+    """Format the scores of several captioners as one text table, a list of lines.
 
-    Each result has two lines: its scores, and below each score half the width of the 95 % interval.
+    Each captioner has two lines: its scores, and below each score half the width of the 95 % interval.
 
     Args:
-        results: list of Evaluation.
-        people: scores of people, a dict from score name to score, for one more line; empty for none.
+        results: list of Evaluation, one per captioner.
+        people: scores of captions by people, a dict from score name to score, for one more line; empty for none.
     """
     names = [name for name in _COLUMNS if name in results[0].scores.corpus]
     rows = []
@@ -95,13 +106,13 @@ def _side_by_side(results, people):
 
 
 def _statistics(results, neighbours, what, fields, title):
-    """Format statistics as a table with a column for each result, a list of lines.
+    """Format statistics of captions or of attention as a text table with a column for each captioner: a list of lines.
 
     Args:
-        results: a list of Evaluation.
-        neighbours: a list of Evaluation of the baselines, whose captions are those of similar training photos.
-        what: name of the attribute of an Evaluation that holds the statistics.
-        fields: the rows of the table: STATISTICS, of the captions, or ATTENTION, of the attention.
+        results: a list of Evaluation, one per captioner.
+        neighbours: a list of Evaluation of the baseline that uses captions of similar training photos.
+        what: name of the attribute of an Evaluation that holds the statistics: "statistics" or "attention".
+        fields: the rows of the table, tuples (name, label, format of the value).
         title: heading of the first column.
     """
     shown = [result for result in [*results, *neighbours] if getattr(result, what)]
@@ -114,10 +125,13 @@ def _statistics(results, neighbours, what, fields, title):
 
 
 def _scenes(result):
-    """Format the scores that compare captions and attention with the objects of the drawn scenes (dataset `shapes`).
+    """Format how well captions and attention agree with the objects in drawn scenes, as a text table.
+
+    Args:
+        result: an Evaluation.
 
     Returns:
-        A list of lines. It is empty for other datasets.
+        A list of lines. It is empty unless the dataset is `shapes`, the drawn scenes.
     """
     if not result.scene_scores:
         return []
@@ -137,12 +151,12 @@ BOXES_HEADER = ("word", "count", "pointing", "95 %", "mass over area", "95 %", "
 
 
 def boxes_rows(result):
-    """Format how well the attention hits the boxes that people drew around objects.
+    """Make table rows that say how well attention hits the boxes that people drew around objects.
 
     Each row is one kind of words: all, people, animals or things.
 
     Args:
-        result: an Evaluation with `on_boxes`.
+        result: an Evaluation whose attribute `on_boxes` is set.
 
     Returns:
         A list of tuples of strings, with the columns of BOXES_HEADER.
@@ -163,7 +177,10 @@ def boxes_rows(result):
 
 
 def _on_boxes(result):
-    """Format how well the attention hits boxes of objects as a table, and return its lines; none without boxes."""
+    """Format how well attention hits the boxes of objects, as a text table. `result` is an Evaluation.
+
+    Returns a list of lines. It is empty if there are no boxes.
+    """
     if not result.on_boxes:
         return []
     photos = result.on_boxes["all"]["photos"]
@@ -179,7 +196,7 @@ CALIBRATION_HEADER = ("confidence from", "captions", "mean confidence", "right, 
 
 
 def confidence_rows(result):
-    """Format the quality of confidence as the rows of two tables.
+    """Make the rows of two tables that say how good the confidence of captions is.
 
     Args:
         result: Evaluation of captions with confidence.
@@ -202,7 +219,7 @@ def confidence_rows(result):
 
 
 def confidence_line(result):
-    """Describe in one line the mean confidence, its correlation with CIDEr, and its calibration error."""
+    """Write one line with an Evaluation's mean confidence, its correlation with CIDEr, and its calibration error."""
     found = result.confidence
     return (
         f"mean {found['mean']:.2f}, Spearman's correlation with CIDEr {found['spearman']:.2f}, "
@@ -211,7 +228,10 @@ def confidence_line(result):
 
 
 def _confidence(result):
-    """Format the quality of confidence as two tables, a list of lines; empty if the captions have no confidence."""
+    """Format how good the confidence in an Evaluation is, as two text tables.
+
+    Returns a list of lines. It is empty if the captions have no confidence.
+    """
     if not result.confidence:
         return []
     coverage, bins = confidence_rows(result)
@@ -220,14 +240,14 @@ def _confidence(result):
 
 
 def as_json(split, results, neighbours=(), people=(), differences=()):
-    """Return all results as an object for a JSON file.
+    """Return all results of an evaluation as a dict that can be written as JSON.
 
     Args:
-        split: a Split.
-        results: list of Evaluation. If there is only one, its scores are on the top level of the object.
-        neighbours: list of Evaluation of baselines.
-        people: scores of people, a dict from score name to score.
-        differences: list from `compare_all`.
+        split: the Split that was captioned.
+        results: list of Evaluation, one per captioner. If there is only one, its scores are on the dict's top level.
+        neighbours: list of Evaluation of the baseline that uses captions of similar training photos.
+        people: scores of captions by people, a dict from score name to score.
+        differences: the list that `compare_all` returned.
     """
     counts = [len(texts) for texts in split.references.values()]
     content = {

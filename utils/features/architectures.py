@@ -13,8 +13,8 @@ class Architecture:
         layer: the name of the default output layer. A ReLU makes its outputs, so they are never negative.
         weights_file: the name of Keras's file of ImageNet weights without the classification layers.
         weights_md5: the MD5 of that file.
-        general: the name of a layer. By default, fine-tuning changes only the layers after it, because
-            the features of this layer are useful for any task.
+        general: the name of the last layer that fine-tuning does not change by default. Its features are
+            general, that is, useful for any task.
         dense: False if the network has depthwise convolutions. They are slower in bfloat16 on CPUs, so
             float32 is then the default precision.
         pace: the encoder's learning rate as a fraction of the decoder's. It is smaller for networks
@@ -37,7 +37,7 @@ class Architecture:
 
     @property
     def weights_url(self):
-        """Return the address from which Keras downloads the weights."""
+        """Return the web address from which Keras downloads the ImageNet weights, a str."""
         return f"https://storage.googleapis.com/tensorflow/keras-applications/{self.application}/{self.weights_file}"
 
 

@@ -1,10 +1,10 @@
-"""Keep the regions of photos in a cache on disk, so that the encoder processes each photo once.
+"""Keep the regions of photos, the outputs of the encoder, in a cache on disk. So each photo is encoded only once.
 
 A cache is a folder of zip archives, called shards. A shard has one compressed
 file per photo, with the photo's regions in 8 bits per value. A shard is created
 by an atomic rename and never changes. So neither a killed process nor a second
-process that fills the same cache can damage it. Photos that are not in the
-cache are extracted at the next run.
+process that fills the same cache can damage it. Regions that are not in the
+cache are computed at the next run.
 """
 
 import errno
@@ -47,10 +47,10 @@ Work = namedtuple("Work", "photos bytes seconds")
 
 
 def load_photo(photo, size):
-    """Read the pixels of a photo.
+    """Read the pixels of a photo, as input for an encoder.
 
     Args:
-        photo: an object with the attribute `path`.
+        photo: an object whose attribute `path` is a file, a PIL image or an array.
         size: width and height of the result in pixels.
 
     Returns:
@@ -67,9 +67,10 @@ def encode_files(encoder, photos, batch_size=BATCH_PHOTOS, load=load_photo):
 
     Args:
         encoder: an Encoder.
-        photos: a list of objects with the attribute `path`.
+        photos: a list of objects whose attribute `path` is a file, a PIL image or an array.
         batch_size: the number of photos in a batch.
-        load: a function that reads the pixels of a photo. It has the arguments and the result of `load_photo`.
+        load: a function that takes one of these objects and a size, and returns a uint8 array (size, size, 3). It may
+            raise ImageError.
 
     Yields:
         (photo, regions) for each photo in the order of the list, where `regions`
@@ -98,13 +99,13 @@ def encode_files(encoder, photos, batch_size=BATCH_PHOTOS, load=load_photo):
 
 
 def shard_of(photos, number, count):
-    """Select the photos that one of several machines extracts.
+    """Select the photos whose regions this machine computes, if several machines divide the photos.
 
     Every `count`th photo is selected, so that all machines take equally long.
 
     Args:
         photos: all photos, as a list.
-        number: the number of the machine, from 1.
+        number: the number of this machine, from 1.
         count: the number of machines.
 
     Returns:
@@ -124,9 +125,9 @@ class RegionCache:
         folder: the folder of all caches. Each cache is a subfolder.
         name: the name of the dataset; for several datasets, their names joined by "+". The id of a
             photo of several datasets begins with the dataset's name and a slash.
-        encoder: an Encoder. Its fingerprint is part of the subfolder's name, so
-            regions of another encoder are never used.
-        load: a function that reads the pixels of a photo. It has the arguments and the result of `load_photo`.
+        encoder: an Encoder. A hash of its weights is part of the subfolder's
+            name, so regions of another encoder are never used.
+        load: a function that takes a photo and a size, and returns its pixels, a uint8 array (size, size, 3).
 
     Attributes:
         encoder: the Encoder.
@@ -150,7 +151,7 @@ class RegionCache:
         self._refresh()
 
     def __contains__(self, photo: Any) -> bool:
-        """Return True if the cache has the regions of the current version of a photo's file.
+        """Return True if the cache has a photo's regions, and the photo's file has not changed since then.
 
         Args:
             photo: an object with the attributes `id` and `path`.
@@ -162,7 +163,7 @@ class RegionCache:
         return bool(current)
 
     def __getitem__(self, image_id: str) -> np.ndarray:
-        """Read the regions of a photo in the cache, as a float32 array (regions, channels)."""
+        """Read the regions of the photo with this id from the cache, as a float32 array (regions, channels)."""
         member = self._members[image_id]
         data = self._held.get(member)
         if data is None:
@@ -175,11 +176,11 @@ class RegionCache:
         return cache_files.restore(data, self.encoder.channels)
 
     def stack(self, image_ids: Iterable[str]) -> np.ndarray:
-        """Read the regions of several photos in the cache, as a float32 array (photos, regions, channels)."""
+        """Read the regions of photos by their ids. Returns a float32 array (photos, regions, channels)."""
         return np.stack([self[image_id] for image_id in image_ids])
 
     def means(self, image_ids: list[str], progress: Any = silent) -> np.ndarray:
-        """Compute the mean of each photo's region vectors.
+        """Compute the mean of each photo's region vectors, for photos in the cache.
 
         Args:
             image_ids: ids of photos in the cache.
@@ -200,14 +201,14 @@ class RegionCache:
         return len(self._members)
 
     def bytes_per_photo(self) -> float:
-        """Return the mean size on disk, in bytes, of the regions of one photo."""
+        """Return how many bytes the regions of one photo take on disk, as the mean over the photos in the cache."""
         return sum(path.stat().st_size for _, path in self._shards()) / max(1, len(self))
 
     def _shards(self, without=()):
-        """List the shards on disk, the oldest first.
+        """List the shards, the zip archives of this cache, the oldest first.
 
         Args:
-            without: paths of shards to leave out.
+            without: a set or tuple of paths of shards to leave out.
 
         Returns:
             A list of (prefix, path). The ids of the shard's photos begin with the prefix: "", or for
@@ -218,7 +219,7 @@ class RegionCache:
         return sorted(paths, key=lambda item: (item[1].stat().st_mtime_ns, item[1].name))
 
     def _refresh(self):
-        """Read the tables of contents of the shards that this or another process has added."""
+        """Find the zip archives that this or another process has added to the cache, and list the photos in them."""
         # If a photo is in several shards, because its file was replaced, the newest shard is used.
         for prefix, path in self._shards(without=self._known):
             try:
@@ -230,13 +231,13 @@ class RegionCache:
             self._members |= {prefix + name: member for name, member in members.items()}
 
     def plan(self, photos: Iterable) -> Work:
-        """Estimate the work of `fill` by encoding a first batch of photos.
+        """Estimate the time and the disk space that `fill` will need, by encoding a first batch of photos.
 
         Args:
             photos: objects with the attributes `id` and `path`.
 
         Returns:
-            A Work: the number of photos to extract, and estimates of the bytes and seconds.
+            A Work: the number of photos that are not in the cache, and estimates of the bytes and seconds.
 
         Raises:
             InputError: the disk has too little free space.
@@ -262,7 +263,7 @@ class RegionCache:
         return work
 
     def fill(self, photos: Iterable, progress: Any = silent) -> dict[str, ImageError]:
-        """Extract the regions of all photos that are not in the cache, and write them to the cache.
+        """Compute the regions of all photos that are not in the cache, and write them to the cache.
 
         Args:
             photos: objects with the attributes `id` and `path`.
@@ -305,7 +306,7 @@ class RegionCache:
         return bad
 
     def _prepare(self):
-        """Create the folders, write a description of the encoder, and delete unfinished shards of killed processes."""
+        """Create the cache's folders, describe the encoder in them, and delete unfinished files of killed processes."""
         for folder in self._folders.values():
             folder.mkdir(parents=True, exist_ok=True)
             for path in folder.glob("*.partial"):
@@ -315,7 +316,10 @@ class RegionCache:
 
     @staticmethod
     def _is_stale(path):
-        """Return True if an unfinished shard belongs to a killed process, or no longer exists."""
+        """Return True if an unfinished archive of the cache was left by a killed process, or no longer exists.
+
+        `path` is the Path of the archive. A live process would have made it grow in the last two minutes.
+        """
         try:
             return time.time() - path.stat().st_mtime > _STALE_SECONDS
         except FileNotFoundError:
@@ -323,7 +327,14 @@ class RegionCache:
 
     @staticmethod
     def _shard_name(photos, prefix):
-        """Make the file name, without suffix, of the shard of these photos. It is the same in every process."""
+        """Make the file name, without suffix, of the shard (zip archive) for some photos.
+
+        The name is the same in every process, so that processes see which photos another one is extracting.
+
+        Args:
+            photos: a list of objects with the attributes `id` and `path`.
+            prefix: the beginning of their ids, which is left out: "", or the dataset's name and a slash.
+        """
         lines = [f"{photo.id.removeprefix(prefix)} {cache_files.file_times(photo.path)}" for photo in photos]
         return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]
 
@@ -331,18 +342,18 @@ class RegionCache:
         """Return True if another process is extracting the same photos.
 
         Args:
-            photos: the photos of one shard.
-            prefix: the beginning of their ids, a key of `self._folders`.
+            photos: a list of objects with the attributes `id` and `path`: the photos of one shard (zip archive).
+            prefix: the beginning of their ids: "", or for several datasets the dataset's name and a slash.
         """
         partials = self._folders[prefix].glob(f"{self._shard_name(photos, prefix)}.*.partial")
         return any(not self._is_stale(path) for path in partials)
 
     def _write_shard(self, photos, prefix, bar):
-        """Extract the regions of photos and write them to one new shard.
+        """Compute the regions of photos and write them to one new shard, a zip archive.
 
         Args:
-            photos: the photos of the shard.
-            prefix: the beginning of their ids, a key of `self._folders`.
+            photos: a list of objects with the attributes `id` and `path`.
+            prefix: the beginning of their ids: "", or for several datasets the dataset's name and a slash.
             bar: a progress bar, which advances by one per photo.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Read and write shards of the region cache: zip archives of regions with 8 bits per value.
+"""Read and write shards, the files of the region cache: zip archives of regions with 8 bits per value.
 
 A shard is written once and never changes. Shards are not kept open, because a
 large dataset has hundreds of them, more than some systems allow a process to open.
@@ -34,7 +34,7 @@ def pack(regions):
         regions: a float array (regions, channels) without negative values.
 
     Returns:
-        Bytes for `unpack`.
+        The compressed bytes, which `unpack` decompresses.
     """
     scale = np.float32(regions.max(initial=0) / 255)
     codes = np.rint(regions / (scale or 1)).astype("uint8")
@@ -43,16 +43,19 @@ def pack(regions):
 
 
 def unpack(data):
-    """Decompress the bytes that `pack` returns. The result is for `restore`."""
+    """Decompress the regions of one photo, bytes that `pack` has compressed.
+
+    Returns bytes: four for a scale, then one for each value. `restore` converts these bytes to an array.
+    """
     return data[:4] + zlib.decompress(data[4:])
 
 
 def restore(data, channels):
-    """Convert decompressed bytes to regions.
+    """Convert the regions of one photo from bytes to an array.
 
     Args:
-        data: the bytes that `unpack` returns.
-        channels: the number of channels.
+        data: the decompressed bytes that `unpack` returns.
+        channels: the number of channels of the regions.
 
     Returns:
         A float32 array (regions, channels). It differs from the one given to
@@ -63,13 +66,13 @@ def restore(data, channels):
 
 
 def write(shard, name, regions, version):
-    """Add a photo's regions to a shard.
+    """Add a photo's regions to a shard, a zip archive.
 
     Args:
         shard: a ZipFile that is open for writing.
-        name: the name of the photo.
+        name: the name of the photo in the archive.
         regions: a float array (regions, channels) without negative values.
-        version: the `file_version` of the photo's file.
+        version: bytes that identify the version of the photo's file, as `file_version` returns them.
     """
     member = zipfile.ZipInfo(name)
     member.comment = version
@@ -77,13 +80,13 @@ def write(shard, name, regions, version):
 
 
 def index(path):
-    """Read the table of contents of a shard.
+    """Read the table of contents of a shard, a zip archive of regions.
 
     Args:
-        path: the shard.
+        path: the shard, a Path.
 
     Returns:
-        A dict from the name of each photo to its Member.
+        A dict from the name of each photo to its Member, which says where in the shard its regions are.
 
     Raises:
         zipfile.BadZipFile: the shard is incomplete.
@@ -96,13 +99,13 @@ def index(path):
 
 
 def read(member):
-    """Read the regions of a photo from a shard.
+    """Read the regions of a photo from a shard, a zip archive.
 
     Args:
-        member: a Member.
+        member: a Member, which says in which shard, and where in the shard, the regions are.
 
     Returns:
-        Bytes for `restore`.
+        Decompressed bytes, which `restore` converts to an array.
 
     Raises:
         InputError: the shard is damaged or no longer exists.
@@ -144,7 +147,7 @@ def file_times(path):
 
 
 def _ends(path, size):
-    """Compute a checksum of the first and last 4 KB of a file that has `size` bytes."""
+    """Compute a checksum, an int, of the first and last 4 KB of a file. `path` is a Path; `size` is in bytes."""
     with open(path, "rb") as file:
         checksum = zlib.crc32(file.read(4096))
         file.seek(max(0, size - 4096))
@@ -152,14 +155,14 @@ def _ends(path, size):
 
 
 def file_version(path):
-    """Describe the version of a photo's file by its size, a checksum of all bytes, and its `file_times`.
+    """Describe the version of a photo's file by its size, its times and a checksum of all its bytes.
 
     Args:
         path: the file, a Path.
 
     Returns:
         Bytes such as b"48213 1700000000000000000 0f3a99c1 1700000000000000000": the size in bytes, the
-        first of the `file_times`, the checksum, the second of the `file_times`.
+        modification time, the checksum, and the second number that `file_times` returns.
 
     Raises:
         OSError: the file cannot be read or does not exist.
@@ -172,10 +175,10 @@ def file_version(path):
 
 
 def member_if_current(member, path):
-    """Return a Member if it was made from the current version of a photo's file.
+    """Check whether cached regions were made from the current version of a photo's file.
 
-    If the size and the `file_times` are the same, the version is the same. If
-    only the times differ, for example because the file was copied to another
+    If the file's size and times are the same, the version is the same. If only
+    the times differ, for example because the file was copied to another
     machine, the checksum of all bytes is compared. The returned Member then has
     the new times, so that the file is not read again.
 
@@ -183,7 +186,7 @@ def member_if_current(member, path):
     So the checksum is compared for them, too.
 
     Args:
-        member: a Member.
+        member: a Member, which says where the regions are and from which version of the file they were made.
         path: the photo's file, a Path.
 
     Returns:

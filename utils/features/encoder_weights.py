@@ -21,15 +21,15 @@ _DOWNLOAD_TIMEOUT = 20
 
 
 def _imagenet_path(name):
-    """Return the path where Keras keeps the ImageNet weights of an encoder."""
+    """Return the Path where Keras keeps the ImageNet weights of an encoder, such as "vgg16"."""
     return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models" / ARCHITECTURES[name].weights_file
 
 
 def imagenet_is_here(name):
-    """Return True if the complete file of an encoder's ImageNet weights is on this machine.
+    """Return True if an encoder's ImageNet weights are on this machine, in a file with the right MD5.
 
     Args:
-        name: a key of `ARCHITECTURES`.
+        name: the name of the encoder, such as "vgg16".
     """
     path = _imagenet_path(name)
     if not is_file(path):
@@ -39,9 +39,9 @@ def imagenet_is_here(name):
 
 
 def _imagenet_file(name):
-    """Return the path of an encoder's ImageNet weights. The file is downloaded if it is missing or incomplete.
+    """Return the Path of an encoder's ImageNet weights. The file is downloaded if it is missing or incomplete.
 
-    An existing file is replaced only by a file with the right hash.
+    An existing file is replaced only by a file with the right hash. `name` is the encoder's name, such as "vgg16".
 
     Raises:
         InputError: the file cannot be downloaded.
@@ -74,14 +74,14 @@ def _imagenet_file(name):
 
 
 def _offline_way(name):
-    """Write advice for an error message: to use encoder weights from a model folder of this repository.
+    """Advise a user who cannot download weights to use those of a model folder in this repository.
 
     Args:
         name: the name of the encoder that the user chose. If no model folder has its weights, those of
             VGG16 are advised.
 
     Returns:
-        A part of a sentence that ends with "or ", or "" if there are no such weights.
+        A part of a sentence for an error message. It ends with "or "; it is "" if no model folder has weights.
     """
     for candidate in dict.fromkeys((name, "vgg16")):
         for config in sorted(_MODELS.glob("*/config.json")):
@@ -100,7 +100,7 @@ def _offline_way(name):
 
 
 def _scenes_file(name):
-    """Return the path of an encoder's weights that were trained on generated scenes.
+    """Return the Path of an encoder's weights that were trained on generated scenes. `name` is the encoder's name.
 
     Raises:
         InputError: the encoder has no such weights.
@@ -121,11 +121,11 @@ _FILE_OF = {"imagenet": _imagenet_file, "scenes": _scenes_file, "random": None}
 
 
 def find_file(name, weights):
-    """Return the path of an encoder's file of weights, or None for random weights. It is downloaded if necessary.
+    """Return the path of an encoder's file of weights; None for random weights. ImageNet weights may be downloaded.
 
     Args:
-        name: the name of the encoder.
-        weights: as for `Encoder`, but not None.
+        name: the name of the encoder, such as "vgg16".
+        weights: "imagenet", "scenes" (trained on generated scenes), "random", or the path of a file.
 
     Raises:
         InputError: the encoder has no such weights, or the file cannot be downloaded.
@@ -138,8 +138,8 @@ def check_names(name, weights):
     """Check that an encoder and its weights exist. No file is read or downloaded.
 
     Args:
-        name: the name of the encoder.
-        weights: as for `Encoder`.
+        name: the name of the encoder, such as "vgg16".
+        weights: "imagenet", "scenes" (trained on generated scenes), "random", the path of a file, or None.
 
     Raises:
         InputError: the name is unknown, or the file of weights does not exist.
@@ -153,7 +153,7 @@ def check_names(name, weights):
 
 
 def _check_file(path):
-    """Raise InputError if a file of weights does not exist."""
+    """Raise InputError if a file of weights does not exist. `path` is a Path."""
     if not is_file(path):
         raise InputError(
             f"{shorten(path)}: no such file; --encoder_weights accepts {', '.join(_FILE_OF)} or an .h5 file of weights"
@@ -164,11 +164,11 @@ def learnt_size(name, weights):
     """Return the image size, in pixels, with which an encoder's weights were trained.
 
     Args:
-        name: the name of the encoder.
-        weights: as for `Encoder`.
+        name: the name of the encoder, such as "vgg16".
+        weights: "imagenet", "scenes" (trained on generated scenes), "random", the path of a file, or None.
 
     Returns:
-        An int, or None if the weights are not in a file of `save_compact`.
+        An int; None if the size is unknown. Only files with 8-bit weights, which this program writes, contain the size.
     """
     file = _scenes_file(name) if weights == "scenes" and name in ARCHITECTURES else weights
     return quantised_weights.learnt_size(file) if quantised_weights.is_compact(file) else None
@@ -178,6 +178,10 @@ def randomise(network, seed):
     """Set a network's kernels to random values of variance 2 / (number of inputs of an output value).
 
     See He et al., "Delving deep into rectifiers", 2015.
+
+    Args:
+        network: a Keras model, which is changed.
+        seed: the random seed, an int.
     """
     for number, layer in enumerate(network.layers):
         for variable in layer.trainable_weights:
@@ -187,7 +191,11 @@ def randomise(network, seed):
 
 
 def load_file(network, path):
-    """Load weights from a file of `save_compact` or of Keras.
+    """Load the weights of an encoder from a file.
+
+    Args:
+        network: a Keras model, whose weights are set.
+        path: a file with 8-bit weights, which `save_compact` has written, or a file of Keras.
 
     Raises:
         InputError: the file does not exist, or its weights are not those of this network.

@@ -21,7 +21,7 @@ from utils.runtime.hardware import bfloat16_is_faster
 
 
 def _policy(precision):
-    """Return the name of Keras's dtype policy for a precision. The weights, and so the fingerprint, stay in float32."""
+    """Return the name of Keras's dtype policy for "float32" or "bfloat16". The weights stay in float32."""
     return precision if precision == "float32" else f"mixed_{precision}"
 
 
@@ -29,10 +29,11 @@ class Encoder:
     """Compute the regions of photos: the outputs of one layer of a convolutional network.
 
     Args:
-        name: a key of `ARCHITECTURES`.
-        weights: "imagenet", "scenes", "random", the path of an .h5 file, or None if `load_trained` will
-            load the weights. The file can be the `encoder.weights.h5` of a model folder with 8-bit
-            weights, a file of `pretrain.py`, or a file of Keras (`…_notop.h5` or `.weights.h5`).
+        name: "vgg16", "vgg19", "mobilenet" or "resnet50".
+        weights: "imagenet", "scenes" (trained by `pretrain.py` on generated scenes), "random", the path of
+            an .h5 file, or None if `load_trained` will load the weights. The file can be the
+            `encoder.weights.h5` of a model folder with 8-bit weights, a file of `pretrain.py`, or a file
+            of Keras (`…_notop.h5` or `.weights.h5`).
         image_size: width and height of the input in pixels.
         layer: the name of the output layer; None for the architecture's default.
         seed: the random seed of random weights.
@@ -44,7 +45,7 @@ class Encoder:
         network: the Keras model from pixels to regions.
         rows, columns: the size of the grid of regions.
         channels: the number of values per region.
-        above: None, or the name of the layer whose outputs are the input; see `copy`.
+        above: None if the input is pixels. If the input is the output of a lower layer, the name of this layer.
 
     Raises:
         InputError: the name or layer is unknown, or the weights are missing or do not fit.
@@ -105,7 +106,7 @@ class Encoder:
         self._encode = backend.compiled(self.regions, self.network.variables)
 
     def forward(self, pixels: backend.Tensor) -> backend.Tensor:
-        """Compute regions with gradients, for fine-tuning. Mirror images are not used.
+        """Compute the regions of photos with gradients, for fine-tuning. Mirror images are not used.
 
         Batch normalisation always uses its stored means and variances.
 
@@ -125,10 +126,11 @@ class Encoder:
         return ops.reshape(regions, (-1, self.rows * self.columns, self.channels))
 
     def regions(self, pixels: backend.Tensor) -> backend.Tensor:
-        """Compute the same regions as `encode`, but take and return a tensor.
+        """Compute the regions of photos from a tensor, inside a compiled function. Mirror images are used if `mirror`.
 
         Args:
-            pixels: as for `forward`.
+            pixels: a tensor (photos, image_size, image_size, 3), RGB, 0 to 255. If `above` is set, the
+                outputs of that layer.
 
         Returns:
             A float32 tensor (photos, rows * columns, channels).
@@ -143,11 +145,11 @@ class Encoder:
         """Make a new Encoder with the same weights.
 
         Args:
-            mirror: as for Encoder; None for the value of this Encoder.
-            precision: as for Encoder; None for the value of this Encoder.
+            mirror: True to use also the mirror images of photos; None for the value of this Encoder.
+            precision: "float32" or "bfloat16"; None for the value of this Encoder.
             above: the name of a layer, or None. If it is given, the input of the copy is not pixels, but
-                the outputs of this layer: a float32 array (photos, regions, channels), as the Encoder
-                that `below` makes for the same layer returns it. Mirror images are then not used.
+                the outputs of this layer, a float32 array (photos, regions, channels). The method `below`
+                makes an Encoder that computes them. Mirror images are then not used.
 
         Returns:
             An Encoder.
@@ -174,12 +176,12 @@ class Encoder:
         return twin
 
     def below(self, layer: str) -> "Encoder":
-        """Make a new Encoder with the same weights whose output is an earlier layer.
+        """Make a new Encoder with the same weights, whose outputs are those of an earlier layer.
 
         Args:
-            layer: the name of the layer, or "default" for the layer that `Architecture.general` names. Its
-                outputs must not be negative, such as those of a ReLU, because the cache stores them without
-                a sign.
+            layer: the name of the layer, or "default" for the last layer that fine-tuning leaves unchanged
+                by default. The layer's outputs must not be negative, such as those of a ReLU, because the
+                cache stores them without a sign.
 
         Returns:
             An Encoder.
@@ -198,7 +200,7 @@ class Encoder:
         """Load the weights that training has written to a file.
 
         Args:
-            file: a file of `network.save_weights` or `save_compact`.
+            file: a file that Keras's `save_weights` or this program's `save_compact` has written.
 
         Raises:
             InputError: the file does not exist, or has the weights of another encoder.
@@ -208,7 +210,9 @@ class Encoder:
         self.__dict__.pop("fingerprint", None)
 
     def _lower_layer(self, layer):
-        """Check the name of a layer and return it. "default" means the layer that `Architecture.general` names.
+        """Check the name of a layer, a str, and return it.
+
+        "default" stands for the last layer that fine-tuning leaves unchanged by default.
 
         Raises:
             InputError: there is no such layer before the output.
@@ -223,7 +227,7 @@ class Encoder:
         """Make the layers after `layer` trainable. This layer and the layers before it are not trained.
 
         Args:
-            layer: the name of the layer, or "default" for the layer that `Architecture.general` names.
+            layer: the name of the layer, or "default" for the usual layer of this network.
 
         Raises:
             InputError: there is no such layer before the output.
@@ -261,7 +265,7 @@ class Encoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Compute a SHA-256 of everything that determines the regions: network, layer, image size, mirror, weights.
+        """Compute a SHA-256 of all that determines the regions: network, layer, image size, mirror images, weights.
 
         The precision is not included. So a cache that was made in bfloat16 is
         also used on a machine without bfloat16, although the regions differ by

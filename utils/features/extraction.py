@@ -1,4 +1,4 @@
-"""Extract the regions of a dataset's photos to the cache, and report to the user."""
+"""Compute the regions of a dataset's photos, write them to the cache, and report to the user."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ def leave_out_unreadable(splits, reporter):
 
     Args:
         splits: a dict from the name of each split to its list of Photo.
-        reporter: a Reporter.
+        reporter: a Reporter, which shows lines of text and progress to the user.
 
     Returns:
         A dict like `splits` without the photos that cannot be read.
@@ -35,12 +35,12 @@ def leave_out_unreadable(splits, reporter):
 
 
 def cache_regions(cache, splits, reporter):
-    """Extract the regions of photos that are not in a cache. Size, time and speed are reported.
+    """Compute the regions of the photos that are not in a cache, and write them to it. Size and speed are reported.
 
     Args:
         cache: a RegionCache.
         splits: a dict from the name of each split to its list of Photo.
-        reporter: a Reporter.
+        reporter: a Reporter, which shows lines of text and progress to the user.
 
     Returns:
         A dict like `splits` without the photos that cannot be read.
@@ -69,12 +69,19 @@ def cache_regions(cache, splits, reporter):
 
 
 def _keep_readable(splits, bad, readable, reporter):
-    """Report photos that cannot be read, and leave them out. It returns and raises what `cache_regions` does.
+    """Report photos that cannot be read, and leave them out.
 
     Args:
-        splits, reporter: as for `cache_regions`.
+        splits: a dict from the name of each split to its list of Photo.
         bad: a dict whose values are the ImageErrors to report.
-        readable: a function that takes a Photo and returns True if it can be read.
+        readable: a function that takes a Photo and returns True if the photo can be read.
+        reporter: a Reporter, which shows lines of text to the user.
+
+    Returns:
+        A dict like `splits` without the photos that cannot be read.
+
+    Raises:
+        InputError: a split has no readable photo.
     """
     if bad:
         count = sum(len(photos) for photos in splits.values())

@@ -19,7 +19,10 @@ _FIRST_IMAGE_SIZE = 112
 
 
 def _input_axes(layer, kernel):
-    """Return all axes of a layer's kernel except the axes of the output channels, as a tuple."""
+    """Return the axes of a Keras layer's kernel that are not output channels, as a tuple of int.
+
+    `kernel` is the kernel as a NumPy array.
+    """
     return tuple(range(kernel.ndim - (2 if isinstance(layer, keras.layers.DepthwiseConv2D) else 1)))
 
 
@@ -28,12 +31,12 @@ def quantise(weights, axes):
 
     Args:
         weights: a float array.
-        axes: a tuple of axes over which the largest absolute weight is taken. All values along these axes
-            have the same step.
+        axes: an axis, or a tuple of axes. All weights along these axes share one step.
 
     Returns:
         levels: an int8 array with the shape of `weights`, -127 to 127.
-        steps: a float32 array whose length in each of `axes` is 1. A step is the largest absolute weight / 127.
+        steps: a float32 array whose length in each of `axes` is 1. A step is the largest absolute weight
+            along these axes, divided by 127.
     """
     step = np.abs(weights).max(axis=axes, keepdims=True) / 127
     step = np.maximum(step, np.finfo("float32").tiny).astype("float32")
@@ -64,7 +67,7 @@ def save_compact(network, path):
 
 
 def is_compact(path):
-    """Return True if a file exists and was written by `save_compact`."""
+    """Return True if a file exists and has 8-bit weights, written by `save_compact`. `path` is a str or Path."""
     if not (is_file(path) and h5py.is_hdf5(path)):
         return False
     with h5py.File(path, "r") as file:
@@ -72,13 +75,13 @@ def is_compact(path):
 
 
 def learnt_size(path):
-    """Read from a file of `save_compact` for which image size, in pixels, the weights were trained."""
+    """Return the image size in pixels, an int, for which the weights in a file of `save_compact` were trained."""
     with h5py.File(path, "r") as file:
         return int(file.attrs.get("image_size", _FIRST_IMAGE_SIZE))
 
 
 def load_compact(network, path):
-    """Load the weights of a network from a file of `save_compact`.
+    """Load the weights of a network from a file with 8-bit weights, which `save_compact` has written.
 
     Args:
         network: a Keras model with the same layers as the saved network, or with only its first layers.

@@ -1,4 +1,4 @@
-"""A Keras layer for additive attention over image regions."""
+"""The class `BahdanauAttention`, a Keras layer for additive attention over image regions."""
 
 import keras
 from keras import ops
@@ -19,12 +19,12 @@ class BahdanauAttention(keras.layers.Layer):
     the regions. v, W_a, W_h and b are learnt.
 
     W_a a does not depend on the query. The method `keys` computes W_a a once per
-    photo, for all words and hypotheses.
+    photo, for all words of all captions.
 
     Papers: Bahdanau, Cho, Bengio, "Neural machine translation by jointly learning
     to align and translate", 2015, appendix A.1.2; for image regions: Xu et al.,
     "Show, attend and tell", 2015, section 3.1.2. The order of the arguments is
-    that of `keras.layers.AdditiveAttention`, which has no W_a, W_h and b.
+    that of `keras.layers.AdditiveAttention`. That layer has no W_a, W_h and b.
 
     Args:
         units: length of the vectors v and b.

@@ -1,4 +1,4 @@
-"""The class `Caption`, which is the result for one photo, and two checks of captions."""
+"""The class `Caption`, which is the result for one photo, and two functions that check captions."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,15 +40,14 @@ class Caption:
 
 
 def is_unsure(caption):
-    """Return True if the caption has a confidence below `UNSURE`."""
+    """Return True if the model is unsure of a Caption: its confidence is below `UNSURE`, a half."""
     return caption.confidence is not None and caption.confidence < UNSURE
 
 
 def empty_note(empty, total):
-    """Make a message that reports captions without words.
+    """Write a message for the user about captions without words.
 
-    Search writes at least one word. A caption without words therefore means that the network computes infinities or
-    NaN.
+    Search writes at least one word. A caption without words means that the network computes infinities or NaN.
 
     Args:
         empty: number of captions without words.

@@ -26,10 +26,10 @@ NEVER_LAST = _set("a an the and or of with at from for into onto while as is are
 
 
 def fault(words):
-    """Find the fault of a caption.
+    """Find the fault of a caption, if it has one. There are two kinds of faults.
 
     "twice": the same noun occurs again, and no word before it distinguishes the second thing from the first. Examples:
-    "a woman and a woman", "a black dog is playing with a dog". "another dog" and "a white dog" are no fault.
+    "a woman and a woman", "a black dog is playing with a dog". With "another dog" or "a white dog" there is no fault.
 
     "breaks off": the last word needs another word after it. Example: "is running on the".
 
@@ -37,7 +37,7 @@ def fault(words):
     shakes hands with a man in white".
 
     Args:
-        words: lower-case words of the caption.
+        words: lower-case words of the caption, a list or tuple.
 
     Returns:
         "twice", "breaks off", or None for a caption without a fault.
@@ -65,15 +65,14 @@ def fault(words):
 
 
 def best_first(faults, groups=1):
-    """Sort the captions of a photo: captions without a fault come first.
+    """Sort the captions of a photo: captions without a fault come first. Otherwise the order stays the same.
 
-    Captions without a fault keep their order among each other, and so do captions with a fault. With several groups,
-    each group is sorted in this way. The result then begins with the first caption of each group, followed by the
-    second caption of each group, and so on.
+    Diverse beam search gives several groups of captions. Then each group is sorted in this way. The result begins with
+    the first caption of each group, followed by the second caption of each group, and so on.
 
     Args:
-        faults: the result of `fault` for each caption, a list. It holds the captions of the first group, then those
-            of the second group, and so on. All groups have the same size.
+        faults: a list with the fault of each caption: "twice", "breaks off" or None. The captions of the first group
+            come first, then those of the second group, and so on. All groups have the same size.
         groups: number of groups.
 
     Returns:

@@ -29,10 +29,10 @@ def features(hypotheses):
     small if the photo differs from all training photos, because the consensus then predicts no words.
 
     Args:
-        hypotheses: the Hypotheses that `beam_search` returns. Without a consensus the feature `likeness` is NaN.
+        hypotheses: the Hypotheses that `beam_search` returns. If the model has no consensus, `likeness` is NaN.
 
     Returns:
-        The features, float (photos, captions, 2), in the order of `FEATURES`.
+        The features, float (photos, captions, 2): `log_probability`, then `likeness`.
     """
     lengths = ((hypotheses.words != PAD) & (hypotheses.words != END)).sum(axis=-1)
     likeness = np.log(np.maximum(hypotheses.likeness, LEAST_LIKENESS))
@@ -40,9 +40,9 @@ def features(hypotheses):
 
 
 class Confidence:
-    """Computes the confidence of captions by logistic regression.
+    """Computes the confidence of captions, the probability that a caption is right, by logistic regression.
 
-    Its inputs are the values that the function `features` computes for each caption.
+    The inputs of the regression are the values that the function `features` computes for each caption.
 
     Args:
         means, scales: mean and standard deviation of each feature over the captions of the fit, float (features,).
@@ -56,7 +56,7 @@ class Confidence:
 
     @classmethod
     def fit(cls, rows, targets):
-        """Fit the regression by maximum likelihood with a small ridge penalty.
+        """Fit the regression to judged captions, by maximum likelihood with a small ridge penalty.
 
         Args:
             rows: the features of captions, float (captions, features).
@@ -114,10 +114,10 @@ class Confidence:
         """Read a file that the method `save` has written.
 
         Args:
-            path: the file.
+            path: the file, a str or Path.
 
         Returns:
-            A Confidence. None if the file is missing, because model folders of earlier versions do not have it.
+            A Confidence; None if the file does not exist. Model folders of earlier versions do not have this file.
 
         Raises:
             InputError: the file is damaged or was fitted with other features.

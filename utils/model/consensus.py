@@ -1,4 +1,4 @@
-"""Consensus: predicts the words that people would use for a photo, and measures how well a caption agrees."""
+"""The class `Consensus`: it predicts the words that people would use for a photo, and compares captions with them."""
 
 import h5py
 import numpy as np
@@ -32,7 +32,7 @@ _STEP_AXES = {"landmarks": 1, "coefficients": 0}
 
 
 class Consensus:
-    """Predicts from a photo which words people would use for it, and measures how well a caption agrees.
+    """Predicts from a photo which words people would use for it, and measures how well a caption agrees with them.
 
     A caption becomes a tf-idf vector (rare words weigh more), scaled to length 1.
     The method `expectations` predicts, by kernel ridge regression, the mean of the
@@ -44,7 +44,7 @@ class Consensus:
 
     Devlin et al., "Exploring nearest neighbor approaches for image captioning",
     2015, compare a caption with the captions of similar training photos instead.
-    The regression does not need these captions.
+    The regression is used here, because it does not need to store these captions.
 
     Args:
         mean, scale: two vectors, float (channels,), that standardise the mean of a photo's region vectors:
@@ -125,7 +125,7 @@ class Consensus:
     def likeness(self, regions, words):
         """Compute the likeness of captions: how well each one agrees with the words that people would use.
 
-        Search compiles this method together with the beam search.
+        The beam search calls this method to rank captions, and is compiled together with it.
 
         Args:
             regions: regions of the photos, float32 (photos, regions, channels).
@@ -165,7 +165,7 @@ class Consensus:
         """Read a file that the method `save` has written.
 
         Args:
-            path: the file.
+            path: the file, a str or Path.
 
         Returns:
             A Consensus.
@@ -190,7 +190,7 @@ class JointConsensus:
         self.members, self._ends = members, np.cumsum(channels)[:-1].tolist()
 
     def likeness(self, regions, words):
-        """Compute the mean likeness of captions over the models.
+        """Compute how well captions agree with the words that people would use, as the mean over the models.
 
         Args:
             regions: regions of all models, concatenated along the channels, float32 (photos, regions, channels).
@@ -205,17 +205,26 @@ class JointConsensus:
 
 
 def _in_eight_bits(name, array):
-    """Round an array to the values that `save` will store with 8 bits."""
+    """Round an array to the values that it will have after saving with 8 bits per value.
+
+    Args:
+        name: the array's name, "landmarks" or "coefficients".
+        array: a float array of two axes.
+
+    Returns:
+        A float array of the same shape.
+    """
     levels, step = quantise(array, _STEP_AXES[name])
     return levels * step
 
 
 def _directions(means, mean, scale):
-    """Standardise vectors and scale them to length 1.
+    """Standardise one vector per photo, and scale it to length 1.
 
     Args:
         means: for each photo, the mean of its region vectors, float (photos, channels).
-        mean, scale: as for `Consensus`.
+        mean: the vector that is subtracted, float (channels,).
+        scale: the vector by which the difference is multiplied, float (channels,).
 
     Returns:
         Vectors of length 1, float (photos, channels).
@@ -225,13 +234,13 @@ def _directions(means, mean, scale):
 
 
 def _kernel(directions, landmarks):
-    """Compute how similar each photo is to each landmark.
+    """Compute how similar each photo is to each landmark. Landmarks are training photos.
 
-    For vectors of length 1, this is the Gaussian kernel exp(-_SHARPNESS · d²) of their distance d.
+    The result is the Gaussian kernel exp(-_SHARPNESS · d²), where d is the distance of two vectors of length 1.
 
     Args:
-        directions: vectors of length 1, float (photos, channels).
-        landmarks: vectors of length 1, float (landmarks, channels).
+        directions: the vector of each photo, of length 1, float (photos, channels).
+        landmarks: the vector of each landmark, of length 1, float (landmarks, channels).
 
     Returns:
         The kernel, 0 to 1, float (photos, landmarks).
@@ -244,10 +253,10 @@ def _caption_directions(captions, rarity):
 
     Args:
         captions: a list of captions. A caption is a list of word numbers.
-        rarity: as for `Consensus`. Special words have rarity 0, so they do not count.
+        rarity: the weight of each word: larger for rare words, 0 for special words such as <end>; float (vocabulary,).
 
     Returns:
-        The vectors, float (captions, vocabulary). The vector of a caption without other words is 0.
+        The vectors, float (captions, vocabulary). For a caption that has only words of weight 0, the vector is 0.
     """
     size, lengths = len(rarity), [len(words) for words in captions]
     cells = np.repeat(np.arange(len(captions)) * size, lengths) + np.concatenate([*captions, []]).astype(int)

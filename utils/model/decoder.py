@@ -44,13 +44,13 @@ class AttentionDecoder(keras.Model):
         attention_units: width of the hidden layer of the attention.
         embedding_size: width of the word embeddings.
         dropout: dropout rate of word embeddings, regions and output in training.
-        grounded: whether each word depends mainly on the attended region. The
+        grounded: True if each word must depend mainly on the attended region. The
             LSTM then controls attention and gate only: the output layer does not
             read the LSTM's state, and the initial state does not depend on the
             photo. In training, the previous word is mostly dropped before the
             output layer. Such a decoder can write "red square" even if no
-            training caption contains "red square". The setting was tested on the
-            sample of drawn scenes only; captions of photos may get worse.
+            training caption contains "red square". The setting was tested only on
+            drawn scenes of coloured shapes; captions of photos may get worse.
         value_size: number of channels to which the regions are projected for the
             LSTM and the output layer. A small number makes each step faster. None
             omits the projection.
@@ -82,9 +82,9 @@ class AttentionDecoder(keras.Model):
         (4, 1, 49)
 
     Attributes:
-        attention_entropy: factor of the mean entropy of the attention, which is
-            added to the training loss. With 0 nothing is added. The training code
-            sets the attribute.
+        attention_entropy: factor of the mean entropy of the attention weights. The
+            product is added to the training loss. With 0 nothing is added. The
+            training code sets the attribute.
     """
 
     attention_entropy = 0.0
@@ -165,9 +165,9 @@ class AttentionDecoder(keras.Model):
         self.built = True
 
     def standardise(self, mean: Tensor, deviation: Tensor) -> None:
-        """Set the statistics with which the method `remember` standardises the regions.
+        """Set the mean and the deviation with which the decoder standardises the regions.
 
-        The channels of an encoder have different means and sizes. Without
+        The channels of an encoder have different means and deviations. Without
         standardisation, all regions of an encoder with random weights are similar.
 
         Args:
@@ -179,14 +179,14 @@ class AttentionDecoder(keras.Model):
         self.region_scale.assign(1 / ops.maximum(deviation, 0.1 * ops.mean(deviation)))
 
     def remember(self, regions: Tensor, training: bool = False) -> Memory:
-        """Compute the tensors of each photo that are used for every word.
+        """Compute what depends only on the photo: the attention's keys and values, which every word uses.
 
         Args:
             regions: output of the encoder, float (batch, regions, channels).
-            training: whether dropout is active.
+            training: True to apply dropout.
 
         Returns:
-            A Memory: the attention keys and values of the photos.
+            A Memory: keys, float (batch, regions, attention units), and values, float (batch, regions, channels).
         """
         regions = (ops.cast(regions, "float32") - self.region_mean) * self.region_scale
         regions = self.region_dropout(self.region_norm(regions), training=training)
@@ -195,14 +195,15 @@ class AttentionDecoder(keras.Model):
     def initial_state(self, memory: Memory, captions: int) -> State:
         """Compute the state of the LSTM before the first word.
 
-        It depends on the mean of the photo's values. In grounded decoders it is the same for all photos.
+        The state depends on the mean of the photo's regions. In grounded decoders the state is the same for all photos.
 
         Args:
-            memory: result of the method `remember`.
+            memory: the Memory that the method `remember` returned.
             captions: number of captions per photo.
 
         Returns:
-            A State, equal for all captions of a photo.
+            A State: the LSTM's hidden state and cell state, float (batch, captions, units), equal for all captions of a
+            photo.
         """
         if self.grounded:
             initial = ops.tanh(ops.cast(self.start, memory.values.dtype))
@@ -221,8 +222,8 @@ class AttentionDecoder(keras.Model):
 
         Args:
             embedded: embedding of the previous word, float (batch, captions, embedding size).
-            state: the State before this word.
-            memory: result of the method `remember`.
+            state: the State (LSTM state) before this word.
+            memory: the Memory that the method `remember` returned: the attention's keys and values.
 
         Returns:
             The input of the output layer, float (batch, captions, features); the new State; the attention weights,
@@ -242,9 +243,9 @@ class AttentionDecoder(keras.Model):
         """Compute the logits of the next word.
 
         Args:
-            features: first result of the method `_advance`, float (batch, captions, …, features).
+            features: the context, and normally the LSTM's hidden state, float (batch, captions, …, features).
             embedded: embedding of the previous word, float (batch, captions, …, embedding size).
-            training: whether dropout is active.
+            training: True to apply dropout.
 
         Returns:
             The logits, float32 (batch, captions, …, vocabulary).
@@ -260,8 +261,9 @@ class AttentionDecoder(keras.Model):
 
         Args:
             words: number of the previous word of each caption, int (batch, captions).
-            state: the State that the previous step returned; `initial_state` gives the first one.
-            memory: result of the method `remember`.
+            state: the LSTM's State that the previous step returned. The method
+                `initial_state` returns the State for the first step.
+            memory: the Memory that the method `remember` returned.
 
         Returns:
             The logits of the next word, float32 (batch, captions, vocabulary); the new
@@ -274,14 +276,14 @@ class AttentionDecoder(keras.Model):
     def call(self, inputs: tuple[Tensor, Tensor], training: bool = False) -> Tensor:
         """Compute the logits after each word of given captions (teacher forcing).
 
-        The logits equal those of the method `step`, called word by word. This method
-        is faster, because it computes the embeddings and logits of all words at once.
+        The logits are the same as with the method `step`, called word by word. This
+        method is faster: it computes the embeddings and logits of all words at once.
 
         Args:
             inputs: a pair: regions, float (batch, regions, channels), and word numbers
                 of captions that begin with <start>, int (batch, captions, length).
-            training: whether dropout is active. If True, `attention_entropy` times the
-                mean entropy of the attention, in nats, is added to the losses of Keras.
+            training: True to apply dropout. Then `attention_entropy` times the mean entropy
+                of the attention weights, in nats, is added to the losses of Keras.
 
         Returns:
             The logits, float32 (batch, captions, length, vocabulary).
@@ -300,9 +302,9 @@ class AttentionDecoder(keras.Model):
         return self._logits(ops.stack(features, axis=2), embedded, training=training)
 
     def sharpen_attention(self, factor: float) -> None:
-        """Multiply the attention's energies by a factor. Above 1 it attends to fewer regions, below 1 to more.
+        """Make a trained decoder attend to fewer regions (factor above 1) or to more regions (factor below 1).
 
-        Training can continue from there. The region with the largest weight stays the same.
+        The attention's energies are multiplied by the factor. The region with the largest weight stays the same.
         """
         self.attention.energy.assign(self.attention.energy * factor)
 
@@ -315,8 +317,8 @@ class AttentionDecoder(keras.Model):
 def _mean_entropy(weights, real):
     """Compute the mean entropy of the attention weights of all words except padding.
 
-    As a part of the loss, it makes attention narrow where the captions do not determine it: Grandvalet and Bengio,
-    "Semi-supervised learning by entropy minimization", 2004.
+    This entropy is a part of the loss. It makes attention narrow where the captions do not determine the attention:
+    Grandvalet and Bengio, "Semi-supervised learning by entropy minimization", 2004.
 
     Args:
         weights: attention weights of each word, float (…, regions).

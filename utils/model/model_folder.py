@@ -1,4 +1,4 @@
-"""Functions that find model folders and read their config.json. They do not import TensorFlow, so they are fast."""
+"""Functions that find model folders and read their config.json. Importing them is fast: they need no TensorFlow."""
 
 import json
 import os
@@ -19,7 +19,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def find_model(folder):
-    """Find a model folder. A relative path is searched in the working folder, then in the folder of the scripts.
+    """Find a model folder. A relative path is looked up in the working folder, then in the folder of the scripts.
 
     Args:
         folder: the path of the model folder, a string or a Path.
@@ -36,7 +36,7 @@ def read_config(folder):
     """Read config.json of a model folder, and check its format version and keys.
 
     Args:
-        folder: the model folder; `find_model` searches it.
+        folder: the path of the model folder, a str or Path, relative to the working folder or to that of the scripts.
 
     Returns:
         The content of config.json, a dict with the keys `CONFIG_KEYS`.
@@ -88,7 +88,7 @@ def check_together(folders):
     """Check, before several models are loaded, that they can write captions together.
 
     Args:
-        folders: a list of model folders.
+        folders: a list of paths of model folders.
 
     Raises:
         InputError: two models have different vocabularies or different image sizes.

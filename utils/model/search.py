@@ -1,4 +1,4 @@
-"""Finds captions of photos by beam search or by sampling. A beam of one is greedy decoding."""
+"""Functions that find captions of photos with a decoder, by beam search or by random sampling."""
 
 import math
 from collections import namedtuple
@@ -45,11 +45,11 @@ _UNENDED = 1e3
 
 
 def _take(tensor, parents):
-    """Select the hypotheses that were extended.
+    """Select hypotheses (unfinished captions) of each photo by their indices.
 
     Args:
-        tensor: a tensor (batch, beam, …).
-        parents: indices along the axis `beam`, int (batch, chosen).
+        tensor: a tensor (batch, beam, …) with an element for each hypothesis.
+        parents: the indices along the axis `beam`, int (batch, chosen).
 
     Returns:
         A tensor (batch, chosen, …) whose element [b, k] is `tensor[b, parents[b, k]]`.
@@ -59,7 +59,16 @@ def _take(tensor, parents):
 
 
 def _per_word(log_probabilities, words, length_penalty):
-    """Divide log-probabilities, float (batch, beam), by (number of words + 1) ** length_penalty."""
+    """Divide the log-probabilities of captions by (number of words + 1) ** length_penalty.
+
+    Args:
+        log_probabilities: float (batch, beam).
+        words: word numbers of the captions, int (batch, beam, length). PAD and END do not count.
+        length_penalty: the exponent, a float.
+
+    Returns:
+        A float tensor (batch, beam).
+    """
     lengths = ops.sum(ops.cast((words != PAD) & (words != END), "float32"), axis=-1)
     return log_probabilities / (lengths + 1) ** length_penalty
 
@@ -78,7 +87,7 @@ def never_written(vocabulary_size):
 
 
 def forbidden_words(vocabulary_size, last):
-    """Find the hypotheses that have ended, and the words that may not come next.
+    """Find the hypotheses (captions in the search) that have ended, and the words that may not come next.
 
     After the end, only PAD may come. A caption may not end before its first word.
 
@@ -97,7 +106,7 @@ def forbidden_words(vocabulary_size, last):
 
 
 def repeating_words(words, position, vocabulary_size, length):
-    """Find the words that would repeat a sequence of words if they came next.
+    """Find the words that would make a caption repeat a sequence of words if they came next.
 
     Args:
         words: word numbers of the hypotheses, int (batch, beam, max_words), PAD from `position` on.
@@ -117,7 +126,7 @@ def repeating_words(words, position, vocabulary_size, length):
 
 
 def _extensions(candidates, groups, diversity):
-    """Choose the best extensions by one word, for each group of hypotheses.
+    """Choose the best extensions for each group of hypotheses. An extension is a hypothesis plus one word.
 
     Vijayakumar et al., "Diverse beam search", 2018, equation 3 with Hamming
     diversity: for each hypothesis of an earlier group that has chosen a word at this
@@ -125,7 +134,7 @@ def _extensions(candidates, groups, diversity):
     affects the choice. It is not part of the returned scores.
 
     Args:
-        candidates: scores of all extensions, float (batch, groups * beam, vocabulary).
+        candidates: scores of all possible extensions, float (batch, groups * beam, vocabulary).
         groups: number of groups. Each has `beam` hypotheses.
         diversity: the penalty, a float.
 
@@ -161,10 +170,11 @@ def beam_search(
 ):
     """Find the best captions of each photo by beam search.
 
-    All photos and hypotheses are extended together, one word at a time. A finished
-    hypothesis stays in the beam. A hypothesis that has not ended after `max_words`
-    words may break off, as in "… in front of a". It ranks after all finished ones. It
-    is not removed, so that each photo has a caption.
+    Hypotheses are the captions that the search considers. Those of all photos are
+    extended together, one word at a time. A finished hypothesis stays in the beam. A
+    hypothesis that has not ended after `max_words` words may break off, as in "… in
+    front of a". Such a hypothesis ranks after all finished ones. It is not removed,
+    so that each photo has a caption.
 
     Args:
         decoder: an AttentionDecoder.
@@ -178,15 +188,17 @@ def beam_search(
         unrepeated: length, 2 or more, of word sequences that may not occur twice in a
             caption (Paulus et al., "A deep reinforced model for abstractive
             summarization", 2018, section 2.5); 0 allows all repetitions.
-        groups: number of groups of hypotheses. The captions of different groups differ.
-            The first group equals ordinary beam search.
-        diversity: the larger this penalty, the more the groups differ (`_extensions`).
-        consensus: a Consensus, with which the score of a caption is log-probability /
-            (words + 1) + WEIGHT * likeness. None: the score has no likeness.
+        groups: number of groups of hypotheses, for diverse beam search. The captions of
+            different groups differ. The first group equals ordinary beam search.
+        diversity: penalty for words that an earlier group has chosen at the same place.
+        consensus: a Consensus, which measures how well a caption agrees with the words
+            that people would use, its likeness. The score of a caption is then
+            log-probability / (words + 1) + WEIGHT * likeness. None: without likeness.
 
     Returns:
-        Hypotheses with `groups * beam_size` captions per photo. Captions have `max_words`
-        word numbers.
+        Hypotheses: a named tuple of the words, log-probabilities, attention, scores and
+        likeness of `groups * beam_size` captions per photo, best first in each group.
+        Captions have `max_words` word numbers.
     """
     batch, places = regions.shape[0], regions.shape[1]
     beam_size, group_size = groups * beam_size, beam_size
@@ -238,15 +250,16 @@ def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated
         count: number of captions drawn per photo.
         max_words: maximum number of words of a caption.
         seed: a keras.random.SeedGenerator.
-        temperature: divisor of the logits. With a divisor below 1, likely words become
-            likelier.
+        temperature: the number by which the logits are divided. Below 1, likely words
+            become likelier.
         unrepeated: length of word sequences that may not occur twice in a caption; 0
             allows all repetitions.
 
     Returns:
-        Hypotheses that are not sorted. Captions have `max_words + 1` word numbers: the
-        words, END, then PAD. `likeness` is NaN, because samples are not compared with a
-        consensus. Log-probabilities and scores are those at temperature 1.
+        Hypotheses: a named tuple of the words, log-probabilities, attention, scores and
+        likeness of `count` captions per photo, in no order. Captions have `max_words + 1`
+        word numbers: the words, END, then PAD. The likeness is NaN: it is not computed.
+        Log-probabilities and scores are those at temperature 1.
     """
     batch, places, size = regions.shape[0], regions.shape[1], decoder.vocabulary_size
     memory = decoder.remember(regions)
@@ -285,16 +298,17 @@ def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated
 
 
 class Search:
-    """Searches captions with a function that is compiled only once.
+    """Finds captions of photos with a search function that is compiled only once.
 
     Args:
         decoder: an AttentionDecoder.
-        beam_size: hypotheses kept per photo and group. For the method `sample`: the number of captions per photo.
+        beam_size: for `beam_search`, the number of hypotheses kept per photo and group. For `sample`, the number of
+            captions per photo.
         max_words: maximum number of words of a caption.
         batch_size: photos decoded together. Smaller batches are padded to this size,
             so that the search is compiled only once.
         method: the function `beam_search` or `sample`.
-        options: further arguments of this function.
+        options: further arguments of this function, such as `groups`.
     """
 
     def __init__(self, decoder, beam_size, max_words, batch_size=64, method=beam_search, **options):
@@ -321,7 +335,8 @@ class Search:
             regions: regions of at most `batch_size` photos, float (photos, regions, channels).
 
         Returns:
-            Hypotheses whose fields are NumPy arrays.
+            Hypotheses: a named tuple of NumPy arrays with the words, log-probabilities, attention, scores and likeness
+            of the captions.
         """
         count = len(regions)
         padded = np.pad(np.asarray(regions, "float32"), [[0, self.batch_size - count], [0, 0], [0, 0]])

@@ -45,7 +45,7 @@ def save_half(network, path):
 
 
 def _halved(weights):
-    """Convert one variable to half precision.
+    """Convert the values of one variable to half precision, to save space in a file.
 
     Vectors, which need little space, stay in float32. A variable with a value beyond the range of half precision stays
     in float32 too. Such values occur if the encoder has random weights.

@@ -1,4 +1,4 @@
-"""Functions that write captions as alternative text, into a text file beside a photo or into the photo's metadata."""
+"""Functions that write captions as alternative text for photos: into text files, or into the photos' metadata."""
 
 import json
 import os
@@ -17,7 +17,7 @@ def check(sources, where):
     """Check, before any photo is captioned, that alternative text can be written.
 
     Args:
-        sources: the photos, a list of utils.data.photo_sources.Source.
+        sources: the photos, a list of Source (utils.data.photo_sources).
         where: "file" for a text file beside each photo, or "metadata" for the metadata of each photo.
 
     Raises:
@@ -40,11 +40,11 @@ def find_described(sources, where):
     """Find the photos that already have an alternative text.
 
     Args:
-        sources: the photos, a list of utils.data.photo_sources.Source. All of them are files on this machine.
+        sources: the photos, a list of Source (utils.data.photo_sources). All of them are files on this machine.
         where: "file" for a text file beside each photo, or "metadata" for the metadata of each photo.
 
     Returns:
-        The paths of the photos with an alternative text, a set.
+        A set with the paths of the photos that have an alternative text.
     """
     paths = [source.path for source in sources]
     if where == "file":
@@ -72,15 +72,15 @@ def _exiftool(arguments, given=None):
 def write_alt_text(path, text, where, overwrite=False):
     """Write the alternative text of one photo.
 
-    The pixels never change. ExifTool, which writes the metadata, copies the compressed
-    image data and keeps the modification time of the file. Unless `overwrite` is True,
-    it keeps the original file as `photo.jpg_original`.
+    The pixels never change. The program ExifTool writes the metadata. It copies the
+    compressed image data and keeps the modification time of the file. If `overwrite`
+    is False, it also keeps the original file, as `photo.jpg_original`.
 
     Args:
         path: the file of the photo.
         text: the alternative text, one sentence.
         where: "file" for a text file `photo.jpg.txt` beside `photo.jpg`, or "metadata" for the metadata of the photo.
-        overwrite: whether to replace an existing text, without a backup.
+        overwrite: True to replace an existing text, without a backup.
 
     Returns:
         True if the text was written, False if the photo already has one.

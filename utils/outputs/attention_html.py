@@ -1,4 +1,4 @@
-"""Makes HTML that shows a photo and its caption. Pointing at a word shows where the model looked for it."""
+"""Makes HTML that shows a photo and its caption. Point at a word to see where the model looked for this word."""
 
 import base64
 import html
@@ -40,12 +40,12 @@ def _data_uri(image, form, **options):
 
 
 def _shade(attention):
-    """Draw the attention of one word as a picture that is laid over the photo.
+    """Draw the attention of one word as a picture to lay over the photo, which stays bright where the model looked.
 
     The picture has one black pixel per region. The lower the weight of a region, the more the pixel darkens the photo.
 
     Args:
-        attention: attention weights, float (rows, columns).
+        attention: attention weights of the word, float (rows, columns).
 
     Returns:
         A PIL image in RGBA.
@@ -64,8 +64,8 @@ def attention_html(caption, photo=None, others=()):
 
     Args:
         caption: a Caption.
-        photo: the photo as a PIL image, which is made smaller if it is large. None: the photo of the caption.
-        others: further Captions of the photo. Their sentences are listed.
+        photo: the photo as a PIL image, which is made smaller if it is large. None: read the caption's photo.
+        others: a list or tuple of further Captions of the photo. Their sentences are listed.
 
     Returns:
         HTML, a string.

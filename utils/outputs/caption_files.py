@@ -20,13 +20,13 @@ def _round(number):
 
 
 def caption_record(caption):
-    """Convert a Caption to a dict for JSON.
+    """Convert a Caption to a dict that can be written as JSON.
 
     Args:
         caption: a Caption.
 
     Returns:
-        A dict with the keys `text`, `log_probability`, `score`, and `confidence` if the caption has one.
+        A dict with the keys `text`, `log_probability`, `score` and, if the caption has a confidence, `confidence`.
     """
     record = {"text": caption.text, "log_probability": _round(caption.log_probability), "score": _round(caption.score)}
     confidence = caption.confidence
@@ -61,8 +61,8 @@ def table_writer(form, stream, header=True, with_scores=False):
         form: "texts" (one caption per line), "lines" (photo, tab, caption), "json" (JSON Lines, one object per photo)
             or "csv" (a header, then one row per caption).
         stream: the text stream to write to.
-        header: whether to write the CSV header. It is False if the stream continues a table.
-        with_scores: whether "texts" and "lines" add a tab and the score of the caption.
+        header: True to write the CSV header; False if the stream continues a table.
+        with_scores: True if "texts" and "lines" must add a tab and the score to each caption.
 
     Returns:
         A function `write(name, captions)` that takes the name of a photo and a list of Captions.

@@ -1,4 +1,4 @@
-"""Exports a captioner to one file, which other programs can run without this repository."""
+"""Exports a captioner to a model file that other programs can run without this repository."""
 
 import importlib.util
 import json
@@ -64,7 +64,7 @@ def missing_packages(form):
     """Find the packages that an export format needs and that are not installed.
 
     Args:
-        form: a key of `FORMATS`.
+        form: the format, "onnx", "tf_saved_model" or "litert".
 
     Returns:
         A list of package names.
@@ -73,11 +73,11 @@ def missing_packages(form):
 
 
 def greedy_function(captioner, photos=None):
-    """Make one TensorFlow function of the encoder and greedy decoding.
+    """Make one TensorFlow function for export, which computes captions from pixels by greedy decoding.
 
-    Its words equal those of `beam_search` with a beam of one. Some converters do not
-    support loops and `argmax`. The loop over words is therefore written out, and
-    `top_k` chooses the words.
+    The function writes the same words as `beam_search` with a beam of one. Some
+    converters do not support loops and `argmax`. The loop over words is therefore
+    written out, and `top_k` chooses the words.
 
     Args:
         captioner: a Captioner.
@@ -149,11 +149,11 @@ _CONVERT = {"onnx": _convert_onnx, "tf_saved_model": _convert_tf_saved_model, "l
 
 
 def load_exported(folder, form):
-    """Load an exported model as a function.
+    """Load an exported model as a function, to check the model.
 
     Args:
-        folder: the folder that `export` has written.
-        form: a key of `FORMATS`.
+        folder: the folder that the function `export` has written.
+        form: the format, "onnx", "tf_saved_model" or "litert".
 
     Returns:
         A function that takes pixels, uint8 (photos, size, size, 3), and returns word numbers, int (photos, max_words).
@@ -169,7 +169,7 @@ def describe(captioner, form, model):
 
     Args:
         captioner: a Captioner.
-        form: a key of `FORMATS`.
+        form: the format, "onnx", "tf_saved_model" or "litert".
         model: the model folder that the captioner was loaded from.
 
     Returns:
@@ -187,15 +187,15 @@ def describe(captioner, form, model):
 def export(captioner, form, folder, model="a model folder", overwrite=False):
     """Export a captioner to a folder: the model, its vocabulary, metadata, an example program and a README.
 
-    At the end, the exported model is loaded for a check: its caption of the sample
-    photo must equal that of the captioner.
+    At the end, the exported model is loaded for a check: it must write the same
+    caption of the sample photo as the captioner.
 
     Args:
         captioner: a Captioner.
-        form: a key of `FORMATS`.
+        form: the format, "onnx", "tf_saved_model" or "litert".
         folder: the folder to write.
         model: the model folder that the captioner was loaded from. README and metadata name it.
-        overwrite: whether to replace files of an existing folder.
+        overwrite: True to replace the files of an existing folder.
 
     Returns:
         The path of the exported model, a file or folder inside `folder`.
@@ -232,7 +232,7 @@ def export(captioner, form, folder, model="a model folder", overwrite=False):
 
 
 def _in_float32(captioner):
-    """Copy a Captioner, with an encoder that computes in float32: other runtimes have no bfloat16 convolutions."""
+    """Copy a Captioner for export, with an encoder in float32, because other programs cannot compute in bfloat16."""
     encoder = captioner.encoder.copy(precision="float32")
     return Captioner(
         encoder, captioner.tokenizer, captioner.decoder, captioner.max_words, captioner.dataset, captioner.training
@@ -240,13 +240,15 @@ def _in_float32(captioner):
 
 
 def check_export(form, folder, overwrite):
-    """Check, before anything is loaded, that `export` can write.
+    """Check, before a model is loaded, that it can be exported: the packages are installed and the folder is free.
 
     Args:
-        form, folder, overwrite: as for `export`.
+        form: the format, "onnx", "tf_saved_model" or "litert".
+        folder: the folder to write, a str or Path.
+        overwrite: True if the files of an existing folder may be replaced.
 
     Raises:
-        InputError: a package is missing, or the folder exists.
+        InputError: a package is missing, or the folder is not empty and may not be replaced.
     """
     missing = missing_packages(form)
     if missing:

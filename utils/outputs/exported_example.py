@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 
 def load_model(path, form):
-    """Load the exported model as a function.
+    """Load the exported model as a function from pixels to captions.
 
     Args:
         path: the model file or folder that `export.py` has written.
@@ -46,7 +46,7 @@ def load_model(path, form):
 
 
 def read_pixels(path, size):
-    """Read a photo as the model needs it.
+    """Read a photo as input for the model.
 
     The photo is rotated by its EXIF orientation, converted to 8-bit RGB with a white background behind transparent
     pixels, and resized to a square.
@@ -77,7 +77,7 @@ def to_words(numbers, vocabulary):
     """Convert the word numbers of a caption to words, up to the first <end> or <pad>.
 
     Args:
-        numbers: word numbers of one caption.
+        numbers: word numbers of one caption, int (max_words,).
         vocabulary: the words of the model, a list. The word with number n is `vocabulary[n]`.
 
     Returns:
@@ -89,7 +89,7 @@ def to_words(numbers, vocabulary):
 
 
 def to_sentence(words):
-    """Join words to a sentence with a capital letter and a full stop.
+    """Join words into a sentence that begins with a capital letter and ends with a full stop.
 
     Short forms such as "'s" and "n't" follow the previous word without a space.
 
@@ -104,7 +104,7 @@ def to_sentence(words):
 
 
 def main():
-    """Print a caption for each photo on the command line."""
+    """Print a caption for each photo that the command line names."""
     folder = Path(__file__).resolve().parent
     about = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
     vocabulary = (folder / "vocabulary.txt").read_text(encoding="utf-8").split("\n")

@@ -18,7 +18,7 @@ def attention_figure(captions, columns=5, photo=None):
     Args:
         captions: a Caption, or a list of Captions of one photo, which are drawn one below another.
         columns: number of pictures per row.
-        photo: the photo as a PIL image, which is made smaller if it is large. None: the photo of the captions.
+        photo: the photo as a PIL image, which is made smaller if it is large. None: read the captions' photo.
 
     Returns:
         A matplotlib Figure.
@@ -72,11 +72,12 @@ def _draw_caption(figure, caption, axes, photo):
 def training_figure(history):
     """Draw three curves over the epochs: training loss, validation CIDEr and validation BLEU-4.
 
-    Dotted lines separate the training stages. In the self-critical stage, the loss is the negative mean reward.
+    A training run has stages, such as "decoder" and "finetuning". Dotted lines separate them. In the stage
+    "self-critical", which maximises a reward, the loss is the negative mean reward.
 
     Args:
-        history: a list with one dict per epoch, with the keys `stage`, `loss`, `val_CIDEr` and `val_Bleu_4`.
-            `Trainer.history` and the rows of history.csv have this form.
+        history: a list with one dict per epoch, with the keys `stage`, `loss`, `val_CIDEr` and `val_Bleu_4`. The rows
+            of history.csv have this form.
 
     Returns:
         A matplotlib Figure.
@@ -100,10 +101,10 @@ def training_figure(history):
 
 
 def check_format(path):
-    """Check, before any photo is captioned, that matplotlib can write a file with the suffix of `path`.
+    """Check, before any photo is captioned, that matplotlib can write a picture file with the suffix of `path`.
 
     Args:
-        path: the file to write.
+        path: the file to write, a str or Path.
 
     Raises:
         InputError: the suffix is unknown.
@@ -118,7 +119,7 @@ def save_figure(figure, path):
 
     Args:
         figure: a matplotlib Figure.
-        path: the file; its suffix selects the format. Missing folders are created.
+        path: the file, a str or Path. Its suffix selects the format. Missing folders are created.
 
     Raises:
         InputError: the format is unknown, or the file cannot be written.

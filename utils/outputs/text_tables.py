@@ -1,11 +1,11 @@
-"""Writes tables as text, for the terminal."""
+"""Formats tables as text, for the terminal."""
 
 
 def table(rows, header):
-    """Write a table as lines of text. The first column is aligned to the left, the others to the right.
+    """Format a table as lines of text. The first column is aligned to the left, the others to the right.
 
     Args:
-        rows: a list with one tuple per row. Each value is written with `str`.
+        rows: a list with one tuple per row. Each value is converted with `str`.
         header: a tuple with the titles of the columns.
 
     Returns:

@@ -57,16 +57,16 @@ _OPSET = 17
 def export_web(captioner, folder, model="a model folder", overwrite=False):
     """Write a folder with a web page that captions photos in the browser.
 
-    The folder holds the page, onnxruntime-web and the ONNX graphs of a captioner.
+    The folder holds the page, a captioner as ONNX graphs, and onnxruntime-web, which runs ONNX graphs in browsers.
 
     Args:
         captioner: a Captioner.
         folder: the folder to write.
         model: the model folder that the captioner was loaded from. The page shows its name.
-        overwrite: whether to replace the files of an earlier export. If False, the folder must be new or empty.
+        overwrite: True to replace the files of an earlier export. If False, the folder must be new or empty.
 
     Returns:
-        The path of the folder.
+        The path of the folder, a Path.
 
     Raises:
         InputError: a package or npm is missing, the folder is not empty or cannot be written, or the graphs give other
@@ -88,13 +88,14 @@ def export_web(captioner, folder, model="a model folder", overwrite=False):
 
 
 def check_web_export(folder, overwrite):
-    """Check, before anything is loaded, that `export_web` can write.
+    """Check, before a model is loaded, that the web page can be written.
 
     Args:
-        folder, overwrite: as for `export_web`.
+        folder: the folder to write, a str or Path.
+        overwrite: True if the files of an existing folder may be replaced.
 
     Raises:
-        InputError: a package or npm is missing, or the folder exists.
+        InputError: a package or npm is missing, or the folder is not empty and may not be replaced.
     """
     check_export("onnx", folder, overwrite)
     if not _installed_runtime() and not shutil.which("npm"):
@@ -110,10 +111,10 @@ def runtime_version():
 
 
 def _installed_runtime():
-    """Find onnxruntime-web if someone has run `npm install` in the folder `TEMPLATE`.
+    """Find onnxruntime-web on this machine. It is there if someone has run `npm install` in the folder `TEMPLATE`.
 
     Returns:
-        The folder of the package; None if it is missing or has another version than the page needs.
+        The folder of the package, a Path; None if it is missing or has another version than the page needs.
     """
     folder = TEMPLATE / "node_modules" / "onnxruntime-web"
     description = folder / "package.json"
@@ -129,7 +130,7 @@ def _copy_template(folder):
 
 
 def _copy_runtime(target):
-    """Copy the files of onnxruntime-web into the new folder `target`. WebAssembly files are compressed."""
+    """Copy the files of onnxruntime-web into the new folder `target`, a Path. WebAssembly files are compressed."""
     with tempfile.TemporaryDirectory(prefix="export-") as temporary:
         source = _installed_runtime() or _fetch_runtime(Path(temporary))
         target.mkdir()
@@ -143,7 +144,7 @@ def _copy_runtime(target):
 
 
 def _fetch_runtime(folder):
-    """Fetch onnxruntime-web with npm.
+    """Download onnxruntime-web with npm.
 
     Args:
         folder: an empty folder, a Path, for the files.
@@ -176,7 +177,7 @@ def _write_packed(path, content):
 
 
 def _write_model(captioner, folder, model):
-    """Write the two ONNX graphs, and `model.json` with all other facts that the page needs.
+    """Write a captioner for the web page: two ONNX graphs, and `model.json` with all other facts that the page needs.
 
     Args:
         captioner: a Captioner.
@@ -225,7 +226,7 @@ def _write_model(captioner, folder, model):
 
 
 def fault_words():
-    """Return the word lists with which the page finds faulty captions, a dict from a list's name to the list."""
+    """Return the lists of words with which the page finds faulty captions: a dict from a name to a list of str."""
     return {
         "before_nouns": sorted(caption_faults.BEFORE_NOUNS),
         "function_words": sorted(caption_faults.FUNCTION_WORDS),
@@ -235,7 +236,7 @@ def fault_words():
 
 
 def encoder_function(encoder, decoder, consensus=None):
-    """Make one TensorFlow function of all computations that run once per photo.
+    """Make one TensorFlow function, for the web page, of all computations that run once per photo.
 
     Args:
         encoder: an Encoder.
@@ -245,9 +246,9 @@ def encoder_function(encoder, decoder, consensus=None):
     Returns:
         A tf.function that takes `pixels`, uint8 (1, size, size, 3), and returns a dict of float32 tensors: the
         attention `keys` (1, regions, attention units) and `values` (1, regions, channels), and the initial state
-        `hidden` and `cell` (1, 1, units). With a consensus, also `worth` (1, vocabulary): how much each word adds to
-        the likeness of a caption. To get the likeness, add the worth of all words and divide by the length (norm) of
-        the caption's tf-idf vector.
+        `hidden` and `cell` (1, 1, units). With a consensus, also `worth` (1, vocabulary), from which the page computes
+        the likeness of a caption (how well it agrees with the words that people would use): the sum of the worth of all
+        words, divided by the norm of the caption's tf-idf vector.
     """
     size = encoder.image_size
 
@@ -270,17 +271,17 @@ def encoder_function(encoder, decoder, consensus=None):
 
 
 def step_function(decoder, places):
-    """Make one TensorFlow function that extends all hypotheses of a photo by one word.
+    """Make one TensorFlow function, for the web page, that extends all hypotheses of a photo by one word.
 
     Args:
         decoder: an AttentionDecoder.
         places: number of regions per photo.
 
     Returns:
-        A tf.function of five tensors: the previous `words`, int32 (1, beam); the state `hidden` and `cell`, float32
-        (1, beam, units); and `keys` and `values`, which the function of `encoder_function` returns. It returns a dict:
-        `log_probabilities` (1, beam, vocabulary), `attention` (1, beam, places), and the new state `next_hidden` and
-        `next_cell`.
+        A tf.function of five tensors: the previous `words`, int32 (1, beam); the LSTM state `hidden` and `cell`,
+        float32 (1, beam, units); the attention `keys` and `values` of the photo, float32 (1, places, …). It returns a
+        dict: `log_probabilities` (1, beam, vocabulary), `attention` (1, beam, places), and the new state `next_hidden`
+        and `next_cell`.
     """
     units, values = decoder.units, decoder.value_size or decoder.region_mean.shape[0]
     shapes = {
@@ -308,14 +309,15 @@ def _convert(function):
 
 
 def _shrink(graph, precise=None):
-    """Store the weights of a graph in 8 or 16 bits. onnxruntime converts them to float32 when it loads the graph.
+    """Make an ONNX graph smaller: store its weights in 8 or 16 bits. They become float32 when the graph is loaded.
 
-    Tensors that 8 bits represent exactly get 8 bits. Small tensors stay in float32.
+    Tensors that 8 bits represent exactly get 8 bits. Small tensors stay in float32. All other tensors get 8 or 16 bits,
+    as `precise` says.
 
     Args:
         graph: an ONNX model, which is changed in place.
-        precise: selects which of the other tensors get 16 bits. None: all of them. A set of numbers: vectors, and
-            tensors whose shape contains one of these numbers; the rest get 8 bits.
+        precise: None: all other tensors get 16 bits. A set of int: vectors, and tensors whose shape contains one of
+            these numbers, get 16 bits; the rest get 8 bits.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -357,8 +359,8 @@ def _in_8_bits(values):
         values: the weights, a float32 array.
 
     Returns:
-        The levels, an int8 array of the same shape; the steps, a float32 array that broadcasts with it; and the
-        relative error, a float.
+        The levels, an int8 array of the same shape; the steps, a float32 array that broadcasts with the levels; and the
+        relative error of the rounded weights, a float.
     """
     best, size = None, np.sqrt(np.mean(values**2)) + np.finfo("float32").tiny
     for axis in range(values.ndim):
@@ -372,7 +374,7 @@ def _in_8_bits(values):
 
 
 def _check_graphs(captioner, encoder, folder):
-    """Check that the graphs predict the first word of the sample photo as the captioner does.
+    """Check that the ONNX graphs predict the same first word of the sample photo's caption as the captioner.
 
     Args:
         captioner: a Captioner.
@@ -404,9 +406,10 @@ def _check_graphs(captioner, encoder, folder):
 
 
 def _write_list(folder):
-    """Write `files.json`, from which the page learns what it has to load.
+    """Write `files.json`, the list of files that the web page must load. `folder` is the folder of the page, a Path.
 
-    It holds the size in bytes of each file of the model and of onnxruntime-web, and a version: a hash of all contents.
+    The list has the size in bytes of each file of the model and of onnxruntime-web, and a hash of all contents, which
+    serves as a version.
     """
     names = [f"{wing}/{path.name}" for wing in ("model", "runtime") for path in sorted((folder / wing).iterdir())]
     digest, sizes = hashlib.sha256(), {}

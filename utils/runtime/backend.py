@@ -1,4 +1,4 @@
-"""Do what differs between TensorFlow and JAX, Keras's backends: compile functions, feed batches, name devices."""
+"""Do what Keras's backends TensorFlow and JAX do differently: compile functions, feed batches, name devices."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,7 +20,7 @@ def name():
 
 
 def describe():
-    """Return (backend, gpus): the backend's name and version as text, and the names of the GPUs as a list."""
+    """Return (backend, gpus): a text such as "TensorFlow 2.19.0", and a list of the GPUs' names."""
     if name() == "tensorflow":
         import tensorflow as tf
 
@@ -62,10 +62,13 @@ def separate(variables):
 
 
 def write_back(model):
-    """During `Model.fit`, set a model's variables to their current values.
+    """Put the current weights into a model's variables during `Model.fit`, so that a callback can read them.
 
-    On JAX, `Model.fit` keeps the current values elsewhere until it ends. On
-    TensorFlow, nothing needs to be done.
+    On JAX, `Model.fit` keeps the current weights outside the variables until it
+    ends. On TensorFlow, they are always in the variables, so nothing is done.
+
+    Args:
+        model: a Keras model that is being trained.
     """
     if name() == "jax":
         keras_internals.write_back_from_jax(model)
@@ -81,7 +84,7 @@ def compiled(function, variables, changing=()):
         changing: a list of the Keras variables that the function changes, such as random states.
 
     Returns:
-        A function that takes NumPy arrays and returns NumPy arrays.
+        A function that takes NumPy arrays and returns the same as `function`, with NumPy arrays instead of tensors.
     """
     if name() == "tensorflow":
         import tensorflow as tf
@@ -107,11 +110,11 @@ def compiled(function, variables, changing=()):
 
 
 def on_host(function, arrays, shape, dtype):
-    """Call a NumPy function from inside a compiled step. No gradient flows through it.
+    """Call a NumPy function from inside a compiled training step. No gradient flows through it.
 
     Args:
         function: a function that takes NumPy arrays and returns a NumPy array.
-        arrays: the function's arguments, as a list of tensors.
+        arrays: a list of tensors, which are passed to the function as NumPy arrays.
         shape: the shape of the result, as a tuple.
         dtype: the type of the result, such as "float32".
 
@@ -149,7 +152,7 @@ def stream(generate):
 
 
 def _ahead(iterator, count=2):
-    """Yield the items of an endless iterator. A thread computes the next `count` items in advance."""
+    """Yield the items of an endless iterator, and compute the next `count` items in advance in a thread."""
     with ThreadPoolExecutor(1) as pool:
         waiting = [pool.submit(next, iterator) for _ in range(count)]
         while True:

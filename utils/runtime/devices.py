@@ -1,4 +1,4 @@
-"""Train on one device. utils/runtime/replicas.py does it on several."""
+"""Define the class `Devices`, with which training runs on one device. Its subclass `Replicated` uses several."""
 
 from contextlib import nullcontext
 
@@ -6,8 +6,8 @@ from contextlib import nullcontext
 class Devices:
     """Train on Keras's default device.
 
-    The subclass `Replicated` in utils/runtime/replicas.py trains on several devices. "Worker" means
-    one of the processes that train together. The first worker is the chief.
+    The subclass `Replicated` trains on several devices, with one process per
+    machine. Each of these processes is a worker. The first worker is the chief.
 
     Attributes:
         chief: True if this process is the chief, which validates and writes the files.
@@ -26,28 +26,32 @@ class Devices:
         return nullcontext()
 
     def attach(self, model, loss):
-        """Make `model.fit` use all devices. Here, there is only one, so nothing changes.
+        """Make `model.fit` use all devices. This class has only one device, so nothing changes.
 
         Args:
             model: a compiled Keras model.
-            loss: a MeanLoss (see utils/training/losses.py).
+            loss: the model's loss, a MeanLoss.
         """
 
     def dataset(self, batches, epoch, step):
         """Return the training data of this process, as an object that `Model.fit` accepts.
 
         Args:
-            batches: a Batches.
+            batches: a Batches, which loads the training batches.
             epoch: the number of the epoch, from 0.
-            step: the number of the first step in this epoch, from 0.
+            step: the step of the epoch to begin with, from 0.
         """
         return batches.dataset(epoch, step)
 
     def begin(self, variables):
-        """Copy the chief's values of Keras variables to all devices. Call this before `Model.fit`."""
+        """Give the same values to the variables of all devices. This class has only one, so nothing is done.
+
+        Args:
+            variables: a list of all Keras variables of the training.
+        """
 
     def from_chief(self, value):
-        """Return the `value` that the chief passes. All workers must call this.
+        """Return the `value` that the chief, the first worker, passes. All workers must call this.
 
         Args:
             value: any value that can be written as JSON. Only the chief's value is used.
@@ -55,7 +59,7 @@ class Devices:
         return value
 
     def check_same(self, **facts):
-        """Check that all workers pass the same values. Here there is one worker, so nothing is checked.
+        """Check that all workers pass the same values. This class has only one worker, so nothing is checked.
 
         Args:
             facts: named values that can be written as JSON. Their names appear in the error.

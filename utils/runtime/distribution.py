@@ -1,4 +1,4 @@
-"""Choosing the devices that train: one, several GPUs, or several machines."""
+"""Choose the devices that train: one device, several GPUs, or several machines."""
 
 from utils.runtime import backend
 from utils.runtime.devices import Devices
@@ -8,14 +8,15 @@ def open_distribution(kind, say):
     """Connect the devices for training. Call this before anything is computed.
 
     Args:
-        kind: None for one device; "mirrored" or "multiworker" as for `open_replicated`.
+        kind: None for one device; "mirrored" for all GPUs of this machine; "multiworker" for the machines in the
+            environment variable TF_CONFIG.
         say: a function that shows lines of text to the user.
 
     Returns:
-        A Devices; for several devices, a Replicated.
+        A Devices, with which training runs; for several devices, its subclass Replicated.
 
     Raises:
-        InputError: this worker cannot be started, or Keras's backend is not TensorFlow.
+        InputError: this machine cannot be connected with the others, or Keras's backend is not TensorFlow.
     """
     if kind is None:
         return Devices()

@@ -1,4 +1,4 @@
-"""Choose bfloat16 or float32 for matrix products by the hardware's features. For the benchmark: measure its speed."""
+"""Choose bfloat16 or float32 for matrix products by the hardware's features, and measure the hardware's speed."""
 
 import statistics
 import time
@@ -62,7 +62,7 @@ def bfloat16_is_faster():
 
 
 def _gpu_capabilities():
-    """Return a list with the major compute capability of each GPU as an int, 0 if it is unknown."""
+    """Return a list with NVIDIA's major compute capability of each GPU as an int, such as 8; 0 if it is unknown."""
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -75,7 +75,7 @@ def _gpu_capabilities():
 
 
 def _cpu_flags():
-    """Return the names of the processor's features as a set. It is empty if the system does not list them."""
+    """Return a set of the processor's features, such as "avx2". It is empty if the system does not list them."""
     try:
         lines = _CPU_INFO.read_text().splitlines()
     except OSError:

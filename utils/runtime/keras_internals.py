@@ -1,4 +1,4 @@
-"""Use private names of Keras; no other module does.
+"""Collect all uses of private names of Keras in one module.
 
 tests/runtime/test_keras_internals.py fails if Keras removes one of these names.
 """
@@ -16,25 +16,25 @@ def averaged_weights(optimizer):
 
 
 def variable_key(optimizer, variable):
-    """Return the key by which an optimizer identifies a Keras variable."""
+    """Return the key by which an optimizer identifies a Keras variable. `indices_of` takes such keys."""
     return optimizer._var_key(variable)
 
 
 def indices_of(optimizer, keys):
-    """Return the indices of variables in an optimizer, as a set.
+    """Return the indices of variables in an optimizer's list of trained variables, as a set of int.
 
     Args:
-        optimizer: a built optimizer.
+        optimizer: a built Keras optimizer.
         keys: the keys of the variables, as `variable_key` returns them.
     """
     return {optimizer._trainable_variables_indices[key] for key in keys}
 
 
 def index_of(optimizer, variable):
-    """Return the index of a variable in an optimizer.
+    """Return the index of a variable in an optimizer's list of trained variables, an int.
 
     Args:
-        optimizer: a built optimizer.
+        optimizer: a built Keras optimizer.
         variable: the variable that Keras passed to the optimizer's method `update_step`. This is a Keras
             variable or a variable of the backend.
     """
@@ -42,10 +42,9 @@ def index_of(optimizer, variable):
 
 
 def forget_strategy(model):
-    """Remove the distribution strategy that Keras stores in a model.
+    """Remove the `tf.distribute` strategy that Keras stores in a model. The model must be built already.
 
-    If a model has one, `Model.fit` builds the model with one batch of the dataset before the first step. With several
-    workers, this fails. The model must be built already.
+    With a strategy, `Model.fit` builds the model with one batch before the first step. This fails on several machines.
     """
     model._distribute_strategy = None
 

@@ -1,4 +1,4 @@
-"""Train on several devices of one or several machines, with tf.distribute."""
+"""Train on several devices, on one machine or on several machines, with tf.distribute."""
 
 import json
 import os
@@ -28,9 +28,11 @@ class Replicated(Devices):
     the whole batch. The train step of Keras 3 does not, so `attach` replaces
     it. Keras's step differs in three ways. It averages the mean losses of the
     replicas, although the replicas have different numbers of words. It clips
-    the gradient of each replica before it adds the gradients. And it fails with
-    several workers, because it reduces the scalar loss along axis 0 (keras
+    the gradient of each replica before it adds the gradients. And it fails on
+    several machines, because it reduces the scalar loss along axis 0 (keras
     issue 20585).
+
+    On several machines, each has one process, called a worker. The first worker is the chief.
 
     Args:
         strategy: a MirroredStrategy or MultiWorkerMirroredStrategy.
@@ -66,7 +68,7 @@ class Replicated(Devices):
 
         Args:
             model: a compiled Keras model. Its trainable variables and its optimizer were created in `scope`.
-            loss: a MeanLoss (see utils/training/losses.py). Its method `sums` is used.
+            loss: the model's loss, a MeanLoss. Its method `sums` returns the sum of the losses and the number of words.
         """
         strategy, variables, (tracker,) = self.strategy, model.trainable_variables, model.metrics
 
@@ -96,12 +98,15 @@ class Replicated(Devices):
         keras_internals.forget_strategy(model)
 
     def dataset(self, batches, epoch, step):
-        """Return the parts of every batch for the replicas of this worker, as a tf.distribute.DistributedDataset.
+        """Return the training data of this process's replicas, which is a part of every batch.
 
         Args:
-            batches: a Batches.
+            batches: a Batches, which loads the training batches.
             epoch: the number of the epoch, from 0.
-            step: the number of the first step in this epoch, from 0.
+            step: the step of the epoch to begin with, from 0.
+
+        Returns:
+            A tf.distribute.DistributedDataset.
         """
 
         def parts(context):
@@ -114,13 +119,12 @@ class Replicated(Devices):
         return self.strategy.distribute_datasets_from_function(parts)
 
     def begin(self, variables):
-        """Copy the chief's values of the variables to all replicas, and give each replica other random states.
+        """Give all replicas the same values of the variables, but each replica its own random states for dropout.
 
-        The values are copied because each worker computes some of them itself,
-        and the results may differ by rounding. The random states are those of
-        Keras's SeedGenerators, which dropout uses. The number of the replica is
-        added to them. So a checkpoint needs only the states of the first
-        replica, whose number is 0.
+        The values are those of the chief, the first process. Other processes
+        may have computed values that differ by rounding. The random states are
+        those of Keras's SeedGenerators. Each replica adds its number to them. So
+        a checkpoint needs only the states of the first replica, number 0.
 
         Args:
             variables: a list of all Keras variables of the training.
@@ -138,7 +142,7 @@ class Replicated(Devices):
         self.strategy.run(tf.function(set_apart))
 
     def from_chief(self, value):
-        """Return the `value` that the chief passes. All workers must call this.
+        """Return the `value` that the chief, the first worker, passes. All workers must call this.
 
         Args:
             value: any value that can be written as JSON. Only the chief's value is used.
@@ -151,14 +155,22 @@ class Replicated(Devices):
         return value if self.chief else json.loads(text.tobytes())
 
     def _chiefs(self, arrays):
-        """Return the arrays that the chief passes, as a list. Others pass arrays of the same shapes and types."""
+        """Return the chief's NumPy arrays on all workers. The chief is the first worker.
+
+        Args:
+            arrays: a list of arrays. All workers must pass arrays of the same shapes and types.
+        """
         # Not every device can add integers. The integers here fit into float64.
         numbers = [a if a.dtype.kind == "f" else a.astype("float64") for a in arrays]
         sums = self._sum_of_chief([tf.constant(number) for number in numbers])
         return [value.numpy().astype(array.dtype) for value, array in zip(sums, arrays)]
 
     def _add_up(self, arrays):
-        """Return the tensors of the first replica. Computed as a sum in which the other replicas count as zero."""
+        """Return the first replica's tensors, by adding the tensors of all replicas with zeros for the others.
+
+        Args:
+            arrays: a list of tensors.
+        """
 
         def mine(arrays):
             first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
@@ -189,15 +201,15 @@ def open_replicated(kind, say):
     """Connect several devices for training. Call this before anything is computed.
 
     Args:
-        kind: "mirrored" for all GPUs of this machine, or all its logical CPU
-            devices if it has no GPU; "multiworker" for the machines in TF_CONFIG.
+        kind: "mirrored" for all GPUs of this machine, or all its logical CPU devices if it has no GPU;
+            "multiworker" for the machines in the environment variable TF_CONFIG.
         say: a function that shows lines of text to the user.
 
     Returns:
-        A Replicated.
+        A Replicated, which trains on these devices.
 
     Raises:
-        InputError: this worker cannot be started.
+        InputError: this machine cannot be connected with the others.
     """
     if kind == "mirrored":
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")

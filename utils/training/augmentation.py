@@ -21,9 +21,9 @@ def augment(photo, size, generator, mirror=True):
 
     Args:
         photo: PIL image, RGB.
-        size: side of the result in pixels.
+        size: width and height of the result in pixels.
         generator: NumPy random generator.
-        mirror: whether the result may be mirrored. Pass False for photos whose captions mention left or right.
+        mirror: True if the result may be mirrored; False for photos whose captions mention left or right.
 
     Returns:
         PIL image, RGB, `size` × `size` pixels.

@@ -16,14 +16,14 @@ from utils.training.augmentation import augment
 
 
 def caption_arrays(photos, tokenizer, captions_per_photo, max_words):
-    """Convert the references of photos to word numbers for teacher forcing.
+    """Convert the references of photos (captions by people) to word numbers for teacher forcing.
 
     If a photo has more than `captions_per_photo` references, only the first ones are used. If it has fewer, the other
     captions consist of padding alone, which the loss ignores.
 
     Args:
         photos: a list of Photo.
-        tokenizer: a Tokenizer.
+        tokenizer: a Tokenizer, which converts words to numbers.
         captions_per_photo: number of captions for each photo.
         max_words: largest number of words; longer captions are cut.
 
@@ -44,10 +44,10 @@ def caption_arrays(photos, tokenizer, captions_per_photo, max_words):
 
 
 class RegionSource:
-    """Read training inputs from the region cache. The encoder is not trained.
+    """Read the training inputs, regions of photos, from the cache. This is for training with a frozen encoder.
 
     Args:
-        cache: a RegionCache that holds all photos.
+        cache: a RegionCache that has the regions of all photos.
     """
 
     encoder = None
@@ -56,31 +56,34 @@ class RegionSource:
         self.cache = cache
 
     def load(self, photos, generators):
-        """Read the regions of a list of Photo: float32 (photos, regions, channels). `generators` is ignored."""
+        """Read the regions of training photos, a list of Photo, from the cache: float32 (photos, regions, channels).
+
+        `generators` is not used, because cached regions have no random variations.
+        """
         return self.cache.stack([photo.id for photo in photos])
 
     def regions(self, encoder, photos):
-        """Read the regions of validation photos from the cache: float32 (photos, regions, channels).
+        """Read the regions of validation photos, a list of Photo, from the cache: float32 (photos, regions, channels).
 
-        `encoder` is not needed here. Sources that do need it have the same method.
+        `encoder` is not used here. The same method of other classes uses it.
         """
         return self.cache.stack([photo.id for photo in photos])
 
 
 @cache
 def sides_matter(references):
-    """Return whether any of the captions, a tuple of strings, mentions left or right.
+    """Return True if one of a photo's captions mentions left or right, so that the photo must not be mirrored.
 
-    The result is cached, because every epoch needs it again.
+    The result is cached, because every epoch needs it again. `references` is a tuple of strings.
     """
     return any({"left", "right"} & set(split_words(text)) for text in references)
 
 
 class PhotoSource:
-    """Make training inputs from photos with random variations, so that the encoder can be trained too.
+    """Make training inputs, pixels, from photos with random variations. This is for training the encoder, too.
 
     Args:
-        encoder: Encoder that training starts from.
+        encoder: Encoder with which training starts.
     """
 
     def __init__(self, encoder):
@@ -88,11 +91,11 @@ class PhotoSource:
         self._pool = ThreadPoolExecutor(os.cpu_count())
 
     def load(self, photos, generators):
-        """Open photos and vary each at random.
+        """Open training photos, and crop, mirror and recolour each at random.
 
         Args:
             photos: a list of Photo.
-            generators: a NumPy random generator for each photo.
+            generators: a list with a NumPy random generator for each photo.
 
         Returns:
             Pixels, uint8 (photos, size, size, 3), where `size` is the encoder's image size.
@@ -105,7 +108,7 @@ class PhotoSource:
         return np.asarray(augment(photo, size, generator, mirror))
 
     def regions(self, encoder, photos):
-        """Encode whole photos without variations.
+        """Compute the regions of validation photos, without random variations.
 
         Args:
             encoder: an Encoder.
@@ -126,17 +129,17 @@ class PhotoSource:
 
 
 class Batches:
-    """Make the batches of all epochs.
+    """Make the training batches of all epochs.
 
     The order and the variations of the photos depend only on `seed`, epoch and step. So a resumed run gets the same
     batches as an uninterrupted one.
 
     Args:
-        source: RegionSource, PhotoSource or ViewSource that gives the training inputs.
+        source: RegionSource, PhotoSource or ViewSource, which loads regions or pixels of photos.
         photos: training photos, a list of Photo.
         tokenizer: Tokenizer of the captions.
-        recipe: a Recipe.
-        seed: seed of the order and the variations.
+        recipe: a Recipe, the training settings, such as the batch size.
+        seed: random seed of the order and the variations.
     """
 
     def __init__(self, source, photos, tokenizer, recipe, seed):
@@ -147,7 +150,10 @@ class Batches:
         self.error = None  # the InputError that ended a dataset
 
     def _order(self, epoch):
-        """Return the indices of the photos in the random order of an epoch. The last result is kept for reuse."""
+        """Return the indices of the photos in the random order of an epoch: int (photos,). `epoch` counts from 0.
+
+        The last result is kept, because every step of an epoch needs it.
+        """
         known, order = self._known_order
         if known != epoch:
             order = np.random.default_rng([self.seed, epoch]).permutation(len(self.photos))
@@ -167,8 +173,8 @@ class Batches:
             parts: number of equal parts into which the batch is divided.
 
         Returns:
-            (training inputs, input words, target words). The training inputs are regions or pixels, from `source.load`.
-            The words are word numbers, from `caption_arrays`.
+            (training inputs, input words, target words). The training inputs are regions or pixels of the photos. The
+            words are word numbers, int32 (photos, captions, length), which begin with <start> or end with <end>.
         """
         chosen = self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
         generators = np.random.default_rng([self.seed, epoch, step]).spawn(len(chosen))
@@ -187,8 +193,12 @@ class Batches:
 
         Args:
             epoch, step: epoch, and step within the epoch, of the first batch; both count from 0.
-            mine: indices of the parts of every batch that this process trains on. They are yielded one after another.
+            mine: indices of the parts of every batch that this process trains on. The dataset has one part after the
+                other.
             parts: number of equal parts of a batch.
+
+        Returns:
+            An object that `Model.fit` accepts. Its items are ((training inputs, input words), target words).
         """
 
         def generate():

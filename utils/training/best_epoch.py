@@ -1,4 +1,4 @@
-"""Choose the best epoch of a run, and decide when a stage stops early."""
+"""Choose the best epoch of a training run, and decide when a stage of the run stops early."""
 
 # With fewer validation photos, CIDEr varies more by chance than between epochs. CIDEr of a single photo is always 0.
 FEW_PHOTOS = 100
@@ -10,14 +10,15 @@ class BestEpoch:
     - Epochs are ranked by CIDEr. If the CIDEr of two epochs is equal, the one with the lower loss is better.
     - With fewer than 100 validation photos, epochs are ranked by the loss alone. A run with self-critical training is
       ranked by CIDEr even then, since it maximises a reward and not the likelihood.
-    - Epochs of the tagging stage are ranked by the precision of the predicted tags.
+    - In the tagging stage, the encoder learns to predict the words of captions (tags). Its epochs are ranked by the
+      precision of the predicted tags.
 
     The methods take rows of the training history. A row is a dict with the scores of one epoch.
 
     Args:
-        recipe: a Recipe.
+        recipe: a Recipe, the settings of the run.
         photos: number of validation photos.
-        tagging: whether to rank the epochs of the tagging stage, rather than those of the other stages.
+        tagging: True to rank the epochs of the tagging stage; False to rank those of all other stages.
     """
 
     def __init__(self, recipe, photos, tagging=False):
@@ -26,42 +27,56 @@ class BestEpoch:
 
     @property
     def score(self):
-        """Return the name of the score by which the epochs are ranked, for messages."""
+        """Return the name of the score by which epochs are ranked, such as "validation CIDEr", for messages."""
         if self.tagging:
             return "precision of the tags"
         return "validation loss" if self.by_loss else "validation CIDEr"
 
     def sort_key(self, row):
-        """Return the tuple that ranks a row: the greatest tuple is the best. None if the row's stage is not ranked."""
+        """Return a tuple by which an epoch is ranked: the best epoch has the greatest tuple.
+
+        `row` is the epoch's dict of scores. Returns None if it belongs to a stage that is not ranked.
+        """
         if self.tagging or row["val_loss"] is None:
             return (row["val_tag_precision"],) if self.tagging and row["val_tag_precision"] is not None else None
         return (-row["val_loss"],) if self.by_loss else (row["val_CIDEr"], -row["val_loss"])
 
     def best(self, rows):
-        """Return the best row, or None if no row is ranked. Of equal rows, the first one is returned."""
+        """Return the row of the best epoch, or None if no row is ranked. Of equal rows, the first one is returned.
+
+        `rows` is a list of dicts of scores, one per epoch.
+        """
         return max((row for row in rows if self.sort_key(row)), key=self.sort_key, default=None)
 
     def epochs_since_best(self, rows):
         """Count how many epochs were trained after the best one. Epochs that are not ranked do not count.
 
         Args:
-            rows: history of one stage in the order of training. If no epoch is ranked, the count is 0.
+            rows: a list of dicts of scores, one per epoch of a stage, in the order of training.
+
+        Returns:
+            An int; 0 if no epoch is ranked.
         """
         rows = [row for row in rows if self.sort_key(row)]
         return len(rows) - 1 - rows.index(self.best(rows)) if rows else 0
 
     def has_stalled(self, rows, steps_per_epoch):
-        """Return whether a stage has not improved for `recipe.patience` epochs and `recipe.patience_steps` steps.
+        """Return True if a stage must stop early: it has not improved for many epochs and many steps.
+
+        `recipe.patience` is this number of epochs, and `recipe.patience_steps` is this number of steps.
 
         Args:
-            rows: rows of the stage, a list of dicts.
+            rows: a list of dicts of scores, one per epoch of the stage.
             steps_per_epoch: number of training steps in an epoch.
         """
         since = self.epochs_since_best(rows)
         return since >= self.recipe.patience and since * steps_per_epoch >= self.recipe.patience_steps
 
     def explain(self, rows):
-        """Say in one line which epoch is kept and why. `rows` is the training history, with at least one ranked row."""
+        """Write one line for the user that says which epoch is kept and why.
+
+        `rows` is the training history, a list of dicts of scores, one per epoch.
+        """
         best = self.best(rows)
         where = "the model it started from" if best["stage"] == "start" else f"{best['stage']} epoch {best['epoch']}"
         if self.by_loss:

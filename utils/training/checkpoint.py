@@ -26,13 +26,16 @@ class Checkpoint:
         self.path, self._variables = Path(path), list(variables)
 
     def save(self, state):
-        """Write the variables and `state`, a JSON object, which is stored under the key `progress`."""
+        """Write the variables and the progress of the run to the file.
+
+        `state` is the progress, such as epoch, step and scores: a dict that can be written as JSON.
+        """
         arrays = {f"variable_{n}": np.asarray(ops.convert_to_numpy(v)) for n, v in enumerate(self._variables)}
         with replacing(self.path, "make room and --resume") as temporary, open(temporary, "wb") as file:
             np.savez(file, progress=np.array(json.dumps(state)), **arrays)
 
     def load(self):
-        """Assign the saved values to the variables and return the saved `state`.
+        """Assign the saved values to the variables, and return the saved progress, the `state` that `save` took.
 
         Raises:
             InputError: the file cannot be read, or its variables differ from those of this run.
@@ -45,7 +48,10 @@ class Checkpoint:
 
 
 def read_state(path):
-    """Return the `state` in a checkpoint file, or None if there is no such file.
+    """Return the progress that is saved in a checkpoint file, a dict; None if there is no such file.
+
+    Args:
+        path: the .npz file that `Checkpoint.save` has written, a Path.
 
     Raises:
         InputError: the file cannot be read.
@@ -58,7 +64,7 @@ def read_state(path):
 
 @contextlib.contextmanager
 def _opened(path):
-    """Open a checkpoint in a `with` statement. Any problem with the file raises InputError."""
+    """Open a checkpoint, the .npz file `path`, in a `with` statement. Any problem with the file raises InputError."""
     try:
         with np.load(path, allow_pickle=False) as file:
             yield file

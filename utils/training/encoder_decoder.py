@@ -4,14 +4,14 @@ import keras
 
 
 class EndToEnd(keras.Model):
-    """Predict word logits from pixels or from cached regions.
+    """Predict word logits from pixels or from cached regions: the Keras model that is trained.
 
     The encoder runs in inference mode. So its batch normalisation keeps the statistics of ImageNet. A batch of photos
     is too small for new statistics.
 
     Args:
         decoder: an AttentionDecoder.
-        encoder: Encoder for inputs that are pixels, or None for inputs that are regions.
+        encoder: an Encoder if the inputs are pixels; None if the inputs are regions.
     """
 
     def __init__(self, decoder, encoder=None):
@@ -23,7 +23,10 @@ class EndToEnd(keras.Model):
         self.built = True
 
     def regions(self, inputs):
-        """Encode pixels (batch, size, size, 3). Without an encoder, return the inputs, which are regions already.
+        """Compute the regions of a batch. If the model has no encoder, the inputs are regions and are returned as is.
+
+        Args:
+            inputs: pixels (batch, size, size, 3), or regions, float (batch, regions, channels).
 
         Returns:
             Regions, float (batch, regions, channels).
@@ -35,7 +38,7 @@ class EndToEnd(keras.Model):
 
         Args:
             inputs: (pixels or regions, input words). The words are word numbers, int (batch, captions, length).
-            training: whether dropout is on.
+            training: True to apply dropout.
 
         Returns:
             Word logits, float32 (batch, captions, length, vocabulary).

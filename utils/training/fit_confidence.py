@@ -24,7 +24,7 @@ _BATCH_PHOTOS = 16
 
 
 def describe(captioner, batches, beam_size):
-    """Write the best caption of each photo, and compute the features from which its confidence is computed.
+    """Write the best caption of each photo, and describe it by numbers from which its confidence can be computed.
 
     Args:
         captioner: a Captioner that has a Consensus.
@@ -33,7 +33,7 @@ def describe(captioner, batches, beam_size):
 
     Returns:
         (captions, features). The captions are a list of strings, one for each photo. The features are float (captions,
-        features), from `utils.model.confidence.features`.
+        2): the mean log-probability of the caption's words, and how well it agrees with the words people would use.
     """
     search, texts, rows = captioner.search(beam_size, _BATCH_PHOTOS), [], []
     for regions in batches:
@@ -47,22 +47,22 @@ def describe(captioner, batches, beam_size):
 
 
 def training_data(captioner, photos, cache_dir, beam_size=5, seed=0, reporter=QUIET):
-    """Make the data on which a Confidence is fitted: captions, described by numbers, and whether each is right.
+    """Make the data on which a Confidence is fitted: captions that are described by numbers, and judged right or wrong.
 
     The captioner captions the photos, and 30 pictures without content (noise or a single colour). A caption of a photo
     counts as right if its CIDEr is above .1. The captions of the pictures without content count as wrong.
 
     Args:
         captioner: a Captioner that has a Consensus.
-        photos: a list of Photo with references. The model must not have been trained on them.
-        cache_dir: folder of the region caches.
+        photos: a list of Photo with captions by people. The model must not have been trained on them.
+        cache_dir: folder of the caches that store the encoder's outputs.
         beam_size: number of hypotheses that beam search keeps; by default that of `Captioner.caption`.
-        seed: seed of the pictures without content.
+        seed: random seed of the pictures without content.
         reporter: a Reporter, which shows lines and progress bars.
 
     Returns:
-        (features, right). `features` is float (captions, 2): the mean log-probability of the caption's words, and its
-        likeness to the captions that people would write. `right` says whether each caption is right, bool
+        (features, right). `features` is float (captions, 2): the mean log-probability of the caption's words, and how
+        well it agrees with the words that people would use. `right` is True for each caption that is right, bool
         (captions,). The last 30 captions are those of the pictures without content.
     """
     cache = RegionCache(cache_dir, captioner.dataset, captioner.encoder)
@@ -85,14 +85,15 @@ def training_data(captioner, photos, cache_dir, beam_size=5, seed=0, reporter=QU
 def fit_confidence(captioner, folder, photos, cache_dir, reporter=QUIET):
     """Fit a Confidence, set it as `captioner.confidence`, and write it into the model folder.
 
-    A Confidence computes the probability that a caption is right. It uses numbers that a Consensus computes. So
-    `captioner.confidence` becomes None if the captioner has no Consensus, or if fewer than 50 photos have references.
+    A Confidence computes the probability that a caption is right, from numbers that a Consensus computes. So
+    `captioner.confidence` becomes None if the captioner has no Consensus. It also becomes None if fewer than 50 photos
+    have references, that is, captions by people.
 
     Args:
         captioner: Captioner of the model in `folder`.
         folder: model folder.
         photos: a list of Photo on which the model was not trained. Photos without references are left out.
-        cache_dir: folder of the region caches.
+        cache_dir: folder of the caches that store the encoder's outputs.
         reporter: a Reporter, which shows lines and progress bars.
     """
     photos = [photo for photo in photos if photo.references]
@@ -112,11 +113,12 @@ def add_confidence(dataset, data_dir, cache_dir, folder, encoder_weights=None, s
     Other files of the folder do not change.
 
     Args:
-        dataset, data_dir: as for `load_dataset`. The model must not have been trained on the `val` photos.
-        cache_dir: folder of the region caches.
+        dataset: name of the dataset. The model must not have been trained on its `val` photos.
+        data_dir: folder of the dataset; for several datasets, a list of folders.
+        cache_dir: folder of the caches that store the encoder's outputs.
         folder: model folder.
-        encoder_weights: as for `Captioner.from_folder`.
-        seed: seed of the scenes of the dataset `shapes`.
+        encoder_weights: the path of the encoder's weights, "imagenet" or "random"; None: those of the model folder.
+        seed: random seed of the scenes of the dataset `shapes`.
         reporter: a Reporter, which shows lines and progress bars.
 
     Raises:

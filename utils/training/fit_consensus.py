@@ -26,10 +26,12 @@ def add_consensus(dataset, data_dir, cache_dir, folder, encoder_weights=None, se
     folder do not change.
 
     Args:
-        dataset, data_dir, seed: as for `load_dataset`. They must name the dataset that the model was trained on.
-        cache_dir: folder of the region caches.
+        dataset: name of the dataset that the model was trained on.
+        data_dir: folder of the dataset; for several datasets, a list of folders.
+        cache_dir: folder of the caches that store the encoder's outputs.
         folder: model folder.
-        encoder_weights: as for `Captioner.from_folder`.
+        encoder_weights: the path of the encoder's weights, "imagenet" or "random"; None: those of the model folder.
+        seed: random seed, also of the scenes of the dataset `shapes`.
         reporter: a Reporter, which shows lines and progress bars.
 
     Raises:
@@ -58,22 +60,23 @@ def add_consensus(dataset, data_dir, cache_dir, folder, encoder_weights=None, se
 
 
 def fit_consensus(captioner, folder, splits, cache_dir, seed=0, reporter=QUIET, views=None):
-    """Fit a Consensus on the training photos and set it as `captioner.consensus`.
+    """Fit a Consensus on the training photos, set it as `captioner.consensus`, and score its effect.
 
-    The model folder does not change. Missing regions are added to the cache.
+    A Consensus predicts the words that people would use for a photo, and ranks captions by them. The model folder does
+    not change. Missing outputs of the encoder are added to the cache.
 
     Args:
         captioner: a Captioner.
         folder: model folder of the captioner. Messages name it.
         splits: a dict from split name, "train" and "val", to a list of Photo.
-        cache_dir: folder of the region caches.
-        seed: seed of the random choice of training photos that the consensus stores.
+        cache_dir: folder of the caches that store the encoder's outputs.
+        seed: random seed of the choice of training photos that the consensus stores.
         reporter: a Reporter, which shows lines and progress bars.
-        views: ViewSource with these photos and the captioner's encoder, or None. With it, the regions of the training
-            photos are not extracted again.
+        views: ViewSource with cached variations of these photos, or None. With it, the regions of the training photos
+            are not computed again.
 
     Returns:
-        The validation scores with the consensus, a dict from `score_val`.
+        The validation scores with the consensus: a dict with "Bleu_1" to "Bleu_4", "CIDEr" and "distinct_captions".
     """
     train = [photo for photo in splits["train"] if photo.references]
     if views:
@@ -91,15 +94,15 @@ def fit_consensus(captioner, folder, splits, cache_dir, seed=0, reporter=QUIET, 
 
 
 def score_val(captioner, folder, photos, cache_dir, reporter=QUIET):
-    """Caption the validation photos with a Captioner, as in use, and score the captions.
+    """Caption the validation photos with a Captioner, and score the captions.
 
-    If the captioner has a consensus, it re-ranks the captions.
+    If the captioner has a Consensus, its captions are ranked by the words that people would use.
 
     Args:
         captioner: a Captioner.
         folder: model folder of the captioner. Messages name it.
         photos: the validation photos, a list of Photo. Photos without references are left out.
-        cache_dir: folder of the region caches.
+        cache_dir: folder of the caches that store the encoder's outputs.
         reporter: a Reporter, which shows lines and progress bars.
 
     Returns:

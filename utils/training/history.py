@@ -1,4 +1,4 @@
-"""Write the training history: one row, a dict of scores, for each epoch."""
+"""Write the training history to files. It has one row, a dict of scores, for each epoch."""
 
 import csv
 
@@ -11,14 +11,14 @@ def write_history(folder, history):
 
     Args:
         folder: model folder, a Path.
-        history: `Trainer.history`, a list with a dict of scores for each epoch.
+        history: the training history, a list with a dict of scores for each epoch.
     """
     write_rows(folder / "history.csv", history)
     plots.save_figure(plots.training_figure(history), folder / "training.png")
 
 
 def write_rows(path, rows):
-    """Write a list of dicts that have the same keys as a CSV file. The keys are the header."""
+    """Write a CSV file from `rows`, a list of dicts with the same keys. The keys become the header."""
     with (
         replacing(path) as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as file,
@@ -29,7 +29,7 @@ def write_rows(path, rows):
 
 
 def describe_epoch(row):
-    """Describe the scores of an epoch in one line. `row` is an element of `Trainer.history`."""
+    """Write one line for the user with the scores of an epoch. `row` is the epoch's dict in the training history."""
     if row["val_CIDEr"] is None:
         scores = f"mean average precision of the val tags {row['val_tag_precision']:.3f}"
     else:

@@ -18,11 +18,11 @@ class MeanLoss(keras.losses.Loss):
     def sums(self, targets, outputs):
         """Return the sum of the losses in a batch, and the number of words or photos that were counted.
 
-        Subclasses implement it.
+        Subclasses implement this method.
 
         Args:
-            targets: what the model should predict, as in `model.compile(loss=…)`.
-            outputs: what the model predicted.
+            targets: a tensor with what the model should predict, such as word numbers.
+            outputs: a tensor with the model's predictions, such as logits.
 
         Returns:
             (sum, count), two float32 scalars.
@@ -30,7 +30,10 @@ class MeanLoss(keras.losses.Loss):
         raise NotImplementedError
 
     def call(self, targets, outputs):
-        """Return the sum divided by the count, or 0 if the count is 0."""
+        """Return the mean loss of a batch: the sum divided by the count, or 0 if the count is 0.
+
+        `targets` is a tensor with what the model should predict, and `outputs` is a tensor with its predictions.
+        """
         total, count = self.sums(targets, outputs)
         return total / ops.maximum(count, 1.0)
 
@@ -49,7 +52,7 @@ class CaptionLoss(MeanLoss):
         self.smoothing = smoothing
 
     def sums(self, targets, logits):
-        """Return (sum of the cross-entropies, number of words), two float32 scalars.
+        """Return (sum of the cross-entropies of all words, number of words), two float32 scalars.
 
         Args:
             targets: word numbers, int (…, length), padded with PAD.

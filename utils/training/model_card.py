@@ -1,4 +1,4 @@
-"""Write the model card: the README.md of a model folder."""
+"""Write the model card, the README.md of a model folder, which describes the model, its training and its limits."""
 
 from pathlib import Path
 
@@ -54,17 +54,18 @@ _CONSENSUS = (
 
 
 def write_card(folder, captioner, history, best, chosen_by, counts, scores, references=5):
-    """Write README.md into a model folder.
+    """Write the model card, README.md, into a model folder.
 
     Args:
         folder: model folder.
         captioner: Captioner of the model in `folder`.
-        history: `Trainer.history`, a list with a dict of scores for each epoch.
+        history: the training history, a list with a dict of scores for each epoch.
         best: the element of `history` whose epoch is kept.
-        chosen_by: name of the score by which the epoch was chosen.
-        counts: a dict from split name to the number of photos.
-        scores: validation scores with the consensus, a dict from `fit_consensus`. Empty if the model has no consensus.
-        references: largest number of captions of a photo.
+        chosen_by: name of the score by which the epoch was chosen, such as "validation CIDEr".
+        counts: a dict from split name, "train" and "val", to the number of photos.
+        scores: validation scores with the consensus, the dict that `fit_consensus` returned; empty if the model has no
+            consensus.
+        references: largest number of captions by people for a photo.
     """
     recipe, encoder = captioner.training, captioner.encoder
     kept = f"epoch {best['epoch']} of the {best['stage']} stage"

@@ -17,7 +17,7 @@ class PacedAdamW(keras.optimizers.AdamW):
     """
 
     def slow_down(self, variables, pace):
-        """Choose the variables with a lower learning rate. Call this method before `build`.
+        """Choose the variables that get a lower learning rate and no weight decay. Call this method before `build`.
 
         Args:
             variables: a list of Keras variables.
@@ -29,7 +29,13 @@ class PacedAdamW(keras.optimizers.AdamW):
             self.exclude_from_weight_decay(var_list=variables)
 
     def update_step(self, gradient, variable, learning_rate):
-        """Update one variable, with the lower learning rate if it is one of the chosen variables."""
+        """Update one variable. Keras calls this method for each variable. Chosen variables get the lower learning rate.
+
+        Args:
+            gradient: gradient of the variable, a tensor.
+            variable: the variable.
+            learning_rate: learning rate of the variables that were not chosen.
+        """
         # Compare indices, as Keras does: `variable` is the backend's variable and not the Keras variable.
         slow = keras_internals.indices_of(self, self._slow)
         pace = self._pace if keras_internals.index_of(self, variable) in slow else 1.0
@@ -37,19 +43,19 @@ class PacedAdamW(keras.optimizers.AdamW):
 
 
 def make_optimizer(recipe, learning_rate, steps, encoder_variables=(), pace=1.0):
-    """Make the optimizer of a stage. It also keeps averaged weights (Polyak and Juditsky, 1992).
+    """Make the optimizer for a stage of training. It also computes averaged weights (Polyak and Juditsky, 1992).
 
     The learning rate rises during the warm-up and then falls to zero along a cosine.
 
     Args:
-        recipe: a Recipe.
+        recipe: a Recipe, the settings of the run, such as weight decay.
         learning_rate: peak learning rate, at the end of the warm-up.
         steps: number of training steps of the stage.
         encoder_variables: Keras variables of the encoder; empty if the encoder is not trained.
         pace: learning rate of the encoder as a fraction of the decoder's.
 
     Returns:
-        A PacedAdamW.
+        A PacedAdamW, which trains the encoder with a lower learning rate.
     """
     warmup = min(recipe.warmup_steps, steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(

@@ -61,23 +61,24 @@ def train(
     """Train a captioner and write its model folder.
 
     Arguments, files and free disk space are checked before the long work. `resume=True` continues a run that was
-    killed. It ends with the same weights as an uninterrupted run.
+    killed. The continued run ends with the same weights as an uninterrupted run.
 
     Args:
-        dataset, data_dir: as for `load_dataset`.
-        cache_dir: folder of the region caches.
+        dataset: name of the dataset, such as "flickr8k"; several names are joined by "+".
+        data_dir: folder of the dataset; for several datasets, a list of folders.
+        cache_dir: folder of the caches that store the encoder's outputs.
         output_dir: model folder to write.
-        recipe: a Recipe.
+        recipe: a Recipe, the settings of the run.
         seed: seed of all random numbers.
-        overwrite: whether an existing model in `output_dir` is replaced.
-        resume: whether the interrupted run in `output_dir` is continued.
+        overwrite: True to replace an existing model in `output_dir`.
+        resume: True to continue the interrupted run in `output_dir`.
         reporter: a Reporter, which shows lines and progress bars.
         callbacks: list of Keras callbacks, passed to `Model.fit`.
-        distribute: None, "mirrored" or "multiworker", as for `open_distribution`.
+        distribute: None for one device, "mirrored" for all GPUs of this machine, "multiworker" for several machines.
 
     Returns:
-        The Captioner of the best epoch, read from `output_dir`. With several workers, only the first worker returns it;
-        the others return None.
+        The Captioner of the best epoch, read from `output_dir`. On several machines, only the first one returns it; the
+        others return None.
 
     Raises:
         InputError: an argument or a file is invalid, or the disk has too little room.
@@ -101,10 +102,13 @@ class _Training:
     """Carry out a training run: `open` prepares data and model, `run` trains stage after stage.
 
     Args:
-        dataset, recipe, seed, reporter: as for `train`.
-        places: a dict with the arguments `data_dir` and `cache_dir` of `train`.
-        folder: model folder to write.
-        distribution: the devices, from `open_distribution`.
+        dataset: name of the dataset; several names are joined by "+".
+        places: a dict with `data_dir` and `cache_dir`, the folders of the dataset and of the cached encoder outputs.
+        folder: model folder to write, a Path.
+        recipe: a Recipe, the settings of the run.
+        seed: seed of all random numbers.
+        reporter: a Reporter, which shows lines and progress bars.
+        distribution: the devices that train, a Devices.
     """
 
     def __init__(self, dataset, places, folder, recipe, seed, reporter, distribution):
@@ -124,8 +128,8 @@ class _Training:
         Settings that probably lead to poor captions are reported.
 
         Args:
-            overwrite: whether a model in the folder is replaced.
-            resume: whether the interrupted run in the folder is continued.
+            overwrite: True if a model in the folder may be replaced.
+            resume: True to continue the interrupted run in the folder.
 
         Raises:
             InputError: the folder holds a model, the settings differ from those of the interrupted run, or the photos
@@ -151,7 +155,7 @@ class _Training:
         _check_workers(self.distribution, folder, self.settings)
 
     def _open_start(self):
-        """Load the Captioner that training starts from, and report it."""
+        """Load the model with which training starts, report it to the user, and return it as a Captioner."""
         start = self.recipe.start_from
         if Path(start).resolve() == self.folder.resolve():
             raise InputError(
@@ -165,7 +169,11 @@ class _Training:
         return started
 
     def _read_photos(self):
-        """Read training and validation photos as `self.splits`. Return the training captions, a list of strings."""
+        """Read the dataset: set `self.splits` to the training and validation photos, and return the training captions.
+
+        Returns:
+            A list of strings.
+        """
         table = load_dataset(self.dataset, self.places["data_dir"], self.seed)
         self.splits = {split: table.split(split) for split in ("train", "val")}
         counts = ", ".join(f"{len(photos)} {split}" for split, photos in self.splits.items())
@@ -173,10 +181,12 @@ class _Training:
         return [text for photo in self.splits["train"] for text in photo.references]
 
     def _open_model(self, started, texts):
-        """Set `tokenizer`, `encoder` and `start`, the decoder that training starts from (None for random weights).
+        """Prepare the model: set the attributes `tokenizer`, `encoder` and `start`.
+
+        `start` becomes the decoder with the initial weights, or None for random weights.
 
         Args:
-            started: Captioner that training starts from, or None.
+            started: Captioner with which training starts, or None.
             texts: training captions, a list of strings.
         """
         least = self.recipe.min_word_count
@@ -191,7 +201,7 @@ class _Training:
             self.encoder = _make_encoder(self.recipe, self.seed)
 
     def _places(self):
-        """Convert `self.places` to strings for JSON."""
+        """Return a copy of the dict `self.places` with strings instead of Paths, for JSON."""
 
         def text(place):
             return [str(each) for each in place] if isinstance(place, list) else str(place)
@@ -199,7 +209,10 @@ class _Training:
         return {name: text(place) for name, place in self.places.items()}
 
     def _warn(self, texts):
-        """Report, before training, what may make the captions poor. `texts` are the training captions."""
+        """Warn the user, before training, of settings that may lead to poor captions.
+
+        `texts` are the training captions, a list of strings.
+        """
         recipe, say, (train, val) = self.recipe, self.say, map(len, self.splits.values())
         if recipe.encoder_weights in ("random", "scenes"):
             say(
@@ -231,8 +244,7 @@ class _Training:
             callbacks: list of Keras callbacks, passed to `Model.fit`.
 
         Returns:
-            The Captioner of the best epoch. With several workers, only the first worker returns it; the others return
-            None.
+            The Captioner of the best epoch. On several machines, only the first one returns it; the others return None.
         """
         folder, distribution = self.folder, self.distribution
         begun = read_state(folder / run_folder.CHECKPOINT_FILE) or {"stage": None, "history": []}
@@ -257,7 +269,7 @@ class _Training:
         return captioner
 
     def _open_views(self):
-        """Compute the cached views: outputs of the frozen encoder layers for variations of all photos."""
+        """Cache views, that is, outputs of the frozen encoder layers for some variations (crops) of each photo."""
         count, layer = {"train": self.recipe.views, "val": 2}, self.recipe.finetune_encoder
         self.views = open_views(self.places["cache_dir"], self.dataset, self.encoder, layer)
         wanted = {
@@ -269,14 +281,17 @@ class _Training:
     def _make_trainer(self, stage, history):
         """Make the Trainer of a stage.
 
-        The first stage and "decoder" start from the model of --start_from, or from a new decoder. The stages
-        "finetuning" and "self-critical" continue from the model in the run's folder. If there was a tagging stage,
-        "decoder" uses the encoder that it trained. If the stage trains on cached regions, missing regions are extracted
-        first.
+        The first stage and the stage "decoder" start from the model of --start_from, or from a new decoder. The stages
+        "finetuning" and "self-critical" continue from the model in the run's folder. If there was a tagging stage, the
+        stage "decoder" uses the encoder that the tagging stage trained. If a stage trains on cached regions, missing
+        regions are first added to the cache.
 
         Args:
             stage: a Stage.
             history: training history so far, a list with a dict of scores for each epoch.
+
+        Returns:
+            A Trainer.
         """
         folder, start = self.folder, None if stage.name == "tagging" else self.start
         if stage.name not in ("tagging", "decoder") and history:
@@ -307,7 +322,10 @@ class _Training:
         return Trainer(setup, stage, source, start, history)
 
     def _train_stage(self, trainer, callbacks):
-        """Train one stage. After every epoch, the folder holds the best model so far."""
+        """Train one stage with its Trainer. After every epoch, the folder holds the best model so far.
+
+        `callbacks` is a list of Keras callbacks, passed to `Model.fit`.
+        """
         stage, encoder, say = trainer.stage, self.encoder, self.say
         say(
             f"{stage.name}: {_millions(trainer.model):.1f} million weights are trained"
@@ -329,7 +347,10 @@ class _Training:
             say(f"{stage.name} ended after all its {stage.epochs} epochs")
 
     def _after_epoch(self, trainer):
-        """Write the training history and report the scores. If the epoch is the best so far, write its model."""
+        """Write the training history and report the scores. If the epoch is the best so far, write its model.
+
+        The Trainer calls this method after every epoch, with itself as the argument.
+        """
         averaged, row = trainer.averaged, trainer.history[-1]
         if trainer.is_best and trainer.stage.tagging:
             with replacing(self.folder / _TAGGED_ENCODER) as temporary:
@@ -354,7 +375,7 @@ class _Training:
         Fit consensus and confidence, write the model card, and delete the files that only an unfinished run needs.
 
         Args:
-            best_epoch: a BestEpoch.
+            best_epoch: a BestEpoch, which ranks epochs.
             history: training history, a list with a dict of scores for each epoch.
         """
         folder, cache_dir, best = self.folder, self.places["cache_dir"], best_epoch.best(history)
@@ -390,7 +411,13 @@ def _millions(model):
 
 
 def _check_workers(distribution, folder, settings):
-    """Raise InputError unless all workers have the same flags and the same output folder."""
+    """Raise InputError if the machines that train together have different settings or different output folders.
+
+    Args:
+        distribution: the devices that train, a Devices.
+        folder: the output folder of this machine, a Path.
+        settings: the settings of this machine, a dict that can be written as JSON.
+    """
     distribution.check_same(flags=settings)
     # The first worker writes run.json before it answers, so every worker must see the same file now.
     run_file = folder / run_folder.RUN_FILE
@@ -404,7 +431,7 @@ def kept_of_run(folder):
         folder: model folder of the run.
 
     Returns:
-        A list of lines, empty if the folder holds no interrupted run.
+        A list of lines for the user; empty if the folder holds no interrupted run.
     """
     folder = Path(folder)
     if not exists(folder / run_folder.RUN_FILE):
@@ -418,11 +445,16 @@ def kept_of_run(folder):
 
 
 def extract_part(part, dataset, data_dir, cache_dir, recipe, seed=0, reporter=QUIET):
-    """Extract the regions of one part of a dataset's photos, so that several machines can share the work.
+    """Compute the regions of one part of a dataset's photos for the cache, so that several machines share the work.
 
     Args:
         part: (number of the part, number of all parts). Parts are numbered from 1.
-        dataset, data_dir, cache_dir, recipe, seed, reporter: as for `train`.
+        dataset: name of the dataset; several names are joined by "+".
+        data_dir: folder of the dataset; for several datasets, a list of folders.
+        cache_dir: folder of the caches that store the encoder's outputs.
+        recipe: a Recipe, which names the encoder.
+        seed: random seed, also of the scenes of the dataset `shapes`.
+        reporter: a Reporter, which shows lines and progress bars.
     """
     table = load_dataset(dataset, data_dir, seed)
     photos = shard_of(table.photos, *part)

@@ -1,4 +1,4 @@
-"""Define recipes: the training settings of each dataset. They were chosen by the scores of its `val` photos."""
+"""Define recipes: the training settings for each dataset, chosen by the scores on its validation photos."""
 
 import math
 from dataclasses import dataclass, fields
@@ -16,11 +16,12 @@ class Stage:
         epochs: largest number of epochs.
         learning_rate: peak learning rate.
         dropout: dropout rate of the decoder.
-        on_photos: whether the inputs are photos with random variations. Otherwise they are cached regions.
-        trains_encoder: whether the encoder is trained.
-        self_critical: whether a reward is maximised. Otherwise the likelihood of the references is maximised.
-        start_share: share of the stage's initial weights in the weights that are validated and kept, 0 to 1.
-        tagging: whether the encoder alone is trained, to predict the words of the captions.
+        on_photos: True if the inputs are photos with random variations; False if they are cached regions.
+        trains_encoder: True if the encoder is trained.
+        self_critical: True to maximise a reward; False to maximise the likelihood of the captions by people.
+        start_share: the kept weights are a mean of the stage's initial weights, with this share, and of its trained
+            weights; 0 to 1.
+        tagging: True if the encoder alone is trained, to predict the words of the captions.
     """
 
     name: str
@@ -67,9 +68,8 @@ _BOUNDS = dict.fromkeys(
 class Recipe:
     """Hold the settings of a training run.
 
-    The first fields, down to `precision`, are those that users change most. All but `views` have a flag of their own in
-    train.py, such as `--encoder`. The flag `--set` changes all fields but `start_from`, which has the flag
-    `--start_from`.
+    The first fields, down to `precision`, are those that users change most. Each of them except `views` has its own
+    flag in train.py, such as `--encoder`. The flag `--set` changes any field except `start_from`.
 
     Example:
         dataclasses.replace(RECIPES["flickr8k"], encoder="mobilenet", epochs=20)
@@ -122,7 +122,7 @@ class Recipe:
     scst_start_share: float = 0.5  # share of the weights before the self-critical stage in the weights that are kept
 
     def check(self) -> None:
-        """Raise InputError unless every value is valid."""
+        """Raise InputError if a setting has an invalid value."""
         for field in fields(self):
             value, bounds = getattr(self, field.name), _BOUNDS.get(field.name)
             if isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Compute rewards for self-critical training: caption scores of word numbers, in milliseconds per batch."""
+"""Compute rewards for self-critical training: fast versions of CIDEr-D and METEOR, on word numbers."""
 
 import math
 from collections import Counter, defaultdict
@@ -12,15 +12,15 @@ _ORDERS, _SIGMA = 4, 6.0
 
 
 class CaptionReward:
-    """Compute rewards: CIDEr-D plus `meteor_weight` × METEOR.
+    """Compute the rewards of captions for self-critical training: CIDEr-D plus `meteor_weight` × METEOR.
 
     With CIDEr-D alone, a model learns to leave out uncertain details. METEOR mainly rewards captions that have many
     words of a reference.
 
     Args:
-        references: word numbers of the references of all training photos, int (photos, references, length), padded with
-            <pad>.
-        meteor_weight: factor of METEOR, which is 0 to 1. 0 leaves METEOR out.
+        references: word numbers of the captions by people of all training photos, int (photos, references, length),
+            padded with <pad>.
+        meteor_weight: factor of METEOR, a score from 0 to 1. With the factor 0, METEOR is left out.
     """
 
     def __init__(self, references, meteor_weight):
@@ -30,7 +30,9 @@ class CaptionReward:
         """Compute the rewards of captions.
 
         Args:
-            references, captions: as for `CiderReward.__call__`.
+            references: word numbers of each photo's captions by people, int (batch, references, length). Each one ends
+                with <end> and is padded with <pad>.
+            captions: word numbers of the captions that get a reward, int (batch, captions, length), in the same form.
 
         Returns:
             Rewards, 0 to 10 + `meteor_weight`, float32 (batch, captions).
@@ -54,8 +56,8 @@ class CiderReward:
     the model would learn captions that break off.
 
     Args:
-        references: word numbers of the references of all training photos, int (photos, references, length), padded with
-            <pad>.
+        references: word numbers of the captions by people of all training photos, int (photos, references, length),
+            padded with <pad>.
     """
 
     def __init__(self, references):
@@ -65,15 +67,15 @@ class CiderReward:
         self._log_photos = math.log(max(2, len(references)))
 
     def __call__(self, references, captions):
-        """Compute the rewards of captions.
+        """Compute the CIDEr-D of captions.
 
         Args:
-            references: word numbers of each photo's references, int (batch, references, length). Each reference ends
+            references: word numbers of each photo's captions by people, int (batch, references, length). Each one ends
                 with <end> and is padded with <pad>.
-            captions: word numbers of each photo's captions, int (batch, captions, length), in the same form.
+            captions: word numbers of the captions that get a reward, int (batch, captions, length), in the same form.
 
         Returns:
-            Rewards, 0 to 10, float32 (batch, captions).
+            CIDEr-D, 0 to 10, float32 (batch, captions).
         """
         rewards = np.zeros(captions.shape[:2], "float32")
         for photo, (truths, written) in enumerate(zip(references, captions)):
@@ -87,8 +89,9 @@ class CiderReward:
     def _vector(self, caption):
         """Return the tf-idf vector of a caption as (weights, norms, length).
 
-        `weights` is a dict from n-gram to tf-idf weight. `norms` has the Euclidean norms of the weights of all n-grams
-        with 1, 2, 3 and 4 words. `length` is the number of words, including <end>.
+        `caption` is an array of word numbers. `weights` is a dict from n-gram to tf-idf weight. `norms` has the
+        Euclidean norms of the weights of all n-grams with 1, 2, 3 and 4 words. `length` is the number of words,
+        including <end>.
         """
         counts = _n_grams(caption)
         weights = {g: count * (self._log_photos - math.log(self._frequency[g] or 1)) for g, count in counts.items()}
@@ -100,7 +103,7 @@ class CiderReward:
 
 
 def _words(caption, ends=0):
-    """Return the word numbers of a caption up to <end>, as a list. <end> is included if `ends` is 1."""
+    """Return the word numbers of a caption, an int array, up to <end>, as a list. <end> is included if `ends` is 1."""
     words = [int(word) for word in caption if word != PAD]
     return words[: words.index(END) + ends] if END in words else words
 

@@ -1,4 +1,4 @@
-"""Manage the folder of a run: protect existing files, and keep the settings of the run for --resume."""
+"""Manage the model folder of a training run: protect existing files, and store the run's settings for --resume."""
 
 import hashlib
 import json
@@ -18,13 +18,13 @@ _OUTPUT_BYTES = 500_000_000
 
 
 def _flat(settings):
-    """Return a copy of the dict `settings` in which the items of inner dicts are on the top level."""
+    """Return a copy of the dict `settings` without inner dicts: their items are moved to the top level."""
     inner = {key: value for each in settings.values() if isinstance(each, dict) for key, value in each.items()}
     return {key: value for key, value in settings.items() if not isinstance(value, dict)} | inner
 
 
 def read(folder):
-    """Read the settings of the interrupted run in a folder: the JSON object that `claim` wrote to run.json.
+    """Read the settings of the interrupted run in a folder from its run.json. Returns a dict. `folder` is a Path.
 
     Raises:
         InputError: the folder holds no interrupted run, or run.json is damaged.
@@ -43,14 +43,14 @@ def read(folder):
 
 
 def check(folder, settings, overwrite, resume, holds=_MODEL_FILE):
-    """Raise InputError unless this run may write to `folder`.
+    """Check, before training begins, that this run may write to a folder.
 
     Args:
-        folder: a Path.
-        settings: all settings of the run, a JSON object. Its values may be JSON objects.
-        overwrite: whether an existing model or run may be replaced.
-        resume: whether the run in the folder is continued.
-        holds: name of the file by which a finished folder is recognised.
+        folder: the model folder of the run, a Path.
+        settings: all settings of the run, a dict, which may have inner dicts.
+        overwrite: True if an existing model or run may be replaced.
+        resume: True to continue the run in the folder.
+        holds: name of the file by which the folder of a finished run is recognised.
 
     Raises:
         InputError: the folder holds a model or an unfinished run, and `overwrite` and `resume` are False. Or `resume`
@@ -79,9 +79,9 @@ def check(folder, settings, overwrite, resume, holds=_MODEL_FILE):
 
 
 def describe_data(photos):
-    """Compute hashes of the data that a run is trained on.
+    """Compute hashes of a run's training data, by which a resumed run detects changed data.
 
-    Of each photo file only the size is read. So the hashes of a large dataset take seconds.
+    Of each photo file, only the size is read. So the hashes of a large dataset take only seconds.
 
     Args:
         photos: a list of Photo.
@@ -101,14 +101,14 @@ def describe_data(photos):
 
 
 def check_data(folder, data):
-    """Raise InputError if the data have changed since the run began.
+    """Check, before a run is resumed, that its training data have not changed.
 
     Args:
         folder: folder of the run, a Path.
-        data: a dict from the name of the data to their hash, from `describe_data`.
+        data: the present hashes, the dict that `describe_data` returned.
 
     Raises:
-        InputError: the data have changed.
+        InputError: the data have changed since the run began.
     """
     begun = read(folder)["data"]
     changed = [name for name in data if begun.get(name) != data[name]]
@@ -120,12 +120,12 @@ def check_data(folder, data):
 
 
 def claim(folder, settings, resume):
-    """Create the folder of a run and write the settings into it, unless the run is resumed.
+    """Create the folder of a new run and write the run's settings into it, as run.json.
 
     Args:
-        folder: a Path.
-        settings: all settings of the run, a JSON object.
-        resume: whether the run in the folder is continued. Then nothing is written.
+        folder: the model folder of the run, a Path.
+        settings: all settings of the run, a dict that can be written as JSON.
+        resume: True if the run in the folder is continued. Then nothing is written.
 
     Raises:
         InputError: the folder cannot be written, or the disk has too little room.

@@ -1,4 +1,4 @@
-"""Train with rewards: a sampled caption becomes likelier if its score is above that of the photo's other samples."""
+"""Train with rewards: a sampled caption becomes likelier if it scores higher than other samples for the same photo."""
 
 import keras
 from keras import ops
@@ -11,19 +11,20 @@ from utils.training.losses import logits_of
 
 
 class SelfCritical(EndToEnd):
-    """Extend EndToEnd by training that maximises a reward.
+    """Extend EndToEnd, the model of encoder and decoder, by training that maximises a reward.
 
     Captions are sampled and get rewards. The baseline of a caption is the mean reward of the photo's other samples.
     Rennie et al., "Self-critical sequence training for image captioning", 2017; baseline: Luo, "A better variant of
     self-critical sequence training", 2020.
 
     Args:
-        decoder, encoder: as for EndToEnd.
-        reward: function of two NumPy arrays, targets, int (batch, references, length), and captions, int (batch,
-            samples, length). It returns the rewards, float32 (batch, samples).
+        decoder: an AttentionDecoder.
+        encoder: an Encoder if the inputs are pixels; None if the inputs are regions.
+        reward: function of two NumPy arrays: captions by people, int (batch, references, length), and sampled captions,
+            int (batch, samples, length). It returns the rewards, float32 (batch, samples).
         samples: number of sampled captions per photo, 2 or more.
         max_words: largest number of words in a sampled caption.
-        seed: seed of the sampling.
+        seed: random seed of the sampling.
     """
 
     def __init__(self, decoder, encoder, reward, samples, max_words, seed):
@@ -34,20 +35,21 @@ class SelfCritical(EndToEnd):
 
     @property
     def metrics(self):
-        """List the Keras metrics: only the reported loss, which is minus the mean reward."""
+        """Return the list of Keras metrics: only the reported loss, which is minus the mean reward."""
         return [self.reward_tracker]
 
     def call(self, inputs, training=False):
-        """In training, sample captions and compute their log-probabilities. Otherwise compute logits, as EndToEnd does.
+        """In training, sample captions and compute their log-probabilities. Otherwise, compute word logits.
 
         Args:
-            inputs: as for `EndToEnd.call`.
-            training: whether captions are sampled.
+            inputs: (pixels or regions, input words). The words are word numbers, int (batch, captions, length). In
+                training, they are not used.
+            training: True to sample captions.
 
         Returns:
             In training: (words, log-probabilities). The words are word numbers, int (batch, samples, length), padded
             with PAD. The log-probabilities are float32 of the same shape; gradients flow through them. Otherwise: word
-            logits, as from `EndToEnd.call`.
+            logits, float32 (batch, captions, length, vocabulary).
         """
         if not training:
             return super().call(inputs)
@@ -60,9 +62,12 @@ class SelfCritical(EndToEnd):
 
         Args:
             x: not used.
-            y: targets, int (batch, references, length), padded with PAD.
-            y_pred: (words, log-probabilities), from `call`.
+            y: word numbers of captions by people, int (batch, references, length), padded with PAD.
+            y_pred: (words, log-probabilities) of sampled captions, which `call` returned.
             sample_weight, training: not used.
+
+        Returns:
+            The loss, a scalar.
         """
         words, words_log_probabilities = y_pred
         rewards = backend.on_host(self.reward, [y, words], words.shape[:2], "float32")
@@ -79,7 +84,7 @@ def log_probabilities(decoder, regions, words):
 
     Args:
         decoder: an AttentionDecoder.
-        regions: float (batch, regions, channels).
+        regions: regions of the photos, float (batch, regions, channels).
         words: word numbers of sampled captions, int (batch, samples, length), padded with PAD.
 
     Returns:
@@ -96,7 +101,7 @@ def policy_loss(words, words_log_probabilities, advantage):
 
     Args:
         words: word numbers of sampled captions, int (batch, samples, length), padded with PAD.
-        words_log_probabilities: float (batch, samples, length), from `log_probabilities`.
+        words_log_probabilities: log-probability of each word, float (batch, samples, length).
         advantage: reward minus baseline of each caption, float (batch, samples).
 
     Returns:

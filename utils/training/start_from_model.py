@@ -1,4 +1,4 @@
-"""Start training from a trained model: take its encoder, decoder and vocabulary, and add new words."""
+"""Start training from a trained model: use its encoder, decoder and vocabulary, and add new words."""
 
 import hashlib
 from dataclasses import replace
@@ -18,14 +18,16 @@ _RARE = 0.25
 
 
 def inherit(recipe, given=()):
-    """Return a copy of a recipe in which the fields INHERITED have the values of the model in `recipe.start_from`.
+    """Return a copy of a recipe that fits the model with which training starts, the model in `recipe.start_from`.
+
+    Settings on which the shapes of the weights depend, such as the number of units, get the values of this model.
 
     Args:
-        recipe: a Recipe.
-        given: names of the fields that the user has set.
+        recipe: a Recipe, the training settings.
+        given: names of the settings that the user has given, a list or dict.
 
     Raises:
-        InputError: the folder holds no model, or the user has set one of the fields to another value.
+        InputError: the folder holds no model, or the user has given another value for one of these settings.
     """
     config = read_config(recipe.start_from)
     model = config["encoder"] | config["decoder"] | {"max_words": config["max_words"]}
@@ -40,22 +42,25 @@ def inherit(recipe, given=()):
 
 
 def add_words(tokenizer, captions, min_word_count):
-    """Make a Tokenizer with the words of another one, followed by new words from captions.
+    """Extend the vocabulary of a trained model by the new words of captions.
 
     Args:
         tokenizer: Tokenizer with the known words.
         captions: list of strings.
         min_word_count: number of times that a new word must occur in the captions.
+
+    Returns:
+        A Tokenizer with the known words, followed by the new words.
     """
     found = Tokenizer.fit(captions, min_word_count).words
     return Tokenizer([*tokenizer.words, *(word for word in found if word not in tokenizer.number)])
 
 
 def widen(decoder, words):
-    """Make a decoder with the same weights and a larger vocabulary.
+    """Copy a decoder, with a larger vocabulary.
 
-    The embedding and the output bias of a new word are the means of those of the rarest known words. So the untrained
-    decoder seldom writes new words.
+    The embedding and the output bias of each new word are means over the rarest known words. So the decoder seldom
+    writes a new word before it is trained.
 
     Args:
         decoder: AttentionDecoder with weights. Its vocabulary is ordered from frequent to rare words.
@@ -83,7 +88,7 @@ def widen(decoder, words):
 
 
 def hash_files(folder):
-    """Compute a hash of all weight files (.h5) in a model folder: 16 hexadecimal digits."""
+    """Compute a hash of all files of weights (.h5) in a model folder: a str of 16 hexadecimal digits."""
     digest = hashlib.sha256()
     for path in sorted(Path(folder).glob("*.h5")):
         with open(path, "rb") as file:

@@ -19,10 +19,10 @@ _PROBE_STEPS = 500
 
 
 class Tagger(keras.Model):
-    """Predict from the pixels of a photo which words its captions contain.
+    """Predict from the pixels of a photo which words its captions contain (its tags), in order to train the encoder.
 
-    A linear layer, `head`, computes the logits of all words from the mean of the photo's region vectors. After Fang et
-    al., "From captions to visual concepts and back", 2015, section 3, who also search for the region of each word.
+    A linear layer, `head`, computes the logits of all words from the mean of the photo's region vectors. The idea is
+    that of Fang et al., "From captions to visual concepts and back", 2015, section 3.
 
     Args:
         encoder: Encoder to train.
@@ -45,13 +45,13 @@ class Tagger(keras.Model):
     def fit_head(self, means, targets, seed=0):
         """Train the linear layer while the encoder is frozen. This takes seconds for thousands of photos.
 
-        The encoder is trained afterwards. With an untrained layer, it would lose what it has learned: Kumar et al.,
-        "Fine-tuning can distort pretrained features and underperform out-of-distribution", 2022.
+        The encoder is trained afterwards. Trained together with a random layer, the encoder would lose what it has
+        learned: Kumar et al., "Fine-tuning can distort pretrained features and underperform out-of-distribution", 2022.
 
         Args:
             means: the mean of each training photo's region vectors, float32 (photos, channels).
             targets: word numbers of the captions of these photos, int (photos, captions, length).
-            seed: seed of the order of the photos and of dropout.
+            seed: random seed of the order of the photos and of dropout.
         """
         deviation = means.std(axis=0)
         self.mean.assign(means.mean(axis=0))
@@ -71,29 +71,41 @@ class Tagger(keras.Model):
             probe.train_on_batch(means[chosen], targets[chosen])
 
     def tags(self, regions, training=False):
-        """Compute word logits, float (batch, vocabulary), from regions, float (batch, regions, channels)."""
+        """Compute, for each photo and word, a logit that the photo's captions contain this word.
+
+        `regions` is float (batch, regions, channels). `training` is True to apply dropout. Returns float (batch,
+        vocabulary).
+        """
         mean_region = (ops.mean(regions, axis=1) - self.mean) * self.scale
         return self.head(self.region_dropout(mean_region, training=training))
 
     def call(self, inputs, training=False):
-        """Compute word logits, float (batch, vocabulary). `inputs` is (pixels, captions); the captions are not used."""
+        """Compute, for each photo and word, a logit that the photo's captions contain this word.
+
+        `inputs` is (pixels, captions). Pixels are (batch, size, size, 3); the captions are not used. `training` is True
+        to apply dropout. Returns float (batch, vocabulary).
+        """
         return self.tags(self.encoder.forward(inputs[0]), training=training)
 
 
 class TagLoss(MeanLoss):
-    """Compute the binary cross-entropy between predicted tags and `tag_shares`, divided by the sum of these shares."""
+    """Compute the binary cross-entropy of predicted tags, the words in a photo's captions.
+
+    The target of a word is the share of the photo's captions that contain the word. The loss is divided by the sum of
+    all targets.
+    """
 
     def __init__(self):
         super().__init__("tag_loss")
 
     def sums(self, targets, logits):
-        """Return (sum of the cross-entropies, sum of the shares), two float32 scalars.
+        """Return (sum of the cross-entropies, sum of the targets), two float32 scalars.
 
         Photos without captions are left out.
 
         Args:
             targets: word numbers of captions, int (batch, captions, length), padded with PAD.
-            logits: float (batch, vocabulary).
+            logits: predicted logit of each word, float (batch, vocabulary).
         """
         shares = tag_shares(targets, logits.shape[-1])
         loss = ops.sum(ops.binary_crossentropy(shares, logits, from_logits=True), axis=-1)
@@ -118,14 +130,14 @@ def tag_shares(captions, vocabulary_size):
 
 
 def tag_precision(shares, logits, least=0.01):
-    """Compute the mean average precision of predicted tags.
+    """Compute the mean average precision of predicted tags. A tag is a word in two or more of a photo's five captions.
 
-    The photos are ranked by the logit of a word. The average precision is high if the photos that have this word as a
-    tag come first. The result is the mean over the words.
+    For each word, the photos are ranked by the word's logit. The average precision is high if the photos that have this
+    word as a tag come first. The result is the mean over the words.
 
     Args:
-        shares: float (photos, words), from `tag_shares`.
-        logits: float (photos, words).
+        shares: for each photo and word, the share of the photo's captions with this word, float (photos, words).
+        logits: predicted logit of each word, float (photos, words).
         least: share of the photos, 0 to 1. Words that are tags of fewer photos are left out.
 
     Returns:

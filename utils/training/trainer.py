@@ -1,4 +1,4 @@
-"""Train one stage, with validation, early stopping, and checkpoints from which a run resumes exactly."""
+"""Train one stage of a run, with validation, early stopping, and checkpoints from which a run resumes exactly."""
 
 import math
 import time
@@ -43,12 +43,12 @@ class Setup:
     """Hold the settings, data and devices that all stages of a run share.
 
     Args:
-        recipe: a Recipe.
+        recipe: a Recipe, the settings of the run.
         tokenizer: Tokenizer of the training captions.
-        train, val: lists of Photo.
+        train, val: training and validation photos, two lists of Photo.
         folder: model folder to which `checkpoint.npz` is written.
-        seed: seed of weights, dropout, photo order and augmentation.
-        distribution: the devices, from `open_distribution`.
+        seed: random seed of weights, dropout, photo order and augmentation.
+        distribution: the devices that train, a Devices.
     """
 
     recipe: Recipe
@@ -61,11 +61,11 @@ class Setup:
 
 
 class Run(keras.callbacks.Callback):
-    """Show the progress of an epoch, write checkpoints within it, and stop training early: a Keras callback.
+    """A Keras callback that shows the progress of an epoch, writes checkpoints, and stops training early.
 
     Args:
         trainer: the Trainer that calls `fit`.
-        single: whether to stop after one epoch.
+        single: True to stop after one epoch.
         progress: function with tqdm's arguments that returns a progress bar. It is called once per epoch.
     """
 
@@ -113,23 +113,27 @@ class Run(keras.callbacks.Callback):
             self.trainer.average_weights()
 
     def after_validation(self, epoch, logs=None):
-        """Finish the epoch. Keras must call this after `on_epoch_end` of Validation."""
+        """Finish the epoch: add it to the training history, write a checkpoint, and perhaps stop training.
+
+        Keras must call this method after the callback Validation. The arguments are those of `on_epoch_end`.
+        """
         self.trainer.finish_epoch(self._steps, self._seconds)
         if self.single or self.trainer.should_stop():
             self.model.stop_training = True
 
 
 class Trainer:
-    """Train one stage of a recipe.
+    """Train one stage of a run.
 
     A second model, in float32, holds the averaged weights (Polyak and Juditsky, 1992) and writes the validation
     captions. So validation changes neither the weights in training nor the random states. If the stage has a
     `start_share`, the averaged weights are averaged once more, with the weights that the stage began with.
 
     Args:
-        setup: a Setup.
-        stage: a Stage of the recipe in `setup`.
-        source: RegionSource; a PhotoSource or ViewSource if the stage is `on_photos`.
+        setup: a Setup: settings, data and devices of the run.
+        stage: the Stage to train.
+        source: loads the training inputs. It is a RegionSource; if the stage trains on photos, a PhotoSource or
+            ViewSource.
         start: AttentionDecoder with the initial weights; None for random weights.
         history: training history of the earlier stages, a list with a dict of scores for each epoch.
         checkpoint_steps: number of steps between checkpoints.
@@ -175,7 +179,7 @@ class Trainer:
         """Make a model with the initial weights of the stage.
 
         Args:
-            policy: Keras dtype policy of the decoder.
+            policy: name of the Keras dtype policy of the decoder.
             start: AttentionDecoder with the initial weights; None for random weights.
             stage: the Stage for the model that is trained; None for the model that only validates.
 
@@ -215,7 +219,9 @@ class Trainer:
         return EndToEnd(decoder, encoder)
 
     def resume(self):
-        """Restore the checkpoint. With several workers, the first one reads it, and `fit` copies the variables to all.
+        """Restore the checkpoint of an interrupted run. On several machines, only the first one reads the checkpoint.
+
+        Afterwards, `fit` copies the variables to all machines.
 
         Raises:
             InputError: the checkpoint cannot be read or belongs to another run.
@@ -226,8 +232,8 @@ class Trainer:
         """Train until all epochs of the stage are done, or until validation stops improving.
 
         Args:
-            on_epoch: function that is called with this trainer after every epoch. At that time, the last element of
-                `history` has the scores of the epoch, `averaged` has its weights, and `is_best` says whether it is the
+            on_epoch: function that is called with this trainer after every epoch. Then the last element of `history`
+                has the scores of the epoch, `averaged` has the weights of the epoch, and `is_best` is True if it is the
                 best epoch so far. The checkpoint is written afterwards. So a run that is killed and resumed may call
                 the function twice for the same epoch.
             progress: function with tqdm's arguments that returns a progress bar. It is called once per epoch.
@@ -248,7 +254,10 @@ class Trainer:
             self._fit(self.batches.steps_per_epoch, False, progress, callbacks)
 
     def _fit_head(self, progress):
-        """Train the linear layer of the Tagger alone, before encoder and layer are trained together."""
+        """Train the linear layer of the Tagger alone, before the encoder and this layer are trained together.
+
+        `progress` is a function with tqdm's arguments that returns a progress bar.
+        """
         photos, means = self.batches.photos, []
         encoder = self.source.encoder.copy(mirror=False)  # in training, the mirror image is not encoded either
         with progress(total=len(photos), unit="photo", desc="mean regions", leave=False) as bar:
@@ -282,7 +291,7 @@ class Trainer:
             raise
 
     def average_weights(self):
-        """Copy the averaged weights of the model in training to the model `averaged`."""
+        """Copy the averaged weights, which the optimizer has computed, to the model `averaged`."""
         self.averaged.set_weights(self.model.get_weights())
         means = keras_internals.averaged_weights(self.model.optimizer)
         for target, value in zip(self.averaged.trainable_variables, means):
@@ -319,12 +328,12 @@ class Trainer:
         self.state = self.distribution.from_chief(self.state)
 
     def validate_start(self, on_epoch):
-        """Validate the model that training starts from, and add it to the history as epoch 0.
+        """Validate the model with which training starts, and add its scores to the history as epoch 0.
 
-        So no worse model can replace it.
+        So this model is kept if training does not improve it.
 
         Args:
-            on_epoch: function that is called with this trainer afterwards, as in `fit`.
+            on_epoch: function that is called with this trainer afterwards.
         """
         if self.distribution.chief:
             row = dict.fromkeys(("loss", "learning_rate", "captions_per_second", "minutes", "validation_seconds"))
@@ -341,10 +350,10 @@ class Trainer:
 
     @property
     def is_best(self):
-        """Return whether the last epoch is better than all earlier epochs."""
+        """Return True if the last epoch is better than all earlier epochs."""
         return self.best_epoch.best(self.history) is self.history[-1]
 
     def should_stop(self):
-        """Return whether the validation score of the stage has not improved for the recipe's patience."""
+        """Return True if the stage must stop early, because its validation score has not improved for many epochs."""
         rows = [row for row in self.history if row["stage"] == self.stage.name]
         return self.best_epoch.has_stalled(rows, self.batches.steps_per_epoch)

@@ -1,4 +1,4 @@
-"""Validate a model during training: a Keras callback that computes the scores of the averaged weights."""
+"""Validate a model during training, with a Keras callback that computes the scores of the averaged weights."""
 
 import math
 import time
@@ -22,16 +22,17 @@ SCORES = ("val_loss", "val_Bleu_4", "val_CIDEr", "distinct_captions", "empty_cap
 class Validation(keras.callbacks.Callback):
     """Compute the scores of a model on the validation photos after each epoch, and add them to the `logs` of Keras.
 
-    The model is not the one in training. So validation changes neither the weights in training nor the random states.
+    The validated model is a copy with averaged weights. So validation changes neither the weights in training nor the
+    random states.
 
     Args:
-        setup: the Setup of the run.
+        setup: a Setup: settings, data and devices of the run.
         stage: the Stage in training.
-        source: a RegionSource.
-        averaged: the model whose weights are validated: a Tagger in the tagging stage, else an EndToEnd.
+        source: loads the regions of photos: a RegionSource, PhotoSource or ViewSource.
+        averaged: the model that is validated: a Tagger in the tagging stage, else an EndToEnd.
 
     Attributes:
-        scores: the scores of the last validation, a dict with the keys SCORES.
+        scores: the scores of the last validation, a dict with the keys SCORES, such as "val_CIDEr".
         seconds: the time that the last validation took.
     """
 
@@ -55,7 +56,7 @@ class Validation(keras.callbacks.Callback):
         logs |= {name: score for name, score in self.scores.items() if score is not None}
 
     def validate(self):
-        """Compute `scores` and return them."""
+        """Compute the scores on the validation photos. Returns a dict with the keys SCORES, such as "val_CIDEr"."""
         started = time.perf_counter()
         found = self._validate_tags() if self.stage.tagging else self._validate_captions()
         self.scores = {name: found.get(name) for name in SCORES}
@@ -63,14 +64,14 @@ class Validation(keras.callbacks.Callback):
         return self.scores
 
     def write_captions(self, photos):
-        """Caption photos with the averaged weights, and compute the loss of their references.
+        """Caption photos with the averaged weights, and compute the loss on their captions by people.
 
         Args:
             photos: a list of Photo.
 
         Returns:
-            (captions, loss). The captions are the best caption of each photo, a list of lists of words. The loss is the
-            mean cross-entropy per word of the references in nats, under teacher forcing and without label smoothing.
+            (captions, loss). `captions` is a list with the best caption of each photo, a list of words. `loss` is the
+            mean cross-entropy per word in nats, under teacher forcing and without label smoothing, a float.
         """
         recipe, size = self.recipe, self.search.batch_size
         captions, losses, counts = [], 0.0, 0.0
@@ -88,7 +89,7 @@ class Validation(keras.callbacks.Callback):
         return captions, losses / max(counts, 1.0)
 
     def _validate_captions(self):
-        """Caption the validation photos, and return scores and loss as a dict."""
+        """Caption the validation photos, and return a dict with the scores, such as `val_CIDEr`, and the loss."""
         captions, loss = self.write_captions(self.photos)
         if not math.isfinite(loss):
             raise InputError(
@@ -110,7 +111,7 @@ class Validation(keras.callbacks.Callback):
         }
 
     def _validate_tags(self):
-        """Predict the tags of the validation photos, and return their precision in a dict."""
+        """Predict the words in the captions of the validation photos, and return {"val_tag_precision": precision}."""
         recipe, logits, shares = self.recipe, [], []
         for start in range(0, len(self.photos), BATCH_PHOTOS):
             photos = self.photos[start : start + BATCH_PHOTOS]

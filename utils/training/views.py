@@ -1,4 +1,4 @@
-"""Cache views: outputs of the frozen lower layers of an encoder for variations of each photo, computed once.
+"""Cache views: the outputs of an encoder's frozen lower layers for some variations of each photo.
 
 Training then computes only the upper layers. For VGG16 above `block4_pool`, forward and backward, these take a fifth of
 the multiply-adds of a step that starts from pixels: 3.7 instead of 17.7 billion per photo.
@@ -21,18 +21,25 @@ View = namedtuple("View", "id path number mirror")
 
 
 def view_of(photo, number):
-    """Make a View of a Photo. `load_view` computes its pixels later.
+    """Make a View of a Photo, which describes one variation of it. `load_view` computes the pixels later.
 
     Args:
-        photo: a Photo with references. If none of them mentions left or right, its View has `mirror=True`: random
-            crops may then be mirrored.
-        number: which view: 0 is the photo itself, 1 its mirror image, and 2, 3, … are random crops in random light.
+        photo: a Photo with captions. If none of them mentions left or right, random crops may be mirrored, and the View
+            has `mirror=True`.
+        number: which variation: 0 is the photo itself, 1 its mirror image, and 2, 3, … are random crops in random
+            light.
+
+    Returns:
+        A View.
     """
     return View(f"{photo.id}#{number}", photo.path, number, not sides_matter(tuple(photo.references)))
 
 
 def load_view(view, size):
-    """Compute the pixels of a View: uint8 (size, size, 3). They are the same at every call."""
+    """Compute the pixels of a View, a variation of a photo: uint8 (size, size, 3), RGB.
+
+    The pixels are the same at every call.
+    """
     photo = open_photo(view.path, at_least=2 * size)
     if view.number < 2:
         pixels = to_pixels(photo, size)
@@ -42,23 +49,29 @@ def load_view(view, size):
 
 
 def open_views(cache_dir, dataset, encoder, layer):
-    """Open the RegionCache of the outputs of `layer` for views.
+    """Open the cache of views, that is, of a lower layer's outputs for variations of photos.
 
     Args:
-        cache_dir: folder of the region caches.
+        cache_dir: folder of all caches.
         dataset: name of the dataset.
         encoder: an Encoder.
-        layer: name of a layer of the encoder.
+        layer: name of the layer of the encoder.
+
+    Returns:
+        A RegionCache. Its photos are Views.
     """
     return RegionCache(cache_dir, dataset, encoder.below(layer), load_view)
 
 
 class ViewSource:
-    """Read training inputs from cached views. The encoder layers above the cached layer may be trained.
+    """Read training inputs from the cache of views, the outputs of a lower encoder layer for variations of photos.
+
+    This is for training the encoder layers above the cached layer.
 
     Args:
-        encoder: Encoder that training starts from.
-        cache: RegionCache from `open_views`. It has views 0 and 1 of all photos, and all views of the training photos.
+        encoder: Encoder with which training starts.
+        cache: the RegionCache that `open_views` returned. It has all views of the training photos, and views 0 and 1
+            (the photo and its mirror image) of all other photos.
         count: number of views per training photo, 2 or more.
     """
 
@@ -67,11 +80,11 @@ class ViewSource:
         self.cache, self.count = cache, count
 
     def load(self, photos, generators):
-        """Read a random view of each photo.
+        """Read a random view (variation) of each training photo.
 
         Args:
             photos: a list of Photo.
-            generators: a NumPy random generator for each photo.
+            generators: a list with a NumPy random generator for each photo.
 
         Returns:
             Outputs of the cached layer, float32 (photos, regions, channels).
@@ -83,10 +96,10 @@ class ViewSource:
         return view if view.mirror or view.number != 1 else view_of(photo, 0)
 
     def regions(self, encoder, photos):
-        """Encode photos without random variations.
+        """Compute the regions of validation photos, without random variations.
 
         Args:
-            encoder: Encoder of the upper layers. Its input is the output of the layer whose outputs are cached.
+            encoder: Encoder of the upper layers. Its input is the output of the cached layer.
             photos: a list of Photo.
 
         Returns:
@@ -103,7 +116,7 @@ class ViewSource:
         return ((photo + mirrored[:, :, ::-1]) / 2).reshape(len(photos), encoder.rows * encoder.columns, -1)
 
     def means(self, photos, progress=silent):
-        """Compute the mean of each photo's region vectors, with the encoder that this ViewSource was made with.
+        """Compute the mean of each photo's region vectors, with the encoder with which training starts.
 
         Args:
             photos: a list of Photo.

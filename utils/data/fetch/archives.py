@@ -29,7 +29,7 @@ def unpack(path, folder, keep=("*",), limit=100 << 30, progress=silent):
     Args:
         path: a .zip, .tar or .tar.gz file.
         folder: the folder for the files.
-        keep: patterns of the names of files to unpack. `*` stands for any characters, also slashes.
+        keep: patterns of the names of files to unpack, as a list or tuple. `*` stands for any characters, also slashes.
         limit: the maximum size of all unpacked files in bytes.
         progress: a function that takes the arguments of `tqdm` and returns a progress bar.
 
@@ -70,17 +70,17 @@ def _open(path):
 
 
 def _files(archive, path):
-    """List the files of an archive. Hidden files are left out.
+    """List the files of an archive, and check that they are safe to unpack. Hidden files are left out.
 
     Args:
         archive: a ZipFile or a TarFile.
         path: the path of the archive, for errors.
 
     Yields:
-        A _File.
+        A _File: the name, the size, and the archive library's object for the file.
 
     Raises:
-        InputError: the archive contains a path outside the folder, a link or a device.
+        InputError: the archive contains a path outside its own folder, a link or a device.
     """
     for record in archive.infolist() if isinstance(archive, zipfile.ZipFile) else archive:
         if isinstance(archive, zipfile.ZipFile):
@@ -101,7 +101,13 @@ def _files(archive, path):
 
 
 def _check_room(folder, total, path):
-    """Raise InputError if the disk of `folder` has fewer than `total` free bytes. `path` is named in the error."""
+    """Raise InputError if the disk has too little free space for an archive's files.
+
+    Args:
+        folder: the folder for the files, a Path. It need not exist.
+        total: the size of the files in bytes.
+        path: the path of the archive, for the error.
+    """
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     free = shutil.disk_usage(existing).free
     if total > free:
@@ -111,11 +117,11 @@ def _check_room(folder, total, path):
 
 
 def _write(archive, file, target, path):
-    """Unpack one file.
+    """Unpack one file of an archive.
 
     Args:
         archive: a ZipFile or a TarFile.
-        file: a _File of the archive.
+        file: the file's _File, with its name and size in the archive.
         target: the path to write to, a Path.
         path: the path of the archive, for errors.
 

@@ -1,4 +1,4 @@
-"""Fetch a dataset and unpack it."""
+"""Download a dataset and unpack it."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def fetch_dataset(name, folder, say=lambda line: None, progress=silent):
 
     Raises:
         InputError: the dataset cannot be fetched or unpacked, or the user must
-            first do something that a program cannot do.
+            first do something that a program cannot do, such as agree to terms.
     """
     folder = Path(folder)
     if _is_complete(name, folder):
@@ -56,7 +56,10 @@ def fetch_dataset(name, folder, say=lambda line: None, progress=silent):
 
 
 def _is_complete(name, folder):
-    """Return True if a folder has the captions and all captioned photos of a dataset, some in train and some in val."""
+    """Return True if a folder has the captions and all captioned photos of a dataset.
+
+    Both splits, "train" and "val", must have photos. `name` is the dataset's name, such as "coco".
+    """
     try:
         table = load_dataset(name, folder)
     except InputError:
@@ -65,17 +68,23 @@ def _is_complete(name, folder):
 
 
 def _is_there(folder, pattern, count):
-    """Return True if a folder and its subfolders have at least `count` files whose paths end with a pattern."""
+    """Return True if a folder has the files of an archive: at least `count` files whose paths end with a pattern.
+
+    `folder` is a Path; its subfolders count, too. `pattern` is a str such as "val2017/*.jpg".
+    """
     tree = Folder(folder)
     paths = [*map(str, tree.find("*")), *tree.photos()]
     return sum(fnmatchcase(path, f"*/{pattern}") for path in paths) >= count
 
 
 def _check_room(folder, releases):
-    """Raise InputError unless the disk has enough free space for some Releases.
+    """Raise InputError if the disk has too little free space for all unpacked files and the largest archive.
 
-    The space must be enough for all unpacked files and for the largest archive,
-    because an archive is deleted before the next one is fetched.
+    Only one archive is there at a time: it is deleted before the next one is fetched.
+
+    Args:
+        folder: the dataset's folder, a Path.
+        releases: a list of Release, the archives to fetch.
     """
     sizes = [release.gigabytes for release in releases]
     free, needed = shutil.disk_usage(folder).free / 1e9, sum(sizes) + max(sizes, default=0)
@@ -89,9 +98,10 @@ def _fetch_and_unpack(release, folder, say, progress):
     """Fetch an archive, unpack it and delete it. An archive that the user put into the folder is not deleted.
 
     Args:
-        release: a Release.
+        release: a Release, which describes the archive: its addresses, and the files that it must contain.
         folder: the dataset's folder, a Path.
-        say, progress: as for `fetch_dataset`.
+        say: a function that shows a line of text to the user.
+        progress: a function that takes the arguments of `tqdm` and returns a progress bar.
 
     Raises:
         InputError: the archive cannot be fetched or unpacked, or does not have the expected files.
@@ -119,9 +129,11 @@ def _fetch_and_unpack(release, folder, say, progress):
 
 
 def _read_record(folder):
-    """Read the sizes and hashes of fetched archives: a dict from an archive's name to a dict with `size` and `digest`.
+    """Read the sizes and hashes of the archives that were fetched to `folder` earlier.
 
-    The dict is empty if no archive was fetched.
+    Returns:
+        A dict from an archive's name to a dict with `size` in bytes and `digest`, such as "sha256:…". It is empty if no
+        archive was fetched.
     """
     try:
         return json.loads((folder / _RECORD).read_text())
@@ -130,7 +142,10 @@ def _read_record(folder):
 
 
 def _unpack_given(name, folder, say, progress):
-    """Unpack all archives in the folder except those that `fetch_dataset` would fetch. The user has put them there."""
+    """Unpack the archives that the user has put into the folder of a dataset, except those of `RELEASES`.
+
+    `name` is the dataset's name. `say` shows a line of text to the user. `progress` makes a progress bar like `tqdm`.
+    """
     ours = {release.remote.name for release in RELEASES.get(name, ())}
     captions = [file for layout in LAYOUTS if name in layout.datasets for file in layout.files]
     keep = [f"*{suffix}" for suffix in SUFFIXES] + [f"*{file}" for file in captions]

@@ -37,15 +37,15 @@ def fetch(remote, folder, known=None, progress=silent, pause=2):
     If the file exists already, it is only checked. An interrupted download is continued.
 
     Args:
-        remote: a Remote.
+        remote: a Remote: the file's name, its addresses, its size and its hash.
         folder: the folder for the file.
-        known: (size, digest) of the first download, or None. It is used if no digest is published.
+        known: (size, digest) of an earlier download, or None. The file must have the same if no hash is published.
         progress: a function that takes the arguments of `tqdm` and returns a progress bar.
         pause: seconds to wait after a lost connection. The pause doubles after
             each attempt that brings no new byte.
 
     Returns:
-        (path, size, digest): the path of the file, its size in bytes, and "sha256:…".
+        (path, size, digest): the path of the file, its size in bytes, and its hash as "sha256:…".
 
     Raises:
         InputError: the existing file differs from the published one, or no
@@ -90,7 +90,7 @@ def _checked(path, size, digest):
         digest: the expected hash, "sha256:…" or "md5:…", or None for any.
 
     Returns:
-        (size in bytes, "sha256:…") of the file; None if they are not as expected.
+        (size, digest) of the file: its size in bytes, and its hash as "sha256:…". None if one is not as expected.
     """
     kind, _, expected = (digest or "sha256:").partition(":")
     with open(path, "rb") as file:
@@ -109,9 +109,10 @@ def _download(address, partial, size, progress, pause):
 
     Args:
         address: the address of the file.
-        partial: the path of the part that is already fetched. The rest is appended to it.
+        partial: the Path of the part that is already fetched. The rest is appended to it.
         size: the expected size of the whole file in bytes, or None.
-        progress, pause: as for `fetch`.
+        progress: a function that takes the arguments of `tqdm` and returns a progress bar.
+        pause: seconds to wait after a lost connection.
 
     Raises:
         _MirrorError: the mirror does not have the file, or several attempts in a row brought no new byte.
@@ -138,11 +139,14 @@ def _stream(address, partial, start, size, progress):
     """Send one request for the missing part of a file, and append the answer to the part that is already fetched.
 
     Args:
-        address, partial, size, progress: as for `_download`.
-        start: the number of bytes that are already fetched.
+        address: the address of the file.
+        partial: the Path of the part that is already fetched.
+        start: the size of this part in bytes.
+        size: the expected size of the whole file in bytes, or None.
+        progress: a function that takes the arguments of `tqdm` and returns a progress bar.
 
     Returns:
-        True if the file is then complete.
+        True if the file is then complete, else False.
     """
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with requests.get(address, headers=headers, stream=True, timeout=_TIMEOUT) as response:
@@ -176,7 +180,12 @@ def _stream(address, partial, start, size, progress):
 
 
 def _total(response, start):
-    """Return the size of the whole file in bytes according to the server's answer, or None if it does not say it."""
+    """Return the size of the whole file in bytes, as the server announces it; None if it does not.
+
+    Args:
+        response: the server's answer, a `requests.Response`.
+        start: the number of bytes at the beginning of the file that were not requested.
+    """
     content_range = response.headers.get("Content-Range", "")
     if response.status_code == 206:
         first, _, total = content_range.removeprefix("bytes ").partition("/")

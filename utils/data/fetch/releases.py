@@ -1,6 +1,6 @@
 """List the addresses, sizes and hashes of the published datasets.
 
-For datasets that a program may not fetch, there are instructions for the user.
+For a dataset that only a person may download, there are instructions for the user.
 
 COCO's sizes and SHA-256 come from tensorflow_datasets/url_checksums/coco.txt of
 TensorFlow Datasets. The MD5 of Flickr8k's two archives and of Karpathy's come
@@ -33,7 +33,10 @@ _KARPATHY = Remote(
 
 
 def _coco(path, size, sha256):
-    """Make the Remote of one of COCO's archives, given the path on COCO's servers."""
+    """Make the Remote of one of COCO's archives: its name, addresses, size in bytes and hash.
+
+    `path` is the path of the archive on COCO's servers. `sha256` is the hash in hexadecimal.
+    """
     return Remote(path.rsplit("/", 1)[-1], tuple(mirror + path for mirror in _COCO), size, f"sha256:{sha256}")
 
 

@@ -26,7 +26,7 @@ _Check = namedtuple("_Check", "error grey digest")
 
 
 def _check(photo):
-    """Read a Photo and return a _Check."""
+    """Read the file of a Photo, and return a _Check: the error if it is damaged, whether it is grey, and its hash."""
     try:
         grey = open_photo(photo.path, at_least=64).info["mode"] in ("1", "L", "LA", "I;16")
         return _Check(None, grey, hashlib.sha256(photo.path.read_bytes()).digest())
@@ -38,7 +38,7 @@ def verify(table, min_word_count=5, progress=silent):
     """Check all photos and captions of a dataset.
 
     Args:
-        table: a Dataset.
+        table: a Dataset, the photos with their captions and splits.
         min_word_count: a word that occurs fewer times in the training captions does not belong to the vocabulary.
         progress: a function that takes the arguments of `tqdm` and returns a progress bar.
 
@@ -82,7 +82,10 @@ def verify(table, min_word_count=5, progress=silent):
 
 
 def _word_counts(photos, split):
-    """Count how often each word occurs in the captions of the photos of one split. Returns a Counter."""
+    """Count how often each word occurs in the captions of one split. Returns a Counter.
+
+    `photos` is a list of Photo, and `split` is "train", "val" or "test".
+    """
     captions = (text for photo in photos if photo.split == split for text in photo.references)
     return Counter(word for text in captions for word in split_words(text))
 
@@ -91,14 +94,14 @@ def _split_report(table, split, checks, words_here, vocabulary):
     """Count the photos, captions and words of one split.
 
     Args:
-        table: a Dataset.
-        split: the name of the split.
-        checks: a dict from the id of each photo to its _Check.
+        table: a Dataset, the photos with their captions and splits.
+        split: the name of the split, such as "train".
+        checks: a dict from the id of each photo to its _Check, the result of reading the file.
         words_here: a Counter of the words in the captions of the split's photos whose files exist.
         vocabulary: the set of words in the vocabulary.
 
     Returns:
-        A dict of counts, and the share of words that are `in_vocabulary`.
+        A dict of counts, and of the share of words that are in the vocabulary, `in_vocabulary`, 0 to 1.
     """
     photos = [photo for photo in table.photos if photo.split == split]
     every = photos + [photo for photo in table.missing if photo.split == split]
@@ -120,7 +123,7 @@ def _duplicates(photos, checks):
 
     Args:
         photos: a list of Photo.
-        checks: a dict from the id of each photo to its _Check.
+        checks: a dict from the id of each photo to its _Check, which has the hash of the file.
 
     Returns:
         A list of groups. Each group is a list [[split, id], …].
@@ -133,12 +136,12 @@ def _duplicates(photos, checks):
 
 
 def is_whole(report):
-    """Return True if a report of `verify` has no missing photo, no damaged photo and no duplicates."""
+    """Return True if a report, a dict that `verify` returned, has no missing or damaged photos and no duplicates."""
     return not (report["missing"] or report["damaged"] or report["duplicates"])
 
 
 def split_rows(report):
-    """Make a table of the counts of each split in a report of `verify`.
+    """Make a table with the counts of each split from a report, a dict that `verify` returned.
 
     Returns:
         (header, rows): a tuple of column names, and a list with a tuple for each split.
@@ -157,7 +160,10 @@ def split_rows(report):
 
 
 def findings(report):
-    """Write the results of a report of `verify` that are not in `split_rows`. Returns a list of lines for the user."""
+    """Write lines for the user about the words and the faults in a report, a dict that `verify` returned.
+
+    The counts of each split are left out, because `split_rows` shows them. Returns a list of str.
+    """
     lines = list(report["notes"])
     words = report["vocabulary"]
     lines.append(

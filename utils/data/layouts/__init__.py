@@ -1,4 +1,4 @@
-"""Find the caption files of a dataset and read them. A layout is a form of caption files that this package can read.
+"""Find the caption files of a dataset and read them. Each form of caption files that can be read is called a layout.
 
 If a folder has caption files of several layouts, the first of them in `LAYOUTS`
 is read. `LAYOUTS` begins with the user's own files. Files with splits come next,
@@ -58,14 +58,14 @@ Source = namedtuple("Source", "layout captions others")
 
 
 def read_captions(folder, dataset):
-    """Read the captions of a dataset.
+    """Find and read the caption files of a dataset.
 
     Args:
-        folder: a Folder.
+        folder: a Folder, the list of the dataset's files.
         dataset: "flickr8k", "flickr30k", "coco" or "custom".
 
     Returns:
-        A Source.
+        A Source: the name of the caption files' form, their content, and the paths of caption files that were not read.
 
     Raises:
         InputError: the folder has no captions, or a caption file has an unknown form.
@@ -98,19 +98,19 @@ def read_captions(folder, dataset):
 
 
 def _read_parts(path, layout, folder):
-    """Read a caption file of "custom". If it belongs to one split, the files of the other splits are read, too.
+    """Read a caption file of the user's own photos. If it is for one split, the other splits' files are read, too.
 
-    A file belongs to a split if its name ends with the name of a split, or if its
+    A file is for one split if its name ends with the name of a split, or if its
     folder has such a name. For example, `captions_train.json` is read together with
     `captions_val.json`, and `train/metadata.csv` with `validation/metadata.csv`.
 
     Args:
-        path: the file.
-        layout: the Layout of the file.
-        folder: the Folder of the dataset.
+        path: the file, a Path.
+        layout: the Layout of the file, which has the function that reads the file.
+        folder: a Folder, the list of the dataset's files.
 
     Returns:
-        Captions.
+        A Captions, the content of all these files.
     """
     parts = [(path, None, "")]
     match = re.fullmatch(r"(|.*[._-])([a-z]+)(\d*)", path.stem, re.IGNORECASE)
@@ -129,12 +129,14 @@ def _read_parts(path, layout, folder):
 
 
 def _divide(captions, folder, dataset):
-    """If the folder has lists of the images of each split, set the images' splits.
+    """Set the splits of images from files such as `Flickr_8k.trainImages.txt`, which list the images of a split.
+
+    Without such files, nothing is changed.
 
     Args:
-        captions: the Captions to change.
-        folder: the Folder of the dataset.
-        dataset: the name of the dataset.
+        captions: a Captions, which is changed.
+        folder: a Folder, the list of the dataset's files.
+        dataset: the name of the dataset, such as "flickr8k".
     """
     splits, lists = flickr.read_split_lists(folder, dataset)
     if lists:

@@ -1,4 +1,4 @@
-"""Store the content of caption files. The readers of all layouts return the class `Captions` of this module."""
+"""Define the class `Captions`, which stores the content of caption files, and read words and names in such files."""
 
 import re
 from dataclasses import dataclass, field
@@ -34,22 +34,22 @@ def split_of_word(word):
 
 
 def image_column(names):
-    """Find the name of the column with the photos' names.
+    """Find the column of a table that has the names of the photos.
 
     Args:
-        names: the names of all columns, as `column_name` returns them.
+        names: a list of the names of all columns, as `column_name` returns them.
 
     Returns:
-        One of `names`, or None.
+        One of `names`, such as "file_name"; None if there is no such column.
     """
     return next((name for name in _IMAGE_COLUMNS if name in names), None)
 
 
 def caption_columns(names):
-    """Find the names of the columns with captions, such as `caption`, or `caption1` and `caption2`.
+    """Find the columns of a table that have captions, such as `caption`, or `caption1` and `caption2`.
 
     Args:
-        names: the names of all columns, as `column_name` returns them.
+        names: a list of the names of all columns, as `column_name` returns them.
 
     Returns:
         A list of some of `names`; empty if there are no such columns.
@@ -70,8 +70,8 @@ def split_name(name, wrong):
     """Return the split that a value in a file means: "train", "val", "test", or None if the value is empty.
 
     Args:
-        name: the value in the file.
-        wrong: a function that takes a message and returns an InputError with the file and the line in it.
+        name: the value in the file, such as "validation"; of any type.
+        wrong: a function that takes a message and returns an InputError that also names the file and the line.
 
     Raises:
         InputError: the value is not the name of a split.
@@ -85,13 +85,13 @@ def split_name(name, wrong):
 
 
 def reader(read_into):
-    """Make a function that reads one caption file.
+    """Make a function that reads a single caption file from `read_into`, which adds a caption file to others.
 
     Args:
-        read_into: a function that takes Captions and a path, and adds the captions of the file.
+        read_into: a function that takes a Captions and a path, and adds the captions of the file to the Captions.
 
     Returns:
-        A function that takes a path and returns new Captions.
+        A function that takes a path and returns a new Captions, the content of the file.
     """
 
     def read(path):
@@ -108,7 +108,7 @@ class Image:
 
     Args:
         file: the name of the image file, perhaps with folders before it.
-        folder: the expected name of the image's folder, or None if the layout does not say it.
+        folder: the expected name of the image's folder, or None if the caption file does not say it.
         coco_id: the image's number in COCO, or None. Other possible file names are made from it.
         split: "train", "val", "test", or None if no caption file says it.
         captions: the image's captions, as a list of str.
@@ -122,16 +122,17 @@ class Image:
 
 
 def read_images(document, name, split=None, folder=""):
-    """Read the list `images` of a file in COCO's or Karpathy's form.
+    """Read the list `images` of a JSON file in COCO's or Karpathy's form.
 
     Args:
-        document: the Document of the file.
+        document: a Document, the parsed JSON file.
         name: the name of the field with the file name of an image.
         split: the split, "train", "val", "test" or None, of images for which the file has none.
         folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
 
     Yields:
-        (record, keys, wrong, image): `image` is an Image without captions. The others are as for `Document.records`.
+        (record, keys, wrong, image) for each image: its dict in the file; a tuple of the keys that lead from the top of
+        the file to it; a function that takes a message and returns an InputError; an Image without captions.
     """
     for record, keys, wrong in document.records("images"):
         file = image_name(document.field(record, name, str, *keys), wrong, folder)
@@ -139,7 +140,7 @@ def read_images(document, name, split=None, folder=""):
 
 
 class Captions:
-    """Store the content of a dataset's caption files.
+    """Store the content of a dataset's caption files: the images with their captions and splits.
 
     Args:
         files: the paths of the caption files.
@@ -162,16 +163,16 @@ class Captions:
         self.empty = 0
 
     def image(self, image_id):
-        """Return the Image with this id. If there is none, one is added; its file name is the id."""
+        """Return the Image with this id, a str. If there is none, one is added; its file name is the id."""
         return self.images.get(image_id) or self.images.setdefault(image_id, Image(image_id))
 
     def add_image(self, image_id, image, wrong):
-        """Add an Image.
+        """Add an image under an id that is not used yet.
 
         Args:
             image_id: the image's id.
             image: the Image.
-            wrong: a function that takes a message and returns an InputError with the file and the line in it.
+            wrong: a function that takes a message and returns an InputError that also names the file and the line.
 
         Raises:
             InputError: there is already an image with this id.
@@ -185,7 +186,7 @@ class Captions:
 
         Args:
             image_id: the image's id. If there is no image with this id, one is added.
-            text: the caption, as `caption_text` in text.py returns it.
+            text: the caption, a str without line ends and repeated spaces.
         """
         captions = self.image(image_id).captions
         if text:
@@ -199,7 +200,7 @@ class Captions:
         Args:
             image_id: the image's id. If there is no image with this id, one is added.
             split: "train", "val", "test", or None, which leaves the split as it is.
-            wrong: a function that takes a message and returns an InputError with the file and the line in it.
+            wrong: a function that takes a message and returns an InputError that also names the file and the line.
 
         Raises:
             InputError: the image is already in another split.

@@ -1,17 +1,17 @@
-"""Read COCO's caption files of 2017 and 2014, such as `captions_train2017.json`, and the user's files of this form."""
+"""Read COCO's caption files of 2017 and 2014, such as `captions_train2017.json`, and users' files of the same form."""
 
 from utils.data.layouts.captions import Captions, Image, read_images
 from utils.data.layouts.text import Document, caption_text, image_name, printable
 
 
 def file_names(coco_id):
-    """Make the possible file names of a COCO photo. The releases of 2017 and 2014 name the same photo differently.
+    """Return the possible file names of a COCO photo. The releases of 2017 and 2014 name the same photo differently.
 
     Args:
         coco_id: the photo's number in COCO, an int.
 
     Returns:
-        A tuple of three names.
+        A tuple of three str.
     """
     number = f"{coco_id:012d}.jpg"
     return number, f"COCO_train2014_{number}", f"COCO_val2014_{number}"
@@ -21,11 +21,11 @@ def read(path):
     """Read COCO's caption files of one year.
 
     Args:
-        path: `captions_train….json` or `captions_val….json`. If the other of
-            the two files is in the same folder, it is read, too.
+        path: the Path of `captions_train….json` or `captions_val….json`. If the
+            other of these two files is in the same folder, it is read, too.
 
     Returns:
-        Captions with splits. An image's id is its number in COCO, as text.
+        A Captions, in which each image has a split. An image's id is its number in COCO, as text.
 
     Raises:
         InputError: a file does not have COCO's form, or an image appears twice; the message has the file and the line.
@@ -44,8 +44,8 @@ def _read_file(captions, document, split, year):
     """Add the captions of one of COCO's files.
 
     Args:
-        captions: the Captions to add to.
-        document: the Document of the file.
+        captions: a Captions, the content of the caption files, to which the captions are added.
+        document: a Document, the parsed JSON file.
         split: "train" or "val".
         year: "2014" or "2017".
     """
@@ -62,8 +62,8 @@ def read_own(captions, document, split=None, folder=""):
     """Add the captions of a user's file in COCO's form. An image's id is the name of the image file.
 
     Args:
-        captions: the Captions to add to.
-        document: the Document of the file.
+        captions: a Captions, the content of the caption files, to which the captions are added.
+        document: a Document, the parsed JSON file.
         split: the split, "train", "val", "test" or None, of images for which the file has none.
         folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
     """
@@ -78,13 +78,13 @@ def read_own(captions, document, split=None, folder=""):
 
 
 def _read_annotations(captions, document, ids, kind):
-    """Add the captions in the list `annotations` of a file.
+    """Add the captions in the list `annotations` of a file in COCO's form.
 
     Args:
-        captions: the Captions to add to.
-        document: the Document of the file.
+        captions: a Captions, the content of the caption files, to which the captions are added.
+        document: a Document, the parsed JSON file.
         ids: a dict from an image's id in the file to its id in `captions`.
-        kind: the type of the ids in the file, or a tuple of types.
+        kind: the allowed type of the ids in the file, such as int, or a tuple of types.
     """
     strays = 0
     for record, keys, wrong in document.records("annotations"):

@@ -29,7 +29,7 @@ def read_token_file(path):
         path: the file.
 
     Returns:
-        A Captions object. The file does not say which photos are for training, so no photo has a split.
+        A Captions. The file does not say which photos are for training, so no photo has a split.
 
     Raises:
         InputError: a line has another form; the message has the file and the line.
@@ -52,12 +52,12 @@ def read_split_lists(folder, dataset):
     """Read the files that list the images of each split, if a folder has such files.
 
     Args:
-        folder: a Folder.
+        folder: a Folder, the list of the dataset's files.
         dataset: the name of the dataset. Files such as `train.txt` are read for "flickr30k" only.
 
     Returns:
         (splits, files): a dict from the name of each image to its split, in the
-        order of the lists; and the paths of the lists.
+        order of the lists; and a list of the paths of the files that were read.
 
     Raises:
         InputError: an image is in two splits; the message has the file and the line.
@@ -92,7 +92,7 @@ def read_annotations_30k(path):
         path: the file.
 
     Returns:
-        Captions with splits.
+        A Captions, in which each image has a split.
 
     Raises:
         InputError: a row has another form; the message has the file and the line.

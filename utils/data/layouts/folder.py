@@ -51,14 +51,14 @@ class Folder:
         return [Path(path) for path, name in self._others if fnmatchcase(name, pattern)]
 
     def photo(self, image):
-        """Find the file of an image.
+        """Find the file of an image that a caption file names.
 
         If `image.file` has folders before the name, the file must be in folders
         of the same names. If several files are found, one in a folder named
         `image.folder` is chosen, else the one with the fewest folders above it.
 
         Args:
-            image: an Image.
+            image: an Image, with the file name that the caption file gives.
 
         Returns:
             A Path, or None if there is no such file.
@@ -75,9 +75,9 @@ class Folder:
         return Path(paths[0]) if paths else None
 
     def _outside(self, file):
-        """If `file` is an absolute path or contains "..", and the file exists, return a list with its path.
+        """Find a photo that may be outside the dataset's folder, because `file` is an absolute path or contains "..".
 
-        In all other cases, return an empty list.
+        Returns a list with the path of the photo. It is empty for other paths, and if there is no such file.
         """
         path = os.path.join(self.root, file)
         return [path] if (os.path.isabs(file) or ".." in file.split("/")) and os.path.isfile(path) else []

@@ -13,10 +13,10 @@ def read(path):
     """Read one of Karpathy's files.
 
     Args:
-        path: the file.
+        path: the file, a Path.
 
     Returns:
-        Captions with splits. Photos of the split `restval` belong to "train".
+        A Captions, in which each image has a split. Photos of Karpathy's split `restval` belong to "train".
 
     Raises:
         InputError: the file has another form; the message has the file and the line.
@@ -34,8 +34,10 @@ def read_own(captions, document, split=None, folder=""):
     """Add the captions of a file in Karpathy's form.
 
     Args:
-        captions: the Captions to add to.
-        document, split, folder: as for `read_images`.
+        captions: a Captions, the content of the caption files, to which the captions are added.
+        document: a Document, the parsed JSON file.
+        split: the split, "train", "val", "test" or None, of images for which the file has none.
+        folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
     """
     for record, keys, wrong, image in read_images(document, "filename", split, folder):
         image.folder, image_id = record.get("filepath"), image.file

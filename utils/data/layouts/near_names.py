@@ -18,18 +18,18 @@ from utils.data.photo_files import SUFFIXES
 
 
 def match_photos(captions, folder):
-    """Find the photo of each image in the captions, first by the exact name, then by a similar one.
+    """Find the photo of each image in the caption files, first by the exact name, then by a similar one.
 
     If the names of two images fit the same photo and differ only in case,
     Unicode form or a missing suffix, the two are merged to one image.
 
     Args:
-        captions: a Captions. Merged images are removed from it.
-        folder: a Folder.
+        captions: a Captions, the content of the caption files. Merged images are removed from it.
+        folder: a Folder, the list of the dataset's files.
 
     Returns:
-        (paths, notes): a dict from the id of each image to the Path of its
-        photo, or to None; and a list of lines for the user.
+        (paths, notes): a dict from the id of each image to the Path of its photo, or
+        to None if the photo is missing; and a list of lines for the user.
     """
     paths = {image_id: folder.photo(image) for image_id, image in captions.images.items()}
     missing = [image_id for image_id, path in paths.items() if path is None]
@@ -75,11 +75,11 @@ def _notes(matched, ambiguous):
 
 
 def _merge(captions, first, other):
-    """Add the captions of the image `other` to the image `first`, and remove `other`.
+    """Merge two images that are the same photo: `first` gets the captions of `other`, and `other` is removed.
 
     Args:
-        captions: the Captions with both images.
-        first, other: the ids of the images.
+        captions: a Captions with both images.
+        first, other: the ids of the images, each a str.
     """
     image, gone = captions.images[first], captions.images.pop(other)
     image.captions += gone.captions
@@ -87,18 +87,18 @@ def _merge(captions, first, other):
 
 
 def folded(name):
-    """Convert a name to lower case and to one Unicode form, so that names can be compared."""
+    """Convert a name to lower case and to one Unicode form, so that names can be compared. Returns a str."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
 def _stem(name):
-    """Remove the suffix of a name if it is a photo's suffix. The name must be in lower case."""
+    """Return a lower-case file name without its suffix, if this is a photo's suffix such as ".jpg"."""
     stem, suffix = os.path.splitext(name)
     return stem if suffix in SUFFIXES else name
 
 
 def _is_same(image, other):
-    """Return True if two Images can be merged.
+    """Return True if two Images from a caption file are the same photo, written differently.
 
     Their file names may differ only in case, Unicode form or a missing suffix. Their splits must be the same,
     unless one of them has no split.
@@ -112,7 +112,7 @@ class _Index:
     """Find paths by file names, regardless of case, Unicode form and suffix.
 
     Args:
-        paths: paths as text, with slashes.
+        paths: a list of paths, each a str with slashes.
     """
 
     def __init__(self, paths):
@@ -123,16 +123,16 @@ class _Index:
             self._by_stem[_stem(name)].append(path)
 
     def find(self, file):
-        """Find the paths whose file name is similar to the name of a file.
+        """Find the paths whose file name is similar to a given one.
 
-        A path with the same suffix is preferred. If several paths remain, those
-        are returned whose last folders agree with most of the folders in `file`.
+        Paths with the same suffix are preferred. Of several such paths, those
+        are returned that share the most folders before the name with `file`.
 
         Args:
-            file: a file name, perhaps with folders before it.
+            file: a file name, perhaps with folders before it, a str.
 
         Returns:
-            A list or tuple of paths; empty if there are none.
+            A list or tuple of paths as str; empty if there are none.
         """
         *folders, name = folded(file).split("/")
         plain = folded(unquote(re.sub(r"[?#].*", "", file))).rsplit("/", 1)[-1]
@@ -147,7 +147,7 @@ class _Index:
 
 
 def _shared(folders, others):
-    """Count how many folders at the end of two lists of folders are equal."""
+    """Count how many folders two paths share, counted from their ends. Each path is a list of folder names."""
     count = 0
     for one, other in zip(reversed(folders), reversed(others)):
         if one != other:

@@ -19,16 +19,16 @@ from utils.data.layouts.text import Document, caption_text, image_name, printabl
 
 
 def read_into(captions, path, split=None, folder=""):
-    """Add the captions of a JSON file.
+    """Add the captions of a user's JSON file, with records such as {"image": "dog.jpg", "caption": "A dog."}.
 
     Args:
-        captions: the Captions to add to.
-        path: the file.
+        captions: a Captions, the content of the caption files, to which the captions are added.
+        path: the file, a Path.
         split: the split, "train", "val", "test" or None, of images for which the file has none.
         folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
 
     Raises:
-        InputError: the file has another form; the message has the file and the line.
+        InputError: the file has no form that can be read; the message has the file and the line.
     """
     document = Document(path)
     content, above = document.content, ()
@@ -67,9 +67,9 @@ def _add(captions, document, folder, name, texts, split, keys):
     """Add one image with its captions.
 
     Args:
-        captions: the Captions to add to.
-        document: the Document of the file.
-        folder: as for `read_into`.
+        captions: a Captions, the content of the caption files, to which the captions are added.
+        document: a Document, the parsed JSON file.
+        folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
         name: the name of the photo in the file.
         texts: a caption, or a list of captions.
         split: the image's split in the file, or None.

@@ -33,11 +33,11 @@ _Header = namedtuple("_Header", "separator columns image captions")
 
 
 def read_into(captions, path, split=None, folder=""):
-    """Add the captions of a table.
+    """Add the captions of a table in a text file, such as `captions.csv`.
 
     Args:
-        captions: the Captions to add to.
-        path: the file.
+        captions: a Captions, the content of the caption files, to which the captions are added.
+        path: the file, a Path.
         split: the split, "train", "val", "test" or None, of rows for which the table has none.
         folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
 
@@ -75,15 +75,15 @@ read = reader(read_into)
 
 
 def _header(line, separators, wrong):
-    """Read the header of a table. The first separator that gives a column of photos and one of captions is used.
+    """Read the header of a table, and find its separator: the first with which it has columns of photos and captions.
 
     Args:
         line: the first line of the table.
-        separators: the possible separators, one character each.
-        wrong: a function that takes a message and returns an InputError with the file and the line in it.
+        separators: the possible separators, a str such as ",;".
+        wrong: a function that takes a message and returns an InputError that also names the file and the line.
 
     Returns:
-        A _Header.
+        A _Header: the separator, the names of the columns, and which columns have the photos and the captions.
 
     Raises:
         InputError: no separator gives these columns.
@@ -101,16 +101,16 @@ def _header(line, separators, wrong):
 
 
 def _row(line, rest, header, wrong):
-    """Split a row into fields. A row is one line, or several if a field in quotes contains line ends.
+    """Split a row of a table into fields. A row is one line, or several if a field in quotes contains line ends.
 
-    Lines are joined only if the result is a complete row. So a quote that is never closed does not include the next
-    rows.
+    Lines are joined only if the result is a complete row. So if a quote is never closed, the row does not swallow the
+    rows after it.
 
     Args:
         line: the first line of the row.
-        rest: a list of the lines after it, (number, line), the next one last. Lines of this row are removed.
-        header: the _Header of the table.
-        wrong: a function that takes a message and returns an InputError with the file and the line in it.
+        rest: a list of (number, line) for the lines after it, in reverse order. Lines of this row are removed from it.
+        header: the _Header of the table, with its separator and columns.
+        wrong: a function that takes a message and returns an InputError that also names the file and the line.
 
     Returns:
         A list of str.
@@ -144,20 +144,20 @@ def _row(line, rest, header, wrong):
 
 
 def _fields(text, separator):
-    """Split the text of one row into fields. Raises csv.Error if the quotes in it are wrong."""
+    """Split the text of one row at a separator into a list of fields. Raises csv.Error if its quotes are wrong."""
     # A list of one text, because the reader would otherwise split the text at its line ends.
     (row,) = csv.reader([text], delimiter=separator, strict=True, skipinitialspace=True)
     return row
 
 
 def _repair(row, wrong):
-    """Split the second field of a row whose second separator is missing.
+    """Repair a row whose second separator is missing, by splitting its second field.
 
     Flickr30k has such a row: `2199200615.jpg| 4   A dog runs across the grass .`
 
     Args:
         row: a list of two fields.
-        wrong: a function that takes a message and returns an InputError with the file and the line in it.
+        wrong: a function that takes a message and returns an InputError that also names the file and the line.
 
     Returns:
         A list of three fields.
@@ -172,14 +172,15 @@ def _repair(row, wrong):
 
 
 def _add(captions, header, row, split, folder, wrong):
-    """Add the captions of one row.
+    """Add the captions of one row of a table.
 
     Args:
-        captions: the Captions to add to.
-        header: the _Header of the table.
+        captions: a Captions, the content of the caption files, to which the captions are added.
+        header: the _Header of the table, with its separator and columns.
         row: the fields, as a list of str.
-        split, folder: as for `read_into`.
-        wrong: a function that takes a message and returns an InputError with the file and the line in it.
+        split: the split, "train", "val", "test" or None, if the row itself has none.
+        folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
+        wrong: a function that takes a message and returns an InputError that also names the file and the line.
 
     Raises:
         InputError: the row has another number of fields than the header, or a field is wrong.
@@ -204,7 +205,7 @@ def _add(captions, header, row, split, folder, wrong):
 
 
 def _texts(field):
-    """Return the captions in a field as a list: those of a list such as `["A dog.", "A big dog."]`, or the field."""
+    """Return the captions in a field, a str, as a list. A field like `["A dog.", "A big dog."]` has several."""
     if re.fullmatch(r"""\s*\[\s*(["']).*\1\s*]\s*""", field, re.DOTALL):
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
             texts = ast.literal_eval(field.strip())

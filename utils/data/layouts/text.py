@@ -1,4 +1,4 @@
-"""Read text and JSON files, and check captions and names of photos. Errors have the file and the line."""
+"""Read text and JSON files, and check captions and names of photos. Errors name the file and the line."""
 
 import codecs
 import json
@@ -15,10 +15,10 @@ _MARKS = {
 
 
 def decode(data):
-    """Decode bytes to text. The encoding is UTF-8, or UTF-16 or UTF-32 with a byte order mark.
+    """Decode bytes to a str. The encoding is UTF-8, or UTF-16 or UTF-32 with a byte order mark.
 
     Raises:
-        UnicodeDecodeError: the text has another encoding.
+        UnicodeDecodeError: the bytes have another encoding.
     """
     encoding = next((encoding for mark, encoding in _MARKS.items() if data.startswith(mark)), "utf-8-sig")
     return data.decode(encoding)
@@ -31,8 +31,7 @@ def read_text(path):
         path: the file, a Path.
 
     Raises:
-        InputError: the file cannot be read, `decode` does not know its encoding, or it contains zero bytes; the
-            message has the line.
+        InputError: the file cannot be read, is not encoded as UTF-8, UTF-16 or UTF-32, or contains zero bytes.
     """
     try:
         data = path.read_bytes()
@@ -50,10 +49,10 @@ def read_text(path):
 
 
 def lines(path):
-    """Read a text file and yield (number, line) for each line. Numbers begin at 1.
+    """Read a text file and yield (number, line) for each line. Numbers begin at 1. `path` is a Path.
 
     Raises:
-        InputError: as for `read_text`.
+        InputError: the file cannot be read, or is not text.
     """
     # str.splitlines would also split at other characters, which occur in captions.
     yield from enumerate(read_text(path).split("\n"), 1)
@@ -63,14 +62,14 @@ def caption_text(text, wrong):
     """Check a caption, and replace line ends and repeated spaces by single spaces.
 
     Args:
-        text: the value in the file.
-        wrong: a function that takes a message and returns an InputError with the file and the line in it.
+        text: the value in the caption file, of any type.
+        wrong: a function that takes a message and returns an InputError that also names the file and the line.
 
     Returns:
         The caption as text.
 
     Raises:
-        InputError: the value is not text, or contains half a character.
+        InputError: the value is not text, or contains a lone surrogate, which is half of a character.
     """
     if not isinstance(text, str):
         raise wrong(f"a caption must be text, not {_kind(text)}")
@@ -83,8 +82,8 @@ def image_name(name, wrong, folder=""):
     """Check the file name of an image, and replace backslashes by slashes.
 
     Args:
-        name: the value in the file.
-        wrong: a function that takes a message and returns an InputError with the file and the line in it.
+        name: the value in the caption file, of any type.
+        wrong: a function that takes a message and returns an InputError that also names the file and the line.
         folder: "" or a folder's name with a slash. It is put before names that do not begin with it.
 
     Returns:
@@ -104,12 +103,12 @@ def image_name(name, wrong, folder=""):
 
 
 def _is_text(text):
-    """Return True if a string has no surrogates. Surrogates are half characters, which cannot be encoded."""
+    """Return True if a string has no surrogates, which are halves of characters and cannot be encoded."""
     return not re.search("[\ud800-\udfff]", text)
 
 
 def _kind(value):
-    """Return the type of a JSON value in words, such as "a list"."""
+    """Return the type of a JSON value in words for errors, such as "a list"."""
     names = {dict: "an object", list: "a list", bool: "true or false", type(None): "null", str: "text"}
     return names.get(type(value), "a number")
 
@@ -141,7 +140,12 @@ class Document:
             self.content = self._parse(read_text(path), 1)
 
     def _parse(self, text, first):
-        """Parse JSON text. `first` is the line of the file on which the text begins."""
+        """Parse JSON text, and return its value.
+
+        Args:
+            text: the JSON text.
+            first: the number of the line on which the text begins in the file, for errors.
+        """
         try:
             return json.loads(text, object_pairs_hook=_object)
         except _TwiceError as error:
@@ -153,10 +157,10 @@ class Document:
         raise InputError(f"{self.path}, line {line + first - 1}: {message}")
 
     def wrong(self, message, *keys):
-        """Make an InputError about a value, with the file and the line of the value in it.
+        """Make and return an InputError about a value in the file. Its message names the file and the line.
 
         Args:
-            message: the problem.
+            message: the problem, a str.
             keys: the keys and list indices that lead from the top of the file to the value.
         """
         parts = (f"[{key}]" if isinstance(key, int) else f".{printable(key)}" for key in keys)
@@ -168,10 +172,10 @@ class Document:
         return InputError(f"{self.path}, line {line}: {name + ': ' if name else ''}{message}")
 
     def field(self, record, name, kind, *keys):
-        """Return the value of a required field of an object.
+        """Return the value of a required field of a JSON object.
 
         Args:
-            record: the object.
+            record: the object, normally a dict.
             name: the name of the field.
             kind: the required type: str, int, list or dict, or a tuple of them.
             keys: the keys and list indices that lead from the top of the file to `record`.
@@ -208,7 +212,12 @@ class Document:
 
 
 def _is_json_lines(path, filled):
-    """Return True if a file has one JSON value per line. `filled` are its lines that are not empty, without spaces."""
+    """Return True if a file has one JSON value per line.
+
+    Args:
+        path: the file, a Path.
+        filled: a list of the file's lines, without empty lines and without spaces at the ends.
+    """
     if path.suffix.lower() == ".jsonl":
         return not filled or not filled[0].startswith("[")
     return len(filled) > 1 and all(line.startswith("{") and line.endswith("}") for line in filled)
@@ -220,18 +229,14 @@ def printable(text):
 
 
 class _TwiceError(Exception):
-    """The error that a key appears twice in a JSON object.
-
-    Args:
-        key: the key.
-    """
+    """The error that a key, a str, appears twice in a JSON object."""
 
     def __init__(self, key):
         self.key = key
 
 
 def _object(pairs):
-    """Make the dict of a JSON object. Python itself would silently drop the first value of a repeated key.
+    """Make the dict of a JSON object, and check for repeated keys. `json.loads` would silently drop their first values.
 
     Args:
         pairs: a list of (key, value), as `json.loads` passes it to its `object_pairs_hook`.
@@ -247,13 +252,13 @@ def _object(pairs):
 
 
 def _line_of_key(text, key):
-    """Return the line on which a key occurs for the second time in JSON text."""
+    """Return the number of the line, from 1, on which a key occurs for the second time in JSON text."""
     place = [match.start() for match in re.finditer(re.escape(json.dumps(key)) + r"\s*:", text)][1:2] or [0]
     return text.count("\n", 0, place[0]) + 1
 
 
 def _line_of(text, keys):
-    """Return the line on which a value begins in JSON text.
+    """Return the number of the line, from 1, on which a value begins in JSON text.
 
     The json module does not record lines, so the text is parsed again.
 

@@ -11,15 +11,15 @@ from utils.errors import InputError
 
 
 def read(folder):
-    """Read the captions of all photos that have a text file.
+    """Read the captions of all photos that have a text file of the same name.
 
-    A photo in a top folder with a split's name, such as `val/`, belongs to this split.
+    Photos below a folder `val/` of the dataset's folder belong to the split "val"; likewise for other splits.
 
     Args:
-        folder: a Folder.
+        folder: a Folder, the list of the dataset's files.
 
     Returns:
-        Captions. They have no images if there are no such text files.
+        A Captions. It has no images if there are no such text files.
 
     Raises:
         InputError: a text file cannot be read; the message has the file and the line.
@@ -46,9 +46,9 @@ def _read_file(captions, path, name):
     """Read the text file of one photo and add its captions.
 
     Args:
-        captions: the Captions to add to.
-        path: the text file.
-        name: the path of the photo, relative to the dataset's folder.
+        captions: a Captions, the content of the caption files, to which the captions are added.
+        path: the text file, a Path.
+        name: the path of the photo, relative to the dataset's folder, a str.
     """
     texts = []
     for number, line in lines(path):

@@ -41,12 +41,12 @@ def _fill(shape, generator):
     The sample keeps some pairs of colour and shape for its split `unseen`. These pairs are never chosen.
 
     Args:
-        shape: one of ALL_SHAPES.
+        shape: name of the shape, one of ALL_SHAPES.
         generator: NumPy random generator.
 
     Returns:
-        (colour, label). The colour is float (3,), 0 to 255. The label is its index among the colour labels: 1, 2, … for
-        named colours, and the last index for other colours.
+        (colour, label). `colour` is float (3,), RGB, 0 to 255. `label` is the colour's index among the colour labels:
+        1, 2, … for colours with a name, and the last index for other colours.
     """
     while True:
         if generator.random() < 0.8:
@@ -62,13 +62,20 @@ def _fill(shape, generator):
 
 
 def _smooth_noise(generator, size, cells):
-    """Draw random values from about -1 to 1 that change over about `size / cells` pixels: float32 (size, size)."""
+    """Draw smooth random noise for backgrounds and shading: float32 (size, size), values from about -1 to 1.
+
+    `generator` is a NumPy random generator. `cells` is the number of random values along each side; the noise between
+    them is interpolated.
+    """
     coarse = Image.fromarray(generator.uniform(-1, 1, (cells, cells)).astype("float32"))
     return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
 
 
 def _ground(generator, size):
-    """Draw a plain, shaded, striped or blotchy background: uint8 (size, size, 3)."""
+    """Draw the background of a scene: plain, shaded, striped or with blots.
+
+    `generator` is a NumPy random generator. The result is RGB pixels, uint8 (size, size, 3).
+    """
     colour = generator.integers(60, 246, 3).astype("float32")
     if generator.random() < 0.5:
         colour = colour.mean() + (colour - colour.mean()) * 0.5
@@ -92,11 +99,11 @@ def _mask(shape, centre, radius, angle, size):
     """Draw the mask of a shape: a PIL image of mode L, 255 inside the shape and 0 outside.
 
     Args:
-        shape: one of ALL_SHAPES.
+        shape: name of the shape, one of ALL_SHAPES.
         centre: (x, y) in pixels.
         radius: radius in pixels.
         angle: rotation in radians.
-        size: side of the mask in pixels.
+        size: width and height of the mask in pixels.
     """
     mask = Image.new("L", (size, size))
     draw, (x, y) = ImageDraw.Draw(mask), centre
@@ -119,10 +126,13 @@ def _mask(shape, centre, radius, angle, size):
 
 
 def _place(generator):
-    """Choose the places of the objects of a scene. In 40 % of the scenes, the objects are large and far apart.
+    """Choose random centres and radii of a scene's objects. In 40 % of the scenes, objects are large and far apart.
+
+    Args:
+        generator: NumPy random generator.
 
     Returns:
-        A list of (centre, radius). The centre is float (2,). Both are fractions of the scene's side.
+        A list of (centre, radius), one per object. The centre is float (2,). Both are fractions of the scene's side.
     """
     if generator.random() < 0.4:
         count, low, high, apart = int(generator.integers(1, 4)), 0.15, 0.3, 1.0
@@ -144,7 +154,7 @@ def draw_labelled(generator, size, rows, columns):
 
     Args:
         generator: NumPy random generator.
-        size: side of the scene in pixels.
+        size: width and height of the scene in pixels.
         rows, columns: numbers of rows and columns of the grid of regions.
 
     Returns:

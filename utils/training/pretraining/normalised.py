@@ -23,8 +23,7 @@ def normalised_twin(network, policy="float32"):
         policy: Keras dtype policy of the copy.
 
     Returns:
-        A Keras model with the same weights. Before training, the moving mean of its normalisation is 0 and the moving
-        variance is 1.
+        A Keras model with the same weights. Its batch normalisation begins with moving mean 0 and moving variance 1.
     """
 
     def clone(layer):
@@ -55,8 +54,8 @@ def fold(twin, network):
     Afterwards `network` computes the same outputs as `twin` in inference mode.
 
     Args:
-        twin: trained Keras model from `normalised_twin`.
-        network: Keras model from which `twin` was made. Its weights are replaced.
+        twin: the trained copy, a Keras model that `normalised_twin` made.
+        network: the original network, a Keras model. Its weights are replaced.
     """
     for layer in network.layers:
         if not layer.weights:

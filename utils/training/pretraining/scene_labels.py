@@ -1,4 +1,4 @@
-"""Make the data of pretraining, and compute its loss and accuracies: predict shape, colour and box at each region."""
+"""Make the data for pretraining an encoder on drawn scenes, and compute loss and accuracies of its predictions."""
 
 import numpy as np
 from keras import ops
@@ -12,8 +12,10 @@ _BOX_WEIGHT = 2.0
 class SceneLabels:
     """Draw random scenes with labels for each region, and compute loss and accuracies of predicted labels.
 
+    The labels of a region are its shape, its colour, and the box of the object in it.
+
     Args:
-        size: side of the scenes in pixels.
+        size: width and height of the scenes in pixels.
         rows, columns: numbers of rows and columns of the encoder's grid of regions.
     """
 
@@ -23,30 +25,33 @@ class SceneLabels:
         self._shape = size, rows, columns
 
     def batch(self, generator, count):
-        """Draw new scenes.
+        """Draw a batch of new random scenes.
 
         Args:
             generator: NumPy random generator.
             count: number of scenes.
 
         Returns:
-            (pixels, labels): uint8 (count, size, size, 3) and float32 (count, rows, columns, LABELS). `draw_labelled`
-            describes the labels.
+            (pixels, labels): uint8 (count, size, size, 3), and float32 (count, rows, columns, LABELS) with the shape,
+            the colour and the box of each region.
         """
         drawn = [draw_labelled(generator, *self._shape) for _ in range(count)]
         return tuple(np.stack(arrays) for arrays in zip(*drawn))
 
     def validation(self, count):
-        """Draw the `count` validation scenes, which training never uses. The result is as for `batch`."""
+        """Draw `count` validation scenes, which training never uses. They are the same at every call.
+
+        Returns (pixels, labels): uint8 (count, size, size, 3), and float32 (count, rows, columns, LABELS).
+        """
         return self.batch(np.random.default_rng([0, 2**31]), count)
 
     @staticmethod
     def loss(labels, outputs):
-        """Compute the loss: the cross-entropies of shape and colour, plus the mean error of the boxes × 2.
+        """Compute the loss of predictions: the cross-entropies of shape and colour, plus the mean error of boxes × 2.
 
         Args:
-            labels: float (batch, rows, columns, LABELS), from `batch`.
-            outputs: predicted logits and boxes, in the same shape.
+            labels: the right labels, float (batch, rows, columns, LABELS), as `batch` returns them.
+            outputs: predicted logits and boxes, a tensor of the same shape.
 
         Returns:
             A scalar.
@@ -63,13 +68,14 @@ class SceneLabels:
 
     @staticmethod
     def measure(labels, outputs):
-        """Compute the accuracies of shape and colour.
+        """Compute the accuracies of predicted shapes and colours.
 
-        The shape is measured in regions in which one shape covers more than half of the area, and the colour in regions
-        in which one colour does.
+        The shape is measured only in regions in which one shape covers more than half of the area. The colour is
+        measured only in regions in which one colour covers more than half of the area.
 
         Args:
-            labels, outputs: as for `loss`, but NumPy arrays.
+            labels: the right labels, a float array (scenes, rows, columns, LABELS).
+            outputs: predicted logits and boxes, an array of the same shape.
 
         Returns:
             A dict with the keys "shape_accuracy" and "colour_accuracy", 0 to 1.
@@ -83,6 +89,6 @@ class SceneLabels:
 
 
 def _split(labels):
-    """Split the last axis of labels (…, LABELS) into (shapes, colours, boxes)."""
+    """Split labels or predictions, a tensor (…, LABELS), along the last axis into (shapes, colours, boxes)."""
     ends = SHAPE_LABELS, SHAPE_LABELS + COLOUR_LABELS
     return labels[..., : ends[0]], labels[..., ends[0] : ends[1]], labels[..., ends[1] :]

@@ -1,6 +1,6 @@
-"""Pretrain an encoder on pictures of simple shapes that the program draws.
+"""Pretrain an encoder on scenes: pictures of simple shapes that the program draws.
 
-For each region of a picture, the encoder learns which shapes and colours lie there, and the bounding box of the object.
+For each region of a scene, the encoder learns to predict the shape, the colour, and the bounding box of the object.
 """
 
 import time
@@ -30,13 +30,12 @@ _WARMUP_STEPS = 300
 
 
 class SceneReader(keras.Model):
-    """Predict the labels of each region of a scene: a copy of an encoder, followed by a linear layer.
+    """Predict the shape, the colour and the box at each region of a scene: a copy of an encoder, then a linear layer.
 
     Args:
-        encoder: Encoder whose network is copied. Its `mirror` must be False, because here a photo's mirror image is not
-            encoded too.
+        encoder: Encoder whose network is copied. Its `mirror` must be False, because mirror images are not used here.
         labels: SceneLabels, which computes the loss.
-        policy: Keras dtype policy.
+        policy: name of the Keras dtype policy.
     """
 
     def __init__(self, encoder, labels, policy):
@@ -52,17 +51,19 @@ class SceneReader(keras.Model):
 
         Args:
             pixels: scenes, (batch, size, size, 3), 0 to 255.
-            training: whether batch normalisation uses the statistics of the batch.
+            training: True if batch normalisation uses the statistics of the batch.
 
         Returns:
-            Logits of shapes and colours, and boxes, float32 (batch, rows, columns, LABELS), in the order of
-            `draw_labelled`.
+            Logits of shapes and colours, then boxes, float32 (batch, rows, columns, LABELS).
         """
         regions = self.twin(self._preprocess(ops.cast(pixels, "float32")), training=training)
         return self.head(ops.cast(regions, "float32"))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Compute `SceneLabels.loss` of the labels `y` and the predictions `y_pred`. Other arguments are not used."""
+        """Compute the loss of the predictions `y_pred` against the labels `y`, both (batch, rows, columns, LABELS).
+
+        Other arguments are not used. Keras calls this method. It returns a scalar.
+        """
         return self._labels.loss(y, y_pred)
 
 
@@ -70,13 +71,13 @@ class Pretraining:
     """Train an encoder on drawn scenes.
 
     Args:
-        encoder: Encoder to train. After `fit` it has the trained weights.
+        encoder: Encoder to train. After the method `fit`, it has the trained weights.
         labels: SceneLabels with the image size and the grid of the encoder.
         folder: folder to which the encoder's weights, the training history and the checkpoint are written.
         steps: number of training steps of the whole run.
         batch_size: scenes per step.
         learning_rate: peak learning rate. It rises during a warm-up and then falls to zero along a cosine.
-        seed: seed of the linear layer's weights and of the scenes.
+        seed: random seed of the linear layer's weights and of the scenes.
     """
 
     def __init__(self, encoder, labels, folder, steps, batch_size=32, learning_rate=1e-3, seed=0):
@@ -102,9 +103,13 @@ class Pretraining:
             self.state = self.checkpoint.load()
 
     def batch(self, step):
-        """Draw the batch of a step as two tensors: pixels and labels, as in `SceneLabels.batch`.
+        """Draw the scenes for a training step. They depend only on seed and step, so a resumed run gets the same.
 
-        The batch depends only on the seed and the step, so a resumed run gets the same batches.
+        Args:
+            step: number of the step, from 0.
+
+        Returns:
+            (pixels, labels), two tensors: (batch, size, size, 3), and (batch, rows, columns, LABELS).
         """
         batch = self.labels.batch(np.random.default_rng([self.seed, step]), self.batch_size)
         return keras.tree.map_structure(ops.convert_to_tensor, batch)
