@@ -26,6 +26,10 @@ _ENOUGH = 0.98
 # Seconds that the browser may take to load the model, and for one photo.
 _PATIENCE = 300
 
+# Seconds between the end of loading and the first photo. Until then the browser may fetch service.js again: it checks
+# every page that it opens for a newer version of this file.
+_SETTLE = 5
+
 # Suffixes of files that web hosts such as GitHub Pages compress when they send them.
 _COMPRESSIBLE = {".html", ".css", ".js", ".mjs", ".json", ".svg", ".txt"}
 
@@ -107,8 +111,8 @@ def run_page(folder, photos, work):
 
     Returns:
         A dict: `captions`, the list that the page's button "Download JSON" saves; `failed`, the number of photos
-        without caption; `loaded`, `first` and `all`, seconds from opening the page until the model was loaded, until
-        the first caption and until the last; `start`, seconds from giving the photos until the first caption;
+        without caption; `loaded`, seconds from opening the page until the model was loaded; `start`, seconds from
+        giving the photos until the first caption; `first`, the sum of both; `rate`, photos a second after the first;
         `memory`, the most bytes used; `own`, requests to the page's server; `late`, those after loading; `elsewhere`,
         requests of the page to others; `browsers`, requests of the browser itself to others; `about`, what the page
         says about itself.
@@ -127,6 +131,7 @@ def run_page(folder, photos, work):
                 raise InputError(f"the page says: {status(browser)}")
             result["loaded"] = time.perf_counter() - began
             result["about"] = browser.find_element("id", "about").text
+            time.sleep(_SETTLE)
             before = len(asked)
             given = time.perf_counter()
             browser.find_element("id", "files").send_keys("\n".join(str(path.resolve()) for path in photos))
@@ -140,8 +145,8 @@ def run_page(folder, photos, work):
                 wait(browser, done(count), _PATIENCE)
                 if count == 1:
                     result["start"] = time.perf_counter() - given
-                    result["first"] = time.perf_counter() - began
-            result["all"] = time.perf_counter() - began
+                    result["first"] = result["loaded"] + result["start"]
+            result["rate"] = (len(photos) - 1) / max(time.perf_counter() - given - result["start"], 1e-9)
             memory.append(memory_of(process))
             result["failed"] = len(browser.find_elements("css selector", ".failed"))
             browser.find_element("id", "json").click()
@@ -212,11 +217,10 @@ def main():
             (folder / "model" / "model.json").write_text(text, encoding="utf-8")
             result = run_page(folder, photos, work / str(beam))
             disk, sent = sizes(folder, result["own"])
-            rate = (len(photos) - 1) / max(result["all"] - result["first"], 1e-9)
             console.say(
                 f"beam size {beam}: {result['about']}",
                 f"  {result['loaded']:.1f} s to load; first caption {result['start']:.1f} s after its photo was given, "
-                f"{result['first']:.1f} s after the page was opened; then {rate:.2f} photos a second",
+                f"{result['first']:.1f} s after the page was opened; then {result['rate']:.2f} photos a second",
                 f"  the browser used {result['memory'] / 1e6:.0f} MB at most; {result['failed']} photos failed",
                 f"  loaded files: {disk / 1e6:.1f} MB on disk, {sent / 1e6:.1f} MB as sent with gzip",
                 f"  requests: {len(result['own'])} to the page's folder, {len(result['late'])} of them after loading, "
