@@ -203,7 +203,7 @@ def card(path, found, size, with_name=False):
     photo = open_photo(path)
     photo.thumbnail((size, size))
     name = f'<p class="name">{html.escape(Path(path).name)}</p>' if with_name else ""
-    return attention_html(found[0], photo, found[1:]) + name
+    return name + attention_html(found[0], photo, found[1:])
 
 
 def download(data, form, name, text):
@@ -326,6 +326,10 @@ def make_page(load, models=("model",), beam_size=5, examples=()):
         # gradio.File keeps the photo as it is. A gradio.Image would change the pixels of some photos, and could not
         # report why it cannot read others.
         photos = gradio.File(file_count="multiple", label="Photos", height=120)
+        with gradio.Accordion("Settings", open=False):
+            model = gradio.Dropdown(list(models), value=models[0], label="Model", visible=len(models) > 1)
+            beam = gradio.Slider(1, 10, beam_size, step=1, label="Beam size", info="larger is slower and more accurate")
+            count = gradio.Slider(1, 5, 1, step=1, label="Captions per photo")
         answer = gradio.HTML(padding=False)
         text = gradio.Textbox(label="Alternative text", buttons=["copy"], interactive=True, visible=False)
         links = gradio.HTML(padding=False)
@@ -335,10 +339,6 @@ def make_page(load, models=("model",), beam_size=5, examples=()):
                 type="index",
             )  # fmt: skip
             tries.click(lambda index: [str(examples[index])], tries, photos, api_visibility="private")
-        with gradio.Accordion("Settings", open=False):
-            model = gradio.Dropdown(list(models), value=models[0], label="Model", visible=len(models) > 1)
-            beam = gradio.Slider(1, 10, beam_size, step=1, label="Beam size", info="larger is slower and more accurate")
-            count = gradio.Slider(1, 5, 1, step=1, label="Captions per photo")
         gradio.Markdown(
             "The caption is a guess by a small model. Do not rely on it, and do not use it to judge people. "
             "Photos stay on the machine that runs this page and are deleted after an hour."

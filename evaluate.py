@@ -4,7 +4,7 @@ from pathlib import Path
 
 from utils import console, files
 from utils.errors import InputError
-from utils.model.model_folder import check_together, read_config
+from utils.model.model_folder import check_together, find_model, read_config
 from utils.training.recipes import RECIPES
 
 DESCRIPTION = """Score captions against the captions of people.
@@ -12,6 +12,9 @@ DESCRIPTION = """Score captions against the captions of people.
 A model writes its captions free-running, by beam search. --captions scores the
 captions of any program and needs neither model nor photos. All references of a
 photo count. Tokenisation and scores are those of pycocoevalcap."""
+
+# The model of the sample `shapes`, which is scored if no flag is given. It is not part of the repository.
+_SAMPLE_MODEL = Path("models/shapes")
 
 
 def parse_arguments(arguments=None):
@@ -149,6 +152,11 @@ def main(arguments=None):
     """
     arguments = parse_arguments(arguments)
     console.check_outputs([arguments.json, arguments.captions_out, arguments.report])
+    if arguments.model == [_SAMPLE_MODEL] and not files.is_file(find_model(_SAMPLE_MODEL) / "config.json"):
+        raise InputError(
+            f"{_SAMPLE_MODEL}: not trained yet; python train.py trains it. To score the model of this repository: "
+            "python prepare.py flickr8k, then python evaluate.py --dataset flickr8k"
+        )
     for model in arguments.model:
         read_config(model)
     if arguments.ensemble:

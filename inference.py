@@ -87,7 +87,8 @@ def parse_arguments(arguments=None):
     output.add_argument(
         "--attention_map",
         metavar="PATH",
-        help="write a picture with the attention of each word; for several photos, a folder with one picture each",
+        help="write a picture with the attention of each word, as .png, .jpg, .webp, .tif, .pdf or .svg; for several "
+        "photos, a folder with one .png each",
     )
     output.add_argument(
         "--overwrite",
@@ -213,7 +214,7 @@ def write_captions(sources, single, pictures, stream, arguments):
     form = "csv" if arguments.csv else "json" if arguments.json else "texts" if single else "lines"
     header = not arguments.shard or arguments.shard[0] == 1
     write = table_writer(form, stream, header, with_scores=arguments.num_captions > 1)
-    count = Counter()
+    count, least = Counter(), arguments.min_confidence
     # The progress bar of a single photo is for terminals only, not for logs.
     quiet = single and not sys.stderr.isatty()
     with console.progress(total=len(sources), unit="photo", disable=quiet, leave=not single) as bar:
@@ -230,7 +231,10 @@ def write_captions(sources, single, pictures, stream, arguments):
             sure = 1.0 if captions[0].confidence is None else captions[0].confidence
             count["captioned"] += 1
             count["empty"] += not captions[0].words
-            if sure < (arguments.min_confidence or 0):
+            withheld = arguments.alt_text and sure < (least if least is not None else UNSURE)
+            if withheld:
+                console.warn(f"{source.name}: alternative text not written, because the confidence is {sure:.2f}")
+            if sure < (least or 0):
                 count["unsure"] += 1
                 continue
             with bar.external_write_mode(stream):  # captions and progress bar may share a terminal
@@ -242,7 +246,7 @@ def write_captions(sources, single, pictures, stream, arguments):
                 save_figure(attention_figure(captions), picture)
             if single and sure < UNSURE:
                 console.note(f"unsure: the caption is right in its main point with a probability of {sure:.2f}")
-            if arguments.alt_text and arguments.min_confidence is None and sure < UNSURE:
+            if withheld:
                 count["no text"] += 1
             elif arguments.alt_text and captions[0].words:
                 count["no confidence"] += captions[0].confidence is None
@@ -251,10 +255,10 @@ def write_captions(sources, single, pictures, stream, arguments):
                 except InputError as error:
                     console.warn(error)
     if count["unsure"]:
-        console.warn(f"{count['unsure']} photos are left out: their captions are below --min_confidence")
+        console.warn(f"photos left out, because the confidence is below --min_confidence: {count['unsure']}")
     if count["no text"]:
         console.warn(
-            f"{count['no text']} photos get no alternative text: their captions have a confidence below {UNSURE}; "
+            f"alternative texts not written, because the confidence is below {UNSURE}: {count['no text']}; "
             "--min_confidence 0 writes all"
         )
     if count["no confidence"]:
@@ -263,7 +267,7 @@ def write_captions(sources, single, pictures, stream, arguments):
             "are not left out"
         )
     if count[False]:
-        console.warn(f"{count[False]} photos keep their alternative text; --overwrite replaces it")
+        console.warn(f"photos that keep their alternative text: {count[False]}; --overwrite replaces it")
     if count["empty"]:
         console.warn(empty_note(count["empty"], count["captioned"]))
     if not count["captioned"] and not arguments.shard:  # a part may have no photos

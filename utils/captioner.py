@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from utils.runtime import quiet_keras  # noqa: F401  # isort: skip  # before Keras, which it imports quietly
 import keras
 import numpy as np
 

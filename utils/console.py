@@ -219,10 +219,6 @@ def part(text):
 def import_keras():
     """Import Keras and its backend quietly.
 
-    During the import, output to standard error is discarded, because TensorFlow prints messages before its logging can
-    be configured. Keras would also import matplotlib's pyplot. This takes half a second and is not needed, so it is
-    prevented.
-
     Raises:
         InputError: KERAS_BACKEND names an unsupported or missing backend, or no temporary file can be written.
     """
@@ -234,30 +230,10 @@ def import_keras():
             raise InputError(f"{package} is not installed: pip install {package}")
     files.check_temporary()
     os.environ["KERAS_BACKEND"] = asked  # takes precedence over Keras's settings file
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Keep memory from one step to the next. By default, TensorFlow on CPUs returns memory to the system after each
     # step. The system must clear every page before the next use, which takes time.
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
-    unwanted = "matplotlib.pyplot" not in sys.modules
-    sys.stderr.flush()
-    saved = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-            if unwanted:
-                sys.modules["matplotlib.pyplot"] = None  # makes the import of pyplot fail, which Keras tolerates
-            import keras
-
-            if keras.config.backend() == "tensorflow":
-                import tensorflow
-    finally:
-        if unwanted:
-            sys.modules.pop("matplotlib.pyplot", None)
-        os.dup2(saved, 2)
-        os.close(saved)
-    if keras.config.backend() == "tensorflow":
-        # TensorFlow warns if a function is compiled for several sizes or models. This is intended here.
-        tensorflow.get_logger().setLevel("ERROR")
+    from utils.runtime import quiet_keras  # noqa: F401
 
 
 def check_outputs(paths, overwrite=True):

@@ -46,7 +46,7 @@ def test_photos_below_the_minimum_confidence_are_skipped_and_counted(save_model,
     command_line = inference, "--model", save_model(0.3), "--image_path", folder, "--json", "-", "--min_confidence"
     status, output, error = command(*command_line, "0.4")
     assert (status, output) == (0, "")
-    assert "2 photos are left out" in error
+    assert "photos left out, because the confidence is below --min_confidence: 2" in error
     _, output, _ = command(*command_line, "0.2")
     rows = [json.loads(line) for line in output.splitlines()]
     assert [row["captions"][0]["confidence"] for row in rows] == [0.3, 0.3]
@@ -57,9 +57,14 @@ def test_unsure_captions_become_alternative_texts_only_on_request(save_model, sa
     text = photo.with_name("a.png.txt")
     command_line = inference, "--model", save_model(0.3), "--image_path", photo.parent, "--alt_text", "file"
     _, _, error = command(*command_line)
-    assert "1 photos get no alternative text" in error
+    # The photos are named, because somebody has to describe them now.
+    assert f"warning: {photo}: alternative text not written, because the confidence is 0.30\n" in error
+    assert "alternative texts not written, because the confidence is below 0.5: 1; --min_confidence 0" in error
+    _, _, error = command(*command_line, "--min_confidence", "0.4")
+    assert f"warning: {photo}: alternative text not written" in error
     assert not text.exists()
-    command(*command_line, "--min_confidence", "0")
+    _, _, error = command(*command_line, "--min_confidence", "0")
+    assert "not written" not in error
     assert text.exists()
 
 

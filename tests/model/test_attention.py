@@ -89,6 +89,20 @@ def test_a_functional_model_with_the_layer_trains_saves_and_loads(tmp_path, quer
         np.testing.assert_array_equal(here, there)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_a_functional_model_knows_the_shapes_and_types_of_its_outputs(query, values, dtype):
+    inputs = [keras.Input((None, 4)), keras.Input((None, 5))]
+    model = keras.Model(inputs, BahdanauAttention(6, dtype=dtype)(*inputs, return_attention_scores=True))
+    assert model.output_shape == [(None, None, 5), (None, None, None)]
+    for given, result in zip(model.outputs, model([query, values]), strict=True):
+        assert given.dtype == keras.backend.standardize_dtype(result.dtype)
+    lines = []
+    model.summary(print_fn=lines.append)
+    assert "(None, None, 5)" in lines[0]
+    layer = BahdanauAttention(6)
+    assert layer.compute_output_shape(query.shape, values.shape) == layer(query, values).shape
+
+
 @keras.saving.register_keras_serializable(package="tests")
 class Subclassed(keras.Model):
     def __init__(self, **kwargs):

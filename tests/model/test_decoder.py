@@ -98,11 +98,17 @@ def test_fit_builds_the_decoder_and_a_keras_file_restores_it(tmp_path, options, 
     assert np.array_equal(loaded(batch), decoder(batch))
 
 
-def test_a_functional_model_can_use_the_decoder_as_a_layer(batch):
-    inputs = [keras.Input((4, 6)), keras.Input((3, 5), dtype="int32")]
-    decoder = AttentionDecoder(9, units=8, attention_units=5, embedding_size=4)
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_a_functional_model_can_use_the_decoder_as_a_layer(tmp_path, batch, dtype):
+    """The numbers of regions, captions and words may be open."""
+    inputs = [keras.Input((None, 6)), keras.Input((None, None), dtype="int32")]
+    decoder = AttentionDecoder(9, units=8, attention_units=5, embedding_size=4, dtype=dtype)
     model = keras.Model(inputs, decoder(inputs))
-    np.testing.assert_allclose(model(batch), decoder(batch), atol=1e-6)
+    logits = model(batch)
+    assert (model.output_shape, model.output.dtype) == ((None, None, None, 9), logits.dtype)
+    np.testing.assert_allclose(logits, decoder(batch), atol=1e-6)
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(batch), logits)
 
 
 def test_projected_values_are_narrower_and_need_fewer_weights(batch):

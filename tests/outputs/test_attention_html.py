@@ -38,15 +38,27 @@ def test_words_are_text_and_never_markup(caption):
     assert next(attributes["alt"] for tag, attributes in tags if tag == "img") == caption.text
 
 
-def test_a_caption_of_low_confidence_says_so_and_shows_alternatives(caption):
+def test_captions_show_their_confidence_and_low_ones_say_so(caption):
     def with_confidence(value):
         return replace(caption, confidence=value)
 
-    others = [replace(caption, text="A <cat>.")]
-    page = attention_html(with_confidence(0.31), others=others)
-    assert "The model is unsure (confidence 31%). It might also be:" in page
-    assert "<li>A &lt;cat&gt;.</li>" in page
-    assert all("unsure" not in attention_html(each) for each in (caption, with_confidence(None), with_confidence(0.5)))
+    others = [replace(caption, text="A <cat>.", confidence=0.2)]
+    unsure, sure, unknown = (attention_html(with_confidence(value), others=others) for value in (0.31, 0.83, None))
+    assert "The model is unsure (confidence 31%)." in unsure
+    assert "Confidence 83%." in sure
+    assert ["might also be" in page for page in (unsure, sure, unknown)] == [True, False, False]
+    assert all("(confidence 20%)" in page and "A &lt;cat&gt;." in page for page in (unsure, sure, unknown))
+    assert 'class="confidence"' not in attention_html(caption)
+
+
+def test_the_words_of_all_captions_have_their_own_maps(caption):
+    other = replace(caption, text="A cat runs.", words=("a", "cat", "runs"), attention=np.eye(16)[:3].reshape(3, 4, 4))
+    page = attention_html(caption, others=[other])
+    words = re.findall(r'<button type="button" class="w(\d)"[^>]*>([^<]+)</button>', page)
+    assert words == [("0", "a"), ("1", "&lt;b&gt;&quot;dog&quot;"), ("2", "a"), ("3", "cat"), ("4", "runs")]
+    maps = dict(re.findall(r'class="m(\d)" alt="" src="data:image/png;base64,([^"]+)"', page))
+    shade = np.asarray(Image.open(io.BytesIO(base64.b64decode(maps["4"]))))[..., 3]
+    assert np.argwhere(shade == 0).tolist() == [[0, 2]]
 
 
 def test_two_captions_of_a_page_have_different_ids(caption):

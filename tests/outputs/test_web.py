@@ -13,7 +13,7 @@ from tests.web_page import serve, status, wait
 from utils.data.images import load_pixels, to_pixels
 from utils.data.photo_files import sample_photo
 from utils.errors import InputError
-from utils.model.caption import Caption
+from utils.model.caption import Caption, confidence_note
 from utils.model.caption_faults import fault
 from utils.outputs.caption_files import table_writer
 
@@ -238,15 +238,10 @@ def test_the_page_writes_the_captioners_captions_and_sends_no_requests(browser, 
     # Browsers check for a new service worker by themselves.
     assert [each for each in asked[loaded:] if each != "/service.js"] == []
 
-    # Captions of low confidence are marked, and no others.
-    script = (
-        "return [...document.querySelectorAll('#photos > li')].map((li) => li.querySelector('.unsure')?.textContent)"
-    )
-    notes = browser.execute_script(script)
-    assert [note is not None for note in notes] == [each.confidence < 0.5 for each in expected]
-    assert 0 < sum(note is not None for note in notes) < len(notes)
-    for note, each in zip(notes, expected):
-        assert note is None or f"{each.confidence:.0%}" in note
+    # Each caption has its confidence, and captions of low confidence are marked.
+    notes = [each.text for each in browser.find_elements("css selector", "#photos > li .confidence")]
+    assert notes == [confidence_note(each) for each in expected]
+    assert 0 < sum("unsure" in note for note in notes) < len(notes)
 
     # The keyboard reaches the words, and a focused word shows its map.
     from selenium.webdriver.common.keys import Keys

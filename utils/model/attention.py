@@ -122,6 +122,27 @@ class BahdanauAttention(keras.layers.Layer):
         context = ops.matmul(ops.cast(weights, values.dtype), values)
         return (context, weights) if return_attention_scores else context
 
+    def compute_output_shape(self, query_shape: tuple, values_shape: tuple) -> tuple:
+        """Return the shape of the context, (batch, queries, channels), from the shapes that `build` takes."""
+        return (*query_shape[:-1], values_shape[-1])
+
+    def compute_output_spec(
+        self,
+        query: keras.KerasTensor,
+        values: keras.KerasTensor,
+        keys: keras.KerasTensor | None = None,
+        mask: keras.KerasTensor | None = None,
+        return_attention_scores: bool = False,
+        values_mask: keras.KerasTensor | None = None,
+    ) -> keras.KerasTensor | tuple[keras.KerasTensor, keras.KerasTensor]:
+        """Return the shapes and types of what `call` returns for these arguments. Keras uses them in functional models.
+
+        The attention weights are float32 in mixed precision too, so their type cannot come from `compute_output_shape`.
+        """
+        context = keras.KerasTensor(self.compute_output_shape(query.shape, values.shape), self.compute_dtype)
+        weights = keras.KerasTensor((*query.shape[:-1], values.shape[1]), "float32")
+        return (context, weights) if return_attention_scores else context
+
     def compute_mask(self, query: Tensor, previous_mask: Tensor | None = None) -> None:
         """Return None, because the context has no mask: every query gets a context."""
 

@@ -1,4 +1,4 @@
-"""The class `Caption`, which is the result for one photo, and two functions that check captions."""
+"""The class `Caption`, which is the result for one photo, and what pages and programs say about captions."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +42,15 @@ class Caption:
 def is_unsure(caption):
     """Return True if the model is unsure of a Caption: its confidence is below `UNSURE`, a half."""
     return caption.confidence is not None and caption.confidence < UNSURE
+
+
+def confidence_note(caption):
+    """Make the sentence with which pages show the confidence of a caption; None if the caption has no confidence."""
+    if caption.confidence is None:
+        return None
+    if is_unsure(caption):
+        return f"The model is unsure (confidence {caption.confidence:.0%})."
+    return f"Confidence {caption.confidence:.0%}."
 
 
 def empty_note(empty, total):

@@ -301,6 +301,20 @@ class AttentionDecoder(keras.Model):
             self.add_loss(self.attention_entropy * _mean_entropy(ops.stack(maps, axis=2), words != PAD))
         return self._logits(ops.stack(features, axis=2), embedded, training=training)
 
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """Return the shape of the logits, (batch, captions, length, vocabulary).
+
+        Args:
+            input_shape: the shapes of the regions and of the word numbers, a pair.
+        """
+        return (*input_shape[1], self.vocabulary_size)
+
+    def compute_output_spec(
+        self, inputs: tuple[keras.KerasTensor, keras.KerasTensor], training: bool = False
+    ) -> keras.KerasTensor:
+        """Return the shape and type of the logits. They are float32 in mixed precision too."""
+        return keras.KerasTensor(self.compute_output_shape([each.shape for each in inputs]), "float32")
+
     def sharpen_attention(self, factor: float) -> None:
         """Make a trained decoder attend to fewer regions (factor above 1) or to more regions (factor below 1).
 

@@ -1,4 +1,4 @@
-"""Makes HTML that shows a photo and its caption. Point at a word to see where the model looked for this word."""
+"""Makes HTML that shows a photo and its captions. Point at a word to see where the model looked for this word."""
 
 import base64
 import html
@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from utils.data.images import open_photo
-from utils.model.caption import is_unsure
+from utils.model.caption import confidence_note, is_unsure
 
 # Maximum length of the longer side of the photo, in pixels.
 _SIZE = 900
@@ -24,7 +24,10 @@ _STYLE = """
 .captioned .photo img { width: 100%; display: block; margin: 0; border-radius: 6px; }
 .captioned .photo img + img { position: absolute; inset: 0; height: 100%; opacity: 0; transition: opacity .15s; }
 .captioned .sentence { margin: 0 0 .3em; font-size: 1.5rem; line-height: 1.3; font-weight: 600; user-select: text; }
-.captioned .others { margin: 0 0 .5em; padding-left: 1.4em; list-style: disc; }
+.captioned .confidence { margin: 0 0 .3em; opacity: .8; }
+.captioned .others { margin: 0; padding: 0; list-style: none; }
+.captioned .others p { display: inline; }
+.captioned .others .sentence { font-size: 1rem; }
 .captioned .words { margin: .2em 0 .6em; display: flex; flex-wrap: wrap; gap: .25em; }
 .captioned button { border: 0; margin: 0 !important; padding: .25em .6em; border-radius: 6px;
   font: 500 1rem system-ui !important; background: #e4e4e7; color: #111; cursor: default; }
@@ -57,15 +60,15 @@ def _shade(attention):
 
 
 def attention_html(caption, photo=None, others=()):
-    """Make HTML that shows a photo, its caption and the attention of each word.
+    """Make HTML that shows a photo, its captions and the attention of each word.
 
     The HTML needs no script and no other file. Words can be reached with the Tab key.
-    If the confidence of the caption is low, a sentence says so.
+    A sentence gives the confidence of each caption that has one, and says if it is low.
 
     Args:
         caption: a Caption.
         photo: the photo as a PIL image, which is made smaller if it is large. None: read the caption's photo.
-        others: a list or tuple of further Captions of the photo. Their sentences are listed.
+        others: a list or tuple of further Captions of the photo. They are listed below the photo.
 
     Returns:
         HTML, a string.
@@ -73,29 +76,38 @@ def attention_html(caption, photo=None, others=()):
     photo = photo or caption.photo or open_photo(caption.path)
     photo.thumbnail((_SIZE, _SIZE))
     name = f"captioned-{next(_numbers)}"
-    rules, maps, buttons = [_STYLE], [], []
-    for number, (word, attention) in enumerate(zip(caption.words, caption.attention)):
-        chosen = f"#{name}:has(.w{number}:hover, .w{number}:focus)"
-        rules.append(f"{chosen} .m{number} {{ opacity: 1; }}")
-        maps.append(f'<img class="m{number}" alt="" src="{_data_uri(_shade(attention), "PNG")}">')
-        label = f"{html.escape(word)}: show where the model looked"
-        buttons.append(
-            f'<button type="button" class="w{number}" title="where the model looked" aria-label="{label}">'
-            f"{html.escape(word)}</button>"
+    rules, maps = [_STYLE], []
+
+    def describe(each):
+        """Make the HTML of a caption's sentence, confidence and words. Add the maps of the words to `maps`."""
+        buttons = []
+        for word, attention in zip(each.words, each.attention):
+            number = len(maps)
+            chosen = f"#{name}:has(.w{number}:hover, .w{number}:focus)"
+            rules.append(f"{chosen} .m{number} {{ opacity: 1; }}")
+            maps.append(f'<img class="m{number}" alt="" src="{_data_uri(_shade(attention), "PNG")}">')
+            label = f"{html.escape(word)}: show where the model looked"
+            buttons.append(
+                f'<button type="button" class="w{number}" title="where the model looked" aria-label="{label}">'
+                f"{html.escape(word)}</button>"
+            )
+        note = confidence_note(each)
+        return (
+            f'<p class="sentence">{html.escape(each.text)}</p>'
+            + (f' <p class="confidence">{note}</p>' if note else "")
+            + f'<div class="words" role="group" aria-label="words of the caption">{"".join(buttons)}</div>'
         )
-    text = html.escape(caption.text, quote=True)
-    lines = [f'<p class="sentence">{text}</p>']
-    if is_unsure(caption):
-        also = " It might also be:" if others else ""
-        lines.append(f"<p>The model is unsure (confidence {caption.confidence:.0%}).{also}</p>")
+
+    first, rest = describe(caption), ""
     if others:
-        items = "".join(f"<li>{html.escape(other.text)}</li>" for other in others)
-        lines.append(f'<ul class="others">{items}</ul>')
+        heading = "It might also be:" if is_unsure(caption) else "Other captions:"
+        items = "".join(f"<li>{describe(other)}</li>" for other in others)
+        rest = f'<p>{heading}</p><ul class="others">{items}</ul>'
     # The photo takes at most 60 % of the height of the window, so that the words stay visible.
     width = f"width: calc(60vh * {photo.width / photo.height:.3f})"
+    text = html.escape(caption.text, quote=True)
     return (
-        f'<div class="captioned" id="{name}"><style>{"".join(rules)}</style>'
-        f'{"".join(lines)}<div class="words" role="group" aria-label="words of the caption">{"".join(buttons)}</div>'
+        f'<div class="captioned" id="{name}"><style>{"".join(rules)}</style>{first}'
         f'<div class="photo" style="{width}"><img alt="{text}" src="{_data_uri(photo, "JPEG", quality=88)}">'
-        f"{''.join(maps)}</div></div>"
+        f"{''.join(maps)}</div>{rest}</div>"
     )

@@ -9,11 +9,16 @@ let worker;
 let count = 0;
 let firstAsked;
 
-// The page says that the model is unsure of captions with a lower confidence. The same as UNSURE in
-// utils/model/caption.py.
+// Captions with a lower confidence are marked as unsure. The same as UNSURE in utils/model/caption.py.
 const UNSURE = 0.5;
 
-const unsureNote = (confidence) => `The model is unsure (confidence ${Math.round(confidence * 100)}%).`;
+// Makes the sentence about a caption's confidence, as `confidence_note` of utils/model/caption.py. The confidence is
+// undefined for models without confidence.
+function confidenceNote(confidence) {
+  if (confidence === undefined) return "";
+  const percent = `${Math.round(confidence * 100)}%`;
+  return confidence < UNSURE ? `The model is unsure (confidence ${percent}).` : `Confidence ${percent}.`;
+}
 
 function say(text) {
   status.textContent = text;
@@ -104,9 +109,10 @@ function show(photo, { text, words, maps, rows, columns, logProbability, score, 
   const actions = make("div", { class: "row" });
   addButton(actions, "Copy sentence", (button) => copy(text, button));
   addButton(actions, "Copy as alt=…", (button) => copy(altAttribute(text), button));
-  const unsure = confidence < UNSURE ? [make("p", { class: "unsure" }, unsureNote(confidence))] : [];
+  const note = confidenceNote(confidence);
+  const noted = note ? [make("p", { class: "confidence" }, note)] : [];
   photo.item.lastChild.replaceWith(
-    make("div", { class: "photo" }, picture, map), make("p", { class: "sentence" }, text), ...unsure, row, actions,
+    make("div", { class: "photo" }, picture, map), make("p", { class: "sentence" }, text), ...noted, row, actions,
   );
 }
 
@@ -148,8 +154,8 @@ const answers = {
     show(photo, result);
     const first = captions().length === 1
       ? `First caption after ${((performance.now() - firstAsked) / 1000).toFixed(1)} seconds. ` : "";
-    const unsure = result.confidence < UNSURE ? `${unsureNote(result.confidence)} ` : "";
-    report(`${result.text} ${unsure}${first}`);
+    const note = confidenceNote(result.confidence);
+    report(`${result.text} ${note && `${note} `}${first}`);
   },
   failed({ id, message }) {
     const photo = photos.get(id);
