@@ -69,7 +69,7 @@ def measure(sizes, progress):
     """Measure inference.py on one photo: the time to the first caption, the time of each step, and the peak memory.
 
     Args:
-        sizes: Sizes, the amount of work.
+        sizes: a Sizes object, which holds the amount of work.
         progress: function with tqdm's arguments that returns a progress bar.
 
     Returns:

@@ -109,7 +109,8 @@ def draw(found, confidence, cider):
     """Draw two pictures of the quality of confidence: the mean CIDEr of the most confident captions, and calibration.
 
     Args:
-        found: the dict that `score_confidence` returned.
+        found: measures of the confidence, a dict. Its key `calibration` is used: a list with a dict for each range of
+            confidence, with the keys `captions`, `confidence` and `right`. `score_confidence` computes it.
         confidence: confidence of each caption, float (captions,), 0 to 1.
         cider: CIDEr of each caption, float (captions,).
 

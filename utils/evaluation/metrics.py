@@ -112,7 +112,8 @@ def evaluate(
     Args:
         references: a dict from image id to a list of one or more captions by people.
         candidates: a dict from image id to the caption to score.
-        which: names of scorers, such as ["Bleu", "CIDEr"]; None for all that this machine can run.
+        which: names of scorers, some of "Bleu", "METEOR", "ROUGE_L", "CIDEr" and "SPICE". None: all scorers that this
+            machine can run.
 
     Returns:
         A dict from score name, such as "Bleu_4", to float.
@@ -124,7 +125,7 @@ def score(references: dict[str, list[str]], candidates: dict[str, str], which: I
     """Score captions against references. Every score of an empty caption is 0.
 
     Captions and references are split into the same words as by pycocoevalcap's Java program, but without Java. The
-    scores:
+    scores come from these papers:
 
     - BLEU: Papineni et al., 2002.
     - METEOR: Denkowski and Lavie, 2014.
@@ -137,7 +138,8 @@ def score(references: dict[str, list[str]], candidates: dict[str, str], which: I
     Args:
         references: a dict from image id to a list of one or more captions by people.
         candidates: a dict from image id to the caption to score.
-        which: names of scorers, such as ["Bleu", "CIDEr"]; None for all that this machine can run.
+        which: names of scorers, some of "Bleu", "METEOR", "ROUGE_L", "CIDEr" and "SPICE". None: all scorers that this
+            machine can run.
 
     Returns:
         A Scores: the scores of all images together, and of each image.

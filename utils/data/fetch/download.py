@@ -28,7 +28,7 @@ _ATTEMPTS = 4
 
 
 class _MirrorError(Exception):
-    """The error that a file cannot be fetched from a mirror. The message is the reason."""
+    """Raised when a file cannot be fetched from a mirror. The message is the reason."""
 
 
 def fetch(remote, folder, known=None, progress=silent, pause=2):
@@ -138,6 +138,8 @@ def _download(address, partial, size, progress, pause):
 def _stream(address, partial, start, size, progress):
     """Send one request for the missing part of a file, and append the answer to the part that is already fetched.
 
+    If the connection is lost, the bytes that have arrived are kept, and an exception of `requests` is raised.
+
     Args:
         address: the address of the file.
         partial: the Path of the part that is already fetched.
@@ -147,6 +149,10 @@ def _stream(address, partial, start, size, progress):
 
     Returns:
         True if the file is then complete, else False.
+
+    Raises:
+        requests.RequestException: a network error, or an error of the server that may be temporary.
+        _MirrorError: the mirror does not have the file, or sends another one.
     """
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with requests.get(address, headers=headers, stream=True, timeout=_TIMEOUT) as response:
@@ -180,7 +186,7 @@ def _stream(address, partial, start, size, progress):
 
 
 def _total(response, start):
-    """Return the size of the whole file in bytes, as the server announces it; None if it does not.
+    """Return the size of the whole file in bytes, as the server announces it; None if the server does not announce it.
 
     Args:
         response: the server's answer, a `requests.Response`.

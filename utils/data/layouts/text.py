@@ -229,7 +229,7 @@ def printable(text):
 
 
 class _TwiceError(Exception):
-    """The error that a key, a str, appears twice in a JSON object."""
+    """Raised when a key, a str, appears twice in a JSON object."""
 
     def __init__(self, key):
         self.key = key
