@@ -120,7 +120,7 @@ class Captioner:
         A second call with the same arguments, apart from `seed`, returns the same object, which is compiled already.
 
         Args:
-            beam_size: hypotheses kept in the search for each caption.
+            beam_size: number of hypotheses (unfinished captions) that beam search keeps for each caption.
             batch_size: maximum number of photos that are captioned together.
             num_captions: number of captions of each photo.
             temperature: None for beam search. With a number, captions are sampled: their words are chosen at random.
@@ -156,7 +156,8 @@ class Captioner:
         Args:
             photos: a photo or an iterable of photos. A photo is a path, a PIL image or an RGB array, uint8
                 (height, width, 3), of any size, mode and orientation.
-            beam_size: hypotheses kept in the search for each caption. With a temperature it is ignored.
+            beam_size: number of hypotheses (unfinished captions) that beam search keeps for each caption. With a
+                temperature it is ignored.
             num_captions: maximum number of captions of each photo.
             temperature: with a number, captions are sampled at random; below 1, likely captions become likelier. None:
                 beam search finds the best captions.
@@ -200,7 +201,8 @@ class Captioner:
         Args:
             photos: a photo or an iterable of photos. A photo is a path, a PIL image, an RGB array, uint8 (height,
                 width, 3), or an object whose attribute `path` is a file. Reading `path` may raise ImageError.
-            beam_size: hypotheses kept in the search for each caption. With a temperature it is ignored.
+            beam_size: number of hypotheses (unfinished captions) that beam search keeps for each caption. With a
+                temperature it is ignored.
             num_captions: maximum number of captions of each photo.
             temperature: with a number, captions are sampled at random; below 1, likely captions become likelier. None:
                 beam search finds the best captions.
@@ -242,7 +244,7 @@ class Captioner:
         Args:
             paths: the files of at most `batch_size` photos. They become the attribute `path` of the captions.
             regions: regions of these photos, float32 (photos, regions, channels).
-            beam_size: hypotheses kept in the search; 1 is greedy decoding.
+            beam_size: number of hypotheses (unfinished captions) that the search keeps; 1 is greedy decoding.
             batch_size: maximum number of photos that are captioned together.
 
         Returns:

@@ -357,7 +357,7 @@ def write_json(path, content):
 
 
 class _Lines(tqdm):
-    """Show progress in pipes and logs: print a line of text every ten seconds. The arguments are tqdm's."""
+    """Show progress in pipes and logs: print a line of text every ten seconds. The arguments are those of `tqdm`."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, mininterval=10, ascii=True, file=sys.stderr, **kwargs)
@@ -368,7 +368,7 @@ class _Lines(tqdm):
 
 
 class _Clock(tqdm):
-    """Show a progress bar that is updated every second, also during a long step. The arguments are tqdm's."""
+    """Show a bar that is updated every second, also during a long step. The arguments are those of `tqdm`."""
 
     def __init__(self, *args, **kwargs):
         self._closed = threading.Event()

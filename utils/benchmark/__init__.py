@@ -30,7 +30,7 @@ def measure(sizes, photos=None, weights=None, progress=silent):
         photos: folder of photos; None for pictures of random colours, which the program makes.
         weights: weights of the measured encoders, "imagenet" or "random". None means "imagenet" for encoders whose
             ImageNet weights are on this machine, and "random" for the others.
-        progress: function with tqdm's arguments that returns a progress bar.
+        progress: function that takes the arguments of `tqdm` and returns a progress bar.
 
     Returns:
         A Benchmark: the machine, the measurements, and notes about their limits.
@@ -67,7 +67,7 @@ def measure_growth(sizes, progress=silent):
 
     Args:
         sizes: a Sizes object, which holds the amount of work.
-        progress: function with tqdm's arguments that returns a progress bar.
+        progress: function that takes the arguments of `tqdm` and returns a progress bar.
 
     Returns:
         (machine, points, seconds): a dict that describes the machine, a list of growth.Point, and the time of the whole

@@ -31,7 +31,7 @@ def measure(sizes, progress=silent):
 
     Args:
         sizes: a Sizes object, which holds the numbers of photos and words.
-        progress: function with tqdm's arguments that returns a progress bar.
+        progress: function that takes the arguments of `tqdm` and returns a progress bar.
 
     Returns:
         A list of Point: each is the measurement of one task at one size.

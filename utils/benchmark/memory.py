@@ -78,7 +78,7 @@ def measure(sizes, photos, weights, progress):
         sizes: a Sizes object, which holds the amount of work.
         photos: list of objects with `id` and `path`.
         weights: weights of the encoders: "imagenet", "random", or None for "imagenet" if they are on this machine.
-        progress: function with tqdm's arguments that returns a progress bar.
+        progress: function that takes the arguments of `tqdm` and returns a progress bar.
 
     Returns:
         A list of Measurement.

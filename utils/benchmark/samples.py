@@ -34,7 +34,7 @@ def draw_photos(folder, count):
 
 
 def take_photos(photos, count):
-    """Find readable photos for measurements. If there are too few, they are repeated in turn.
+    """Find readable photos for measurements. If there are too few, they are used several times.
 
     Args:
         photos: a photo file or a folder of photos.

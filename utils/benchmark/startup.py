@@ -70,7 +70,7 @@ def measure(sizes, progress):
 
     Args:
         sizes: a Sizes object, which holds the amount of work.
-        progress: function with tqdm's arguments that returns a progress bar.
+        progress: function that takes the arguments of `tqdm` and returns a progress bar.
 
     Returns:
         A list of Measurement.

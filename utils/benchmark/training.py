@@ -115,7 +115,7 @@ def measure(sizes, photos, progress):
     Args:
         sizes: a Sizes object, which holds the amount of work.
         photos: list of objects with `path`.
-        progress: function with tqdm's arguments that returns a progress bar.
+        progress: function that takes the arguments of `tqdm` and returns a progress bar.
 
     Returns:
         A list of Measurement.

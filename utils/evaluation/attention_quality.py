@@ -49,7 +49,8 @@ def by_word_kind(scenes, captions):
             rows, columns).
 
     Returns:
-        A dict from kind of word, "shape", "colour" or "other" (the word before the colour), to a dict:
+        A dict. Its keys are the kinds of words: "shape", "colour" and "other" (the word before the colour). Each value
+        is a dict with the keys:
 
         - `words`: number of words.
         - `mass`: attention in the box, 0 to 1; mean over words.

@@ -68,7 +68,7 @@ def _directions(cache, photos):
 
 
 def _most_typical(texts):
-    """Choose from a list of sentences the one whose words agree best with the others, by their mean F-score."""
+    """Return the sentence, from a list, whose words agree best with the other sentences: highest mean F-score."""
     bags = [Counter(tokenize(text)) for text in texts]
     sizes = [max(1, bag.total()) for bag in bags]
     agreement = [

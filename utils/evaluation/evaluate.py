@@ -112,7 +112,7 @@ class Evaluation:
 
     @property
     def sure(self):
-        """Return (confidences, CIDErs), a number per caption in each; None if the captions have no confidence."""
+        """Return the confidences and the CIDErs of all captions, a pair; None if the captions have no confidence."""
         confidence = [self.written[i].confidence if i in self.written else None for i in self.scores.ids]
         return None if None in confidence or not confidence else (confidence, self.scores.images["CIDEr"])
 

@@ -67,7 +67,9 @@ def bleu_of_counts(counts: np.ndarray) -> list[np.ndarray]:
     """Compute BLEU-1 to BLEU-4 (Papineni et al., 2002) from counts of n-grams and words.
 
     Args:
-        counts: for each sample of captions, the sums of the counts `Scores.bleu_counts`, float (samples, 10).
+        counts: for each sample of captions, the sums of ten counts, float (samples, 10). Columns 0 to 3: n-grams of 1
+            to 4 words that match a reference. Columns 4 to 7: all n-grams of 1 to 4 words. Column 8: words of the
+            captions. Column 9: words of the references whose length is closest.
 
     Returns:
         A list of four arrays, float (samples,).

@@ -38,8 +38,8 @@ class Encoder:
         layer: the name of the output layer; None for the architecture's default.
         seed: the random seed of random weights.
         precision: "float32", "bfloat16", or None for the one that is faster on this machine.
-        mirror: True to compute the regions of the photo and of its mirror image, flip the latter back,
-            and return the mean of both. This needs twice the time.
+        mirror: True to compute the regions of the photo and of its mirror image, flip the regions of the
+            mirror image back, and return the mean of both. This needs twice the time.
 
     Attributes:
         network: the Keras model from pixels to regions.

@@ -180,7 +180,7 @@ def beam_search(
         decoder: an AttentionDecoder.
         regions: regions of the photos, float (batch, regions, channels). The batch size
             must be known when the search is compiled.
-        beam_size: hypotheses kept per photo and group; 1 is greedy decoding.
+        beam_size: number of hypotheses kept per photo and group; 1 is greedy decoding.
         max_words: maximum number of words of a caption.
         length_penalty: exponent in the score log-probability / (words + 1) **
             length_penalty (Wu et al., "Google's neural machine translation system",
@@ -305,7 +305,7 @@ class Search:
         beam_size: for `beam_search`, the number of hypotheses kept per photo and group. For `sample`, the number of
             captions per photo.
         max_words: maximum number of words of a caption.
-        batch_size: photos decoded together. Smaller batches are padded to this size,
+        batch_size: number of photos that are captioned together. Smaller batches are padded to this size,
             so that the search is compiled only once.
         method: the function `beam_search` or `sample`.
         options: further arguments of this function, such as `groups`.

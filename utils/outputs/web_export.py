@@ -313,8 +313,8 @@ def _convert(function):
 def _shrink(graph, precise=None):
     """Make an ONNX graph smaller: store its weights in 8 or 16 bits. They become float32 when the graph is loaded.
 
-    Tensors that 8 bits represent exactly get 8 bits. Small tensors stay in float32. All other tensors get 8 or 16 bits,
-    as `precise` says.
+    Tensors that 8 bits represent exactly get 8 bits. Small tensors stay in float32. The argument `precise`
+    says which of the other tensors get 8 bits and which get 16.
 
     Args:
         graph: an ONNX model, which is changed in place.

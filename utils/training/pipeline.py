@@ -201,7 +201,7 @@ class _Training:
             self.encoder = _make_encoder(self.recipe, self.seed)
 
     def _places(self):
-        """Return a copy of the dict `self.places` with strings instead of Paths, for JSON."""
+        """Return the dict of folders, `self.places`, with strings instead of Paths, for JSON."""
 
         def text(place):
             return [str(each) for each in place] if isinstance(place, list) else str(place)

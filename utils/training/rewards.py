@@ -32,7 +32,8 @@ class CaptionReward:
         Args:
             references: word numbers of each photo's captions by people, int (batch, references, length). Each one ends
                 with <end> and is padded with <pad>.
-            captions: word numbers of the captions that get a reward, int (batch, captions, length), in the same form.
+            captions: word numbers of the captions that get a reward, int (batch, captions, length). Each one ends with
+                <end> and is padded with <pad>.
 
         Returns:
             The reward of each caption, CIDEr-D plus `meteor_weight` × METEOR: from 0 to (10 + meteor_weight), float32
@@ -73,7 +74,8 @@ class CiderReward:
         Args:
             references: word numbers of each photo's captions by people, int (batch, references, length). Each one ends
                 with <end> and is padded with <pad>.
-            captions: word numbers of the captions that get a reward, int (batch, captions, length), in the same form.
+            captions: word numbers of the captions that get a reward, int (batch, captions, length). Each one ends with
+                <end> and is padded with <pad>.
 
         Returns:
             CIDEr-D, 0 to 10, float32 (batch, captions).

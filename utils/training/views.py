@@ -120,7 +120,7 @@ class ViewSource:
 
         Args:
             photos: a list of Photo.
-            progress: function with tqdm's arguments that returns a progress bar.
+            progress: function that takes the arguments of `tqdm` and returns a progress bar.
 
         Returns:
             Float32 (photos, channels).

@@ -39,7 +39,8 @@ def fetch(remote, folder, known=None, progress=silent, pause=2):
     Args:
         remote: a Remote: the file's name, its addresses, its size and its hash.
         folder: the folder for the file.
-        known: (size, digest) of an earlier download, or None. The file must have the same if no hash is published.
+        known: (size, digest) of an earlier download, or None. If no hash is published, the file must
+            have this size and this digest.
         progress: a function that takes the arguments of `tqdm` and returns a progress bar.
         pause: seconds to wait after a lost connection. The pause doubles after
             each attempt that brings no new byte.
@@ -90,7 +91,8 @@ def _checked(path, size, digest):
         digest: the expected hash, "sha256:…" or "md5:…", or None for any.
 
     Returns:
-        (size, digest) of the file: its size in bytes, and its hash as "sha256:…". None if one is not as expected.
+        (size, digest) of the file: its size in bytes, and its hash as "sha256:…". None if the size or the
+        hash is not the expected one.
     """
     kind, _, expected = (digest or "sha256:").partition(":")
     with open(path, "rb") as file:

@@ -125,8 +125,8 @@ class _Index:
     def find(self, file):
         """Find the paths whose file name is similar to a given one.
 
-        Paths with the same suffix are preferred. Of several such paths, those
-        are returned that share the most folders before the name with `file`.
+        Paths with the same suffix are preferred. If there are several, only
+        those are returned whose folders agree best with the folders in `file`.
 
         Args:
             file: a file name, perhaps with folders before it, a str.

@@ -13,7 +13,8 @@ from utils.errors import InputError
 def read(folder):
     """Read the captions of all photos that have a text file of the same name.
 
-    Photos below a folder `val/` of the dataset's folder belong to the split "val"; likewise for other splits.
+    If the dataset's folder has a folder `val/`, all photos in it belong to the split "val". The same is true of the
+    other splits.
 
     Args:
         folder: a Folder, the list of the dataset's files.

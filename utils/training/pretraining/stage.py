@@ -126,7 +126,7 @@ class Pretraining:
             report_minutes: minutes between two reports. A report validates the encoder, adds a row to the training
                 history, and writes the history, the encoder's weights and a checkpoint.
             on_report: function that is called with each new row of the history, a dict.
-            progress: function with tqdm's arguments that returns a progress bar.
+            progress: function that takes the arguments of `tqdm` and returns a progress bar.
         """
         started = time.perf_counter()
         with (
