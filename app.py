@@ -65,7 +65,7 @@ def parse_arguments(arguments=None):
 
 
 def find_models(folder):
-    """Find the models that the page offers: the given one, and all others in the same parent folder.
+    """Find the models that the page offers: the given model, and all other models in the same parent folder.
 
     Args:
         folder: a model folder, a Path.
@@ -89,7 +89,8 @@ def find_models(folder):
 def find_examples(models, folder):
     """Create the example photos of the page.
 
-    For models trained on `shapes`, they are drawn scenes; for other models, a public-domain portrait.
+    Models trained on the dataset `shapes` get generated pictures of coloured shapes. Other models get a public-domain
+    portrait.
 
     Args:
         models: the paths of the model folders on the page.
@@ -133,8 +134,8 @@ class Captions:
             num_captions: the maximum number of captions of each photo, an int.
 
         Yields:
-            A pair (path, captions) for each photo. `captions` is a list of Captions, best first, or an error message, a
-            str, if the photo cannot be captioned.
+            A pair (path, captions) for each photo. `captions` is a list of `Caption` objects, best first. If the photo
+            cannot be captioned, `captions` is an error message, a str.
         """
         from utils.errors import InputError
         from utils.model.caption import empty_note, is_unsure
@@ -188,7 +189,7 @@ def card(path, found, size, with_name=False):
 
     Args:
         path: the file of the photo.
-        found: a list of Captions of the photo, or an error message, a string.
+        found: a list of `Caption` objects for the photo, or an error message, a string.
         size: maximum length of the longer side of the photo, in pixels.
         with_name: True to show the name of the file.
 
@@ -226,7 +227,8 @@ def table_link(results):
     """Make the HTML of a link with which a visitor downloads a CSV table of captions.
 
     Args:
-        results: a list of pairs (path of a photo, captions). `captions` is a list of Captions, or an error message.
+        results: a list of pairs (path of a photo, captions). `captions` is a list of `Caption` objects, or an error
+            message.
 
     Returns:
         HTML, a string.
@@ -247,7 +249,7 @@ def map_link(path, captions):
 
     Args:
         path: the file of the photo.
-        captions: a list of Captions of the photo.
+        captions: a list of `Caption` objects for the photo.
 
     Returns:
         HTML, a string.
@@ -278,8 +280,8 @@ def make_page(load, models=("model",), beam_size=5, examples=()):
     def show(paths, model, beam_size, num_captions):
         """Caption the visitor's photos and yield (HTML of the result, alternative text, HTML of a link) several times.
 
-        The first yields say how many photos are done. The link downloads the attention maps. Drawing them takes a
-        second, so the link comes with the last yield.
+        The first yields say how many photos are done. The link downloads the attention maps. Making these
+        pictures takes a second, so the link comes with the last yield.
 
         Args:
             paths: a list of the paths of the photos, or None.
@@ -313,7 +315,7 @@ def make_page(load, models=("model",), beam_size=5, examples=()):
         yield "".join([*parts, f'<div class="cards">{cards}</div>']), text, ""
 
     def describe(photo, model=models[0], beam_size=beam_size, num_captions=1):
-        """Caption one photo. Returns a dict: caption, words, log_probability, score, captions, perhaps confidence."""
+        """Caption one photo. The dict has caption, words, log_probability, score, captions and perhaps confidence."""
         record = captions.record(photo, model, beam_size, num_captions)
         if isinstance(record, str):
             raise gradio.Error(record, print_exception=False)

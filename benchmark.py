@@ -57,7 +57,7 @@ def measure_speed(chosen, arguments):
     """Measure and print the speed of the program and of a baseline, the same work as tutorials program it.
 
     Args:
-        chosen: Sizes, the amount of work.
+        chosen: a Sizes object, which holds the amount of work.
         arguments: the command line, an argparse.Namespace.
     """
     from utils import benchmark
@@ -92,7 +92,7 @@ def measure_growth(chosen, arguments):
     """Measure, print and draw how time, memory and disk use grow with the numbers of photos and words.
 
     Args:
-        chosen: Sizes, the amount of work.
+        chosen: a Sizes object, which holds the amount of work.
         arguments: the command line, an argparse.Namespace.
     """
     from utils.outputs.plots import check_format, save_figure

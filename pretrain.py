@@ -1,4 +1,4 @@
-"""Pretrain an encoder on drawn scenes, without captions: `python pretrain.py`."""
+"""Pretrain an encoder on generated pictures of coloured shapes, without captions: `python pretrain.py`."""
 
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def parse_arguments(arguments=None):
 
 
 def main(arguments=None):
-    """Run the script: pretrain an encoder on drawn scenes and write its weights.
+    """Run the script: pretrain an encoder on generated pictures of coloured shapes and write its weights.
 
     `arguments` is the command line, a list of str; None for that of this process. Returns the exit status, 0.
     """

@@ -384,7 +384,10 @@ def show(captioner, arguments):
 
 
 def show_scene_scores(captioner, arguments):
-    """Print how well captions fit drawn scenes: new scenes, and scenes with pairs of colour and shape not trained on.
+    """Print how well captions fit generated pictures of coloured shapes.
+
+    Some of the pictures show pairs of colour and shape that are in no training picture.
+
 
     `captioner` is the trained Captioner. `arguments` is the command line, an argparse.Namespace.
     """

@@ -54,7 +54,7 @@ _FAULT = 1000
 # Number of photos that are captioned together.
 _BATCH_PHOTOS = 16
 
-# With a temperature, _DRAWS times as many captions are drawn as the caller wants, because some of them are equal.
+# With a temperature, _DRAWS times as many captions are sampled as the caller wants, because some of them are equal.
 _DRAWS = 3
 
 
@@ -121,10 +121,10 @@ class Captioner:
         A second call with the same arguments, apart from `seed`, returns the same object, which is compiled already.
 
         Args:
-            beam_size: hypotheses kept in the search for each caption.
+            beam_size: number of hypotheses (unfinished captions) that beam search keeps for each caption.
             batch_size: maximum number of photos that are captioned together.
             num_captions: number of captions of each photo.
-            temperature: None for beam search; with a number, captions are drawn at random.
+            temperature: None for beam search. With a number, captions are sampled: their words are chosen at random.
             seed: random seed; it matters only with a temperature.
 
         Returns:
@@ -157,9 +157,10 @@ class Captioner:
         Args:
             photos: a photo or an iterable of photos. A photo is a path, a PIL image or an RGB array, uint8
                 (height, width, 3), of any size, mode and orientation.
-            beam_size: hypotheses kept in the search for each caption. With a temperature it is ignored.
+            beam_size: number of hypotheses (unfinished captions) that beam search keeps for each caption. With a
+                temperature it is ignored.
             num_captions: maximum number of captions of each photo.
-            temperature: with a number, captions are drawn at random; below 1, likely captions become likelier. None:
+            temperature: with a number, captions are sampled at random; below 1, likely captions become likelier. None:
                 beam search finds the best captions.
             seed: random seed; it matters only with a temperature.
             on_error: a function called as `on_error(photo, error)` for each photo that cannot be read. If None, the
@@ -167,8 +168,8 @@ class Captioner:
 
         Returns:
             For one photo, a Caption; None if the photo cannot be read and `on_error` is given. For several photos, a
-            list of Captions in the order of the photos; photos that cannot be read are left out. If `num_captions` is
-            above 1, each photo has a list of Captions, best first, instead of one Caption.
+            list of `Caption` objects in the order of the photos; photos that cannot be read are left out. If
+            `num_captions` is above 1, each photo has a list of `Caption` objects, best first, instead of one.
 
         Raises:
             ImageError: a photo cannot be read.
@@ -195,21 +196,23 @@ class Captioner:
         """Write one or several captions for each photo, and yield them as soon as they are written.
 
         Several captions are found by diverse beam search. The caption that is found with `num_captions=1` is one of
-        them. With a temperature, captions are drawn at random. All captions of a photo are different. If the model
+        them. With a temperature, captions are sampled at random. All captions of a photo are different. If the model
         finds fewer than `num_captions` different captions, the list is shorter.
 
         Args:
             photos: a photo or an iterable of photos. A photo is a path, a PIL image, an RGB array, uint8 (height,
                 width, 3), or an object whose attribute `path` is a file. Reading `path` may raise ImageError.
-            beam_size: hypotheses kept in the search for each caption. With a temperature it is ignored.
+            beam_size: number of hypotheses (unfinished captions) that beam search keeps for each caption. With a
+                temperature it is ignored.
             num_captions: maximum number of captions of each photo.
-            temperature: with a number, captions are drawn at random; below 1, likely captions become likelier. None:
+            temperature: with a number, captions are sampled at random; below 1, likely captions become likelier. None:
                 beam search finds the best captions.
             seed: random seed; it matters only with a temperature.
 
         Yields:
             A pair (photo, captions) for each photo, in the order of the photos. `photo` is the element of `photos`.
-            `captions` is a list of Captions, highest score first; for a photo that cannot be read, an ImageError.
+            `captions` is a list of `Caption` objects, highest score first. For a photo that cannot be read, `captions`
+            is an ImageError.
 
         Raises:
             InputError: an argument is not a photo, or a number is out of range.
@@ -240,13 +243,13 @@ class Captioner:
         """Write a caption for each photo from regions that are already computed, so that the encoder is not needed.
 
         Args:
-            paths: the files of at most `batch_size` photos. They become the attribute `path` of the Captions.
+            paths: the files of at most `batch_size` photos. They become the attribute `path` of the captions.
             regions: regions of these photos, float32 (photos, regions, channels).
-            beam_size: hypotheses kept in the search; 1 is greedy decoding.
+            beam_size: number of hypotheses (unfinished captions) that the search keeps; 1 is greedy decoding.
             batch_size: maximum number of photos that are captioned together.
 
         Returns:
-            A list of Captions, one for each photo.
+            A list of `Caption` objects, one for each photo.
         """
         return [captions[0] for captions in self._captions(paths, self.search(beam_size, batch_size)(regions))]
 
@@ -260,7 +263,7 @@ class Captioner:
             count: maximum number of captions of each photo.
 
         Returns:
-            For each photo, a list of Captions.
+            A list that has, for each photo, a list of `Caption` objects.
         """
         confidences = [None] * len(paths)
         if self.confidence and not np.isnan(hypotheses.likeness).any():

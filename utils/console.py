@@ -259,7 +259,7 @@ def check_outputs(paths, overwrite=True):
 
 
 class _Output:
-    """A text stream that raises an InputError, instead of an OSError, if it cannot be written.
+    """Wrap a text stream so that it raises an InputError, instead of an OSError, if it cannot be written.
 
     Args:
         name: the name of the stream for errors.
@@ -333,7 +333,7 @@ def write_json(path, content):
 
 
 class _Lines(tqdm):
-    """A progress bar for pipes and logs: it prints a line of text every ten seconds. The arguments are tqdm's."""
+    """Show progress in pipes and logs: print a line of text every ten seconds. The arguments are those of `tqdm`."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, mininterval=10, ascii=True, file=sys.stderr, **kwargs)
@@ -344,7 +344,7 @@ class _Lines(tqdm):
 
 
 class _Clock(tqdm):
-    """A progress bar that is redrawn every second, also during a long step. The arguments are tqdm's."""
+    """Show a bar that is updated every second, also during a long step. The arguments are those of `tqdm`."""
 
     def __init__(self, *args, **kwargs):
         self._closed = threading.Event()
@@ -357,7 +357,7 @@ class _Clock(tqdm):
             self.refresh()
 
     def close(self):
-        """Stop redrawing and close the bar."""
+        """Stop updating the bar and close it."""
         self._closed.set()
         super().close()
 

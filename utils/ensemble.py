@@ -11,7 +11,7 @@ from utils.model.model_folder import check_together
 
 
 class EnsembleEncoder:
-    """The encoders of an ensemble. Their regions are concatenated along the channels.
+    """Hold the encoders of an ensemble. Their regions are concatenated along the channels.
 
     The grid of regions is the finest grid of all encoders. A region of a coarser grid is repeated in all regions of the
     finest grid that it covers. The decoder for the coarser grid divides its attention among the copies; the words that
@@ -38,22 +38,26 @@ class EnsembleEncoder:
         return self.join([encoder.encode(pixels) for encoder in self.encoders])
 
     def join(self, parts):
-        """Concatenate the regions that the encoders have computed for the same photos.
+        """Concatenate the regions of all encoders for the same photos, along the channel axis.
+
+        Regions of a coarser grid are first repeated until they fill the finest grid.
 
         Args:
             parts: a list with the regions of each encoder, float32 (photos, regions, channels).
 
         Returns:
-            Regions, float32 (photos, regions, sum of the channels).
+            Regions of the finest grid, float32 (photos, regions, sum of the channels).
         """
         return np.concatenate([self._refine(*each) for each in zip(self.encoders, parts, strict=True)], axis=-1)
 
     def _refine(self, encoder, regions):
-        """Repeat the regions of a coarser grid until they fill the finest grid.
+        """Adapt the regions of one encoder to the finest grid of all encoders.
+
+        A region of a coarser grid is repeated in all regions of the finest grid that it covers.
 
         Args:
             encoder: the Encoder that has computed the regions.
-            regions: float32 (photos, regions, channels).
+            regions: regions of its own grid, float32 (photos, regions, channels).
 
         Returns:
             Regions, float32 (photos, rows * columns of the finest grid, channels).
@@ -97,7 +101,7 @@ class EnsembleDecoder:
         """Compute the states of the decoders before the first word.
 
         Args:
-            memory: the list that the method `remember` returned.
+            memory: a list with the Memory of each decoder: the keys and values of its attention.
             captions: number of captions per photo.
 
         Returns:
@@ -112,8 +116,9 @@ class EnsembleDecoder:
 
         Args:
             words: number of the previous word of each caption, int (batch, captions).
-            state: the State that the previous step returned. The method `initial_state` returns the first State.
-            memory: the list that the method `remember` returned.
+            state: a State: the LSTM states of all decoders before this word, concatenated along the units, float
+                (batch, captions, units). The method `initial_state` makes the first one.
+            memory: a list with the Memory of each decoder: the keys and values of its attention.
 
         Returns:
             The logarithm of the mean probability of each next word, float32 (batch, captions, vocabulary); the new

@@ -5,7 +5,7 @@ import re
 
 
 class InputError(ValueError):
-    """An error that a user can cause and fix.
+    """Raised for an error that a user can cause and fix.
 
     The message is one line: the place, the problem, and what to do about it.
     Scripts print it as `error: …` and end with status 2.
@@ -13,11 +13,11 @@ class InputError(ValueError):
 
 
 class ImageError(InputError):
-    """The error that a file or an array cannot be read as a photo."""
+    """Raised when a file or an array cannot be read as a photo."""
 
 
 class ImageWarning(UserWarning):
-    """The warning that only a part of a photo could be read. It is issued once per file."""
+    """Issued when only a part of a photo can be read, once per file."""
 
 
 def reason(error):

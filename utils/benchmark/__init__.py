@@ -26,11 +26,11 @@ def measure(sizes, photos=None, weights=None, progress=silent):
     """Measure the speed of every phase, for the program and for the same work as tutorials program it (the baseline).
 
     Args:
-        sizes: Sizes, the amount of work.
-        photos: folder of photos; None for pictures that the program draws.
+        sizes: a Sizes object, which holds the amount of work.
+        photos: folder of photos; None for pictures of random colours, which the program makes.
         weights: weights of the measured encoders, "imagenet" or "random". None means "imagenet" for encoders whose
             ImageNet weights are on this machine, and "random" for the others.
-        progress: function with tqdm's arguments that returns a progress bar.
+        progress: function that takes the arguments of `tqdm` and returns a progress bar.
 
     Returns:
         A Benchmark: the machine, the measurements, and notes about their limits.
@@ -66,8 +66,8 @@ def measure_growth(sizes, progress=silent):
     """Measure how time, memory and disk use grow with the numbers of photos and words.
 
     Args:
-        sizes: Sizes, the amount of work.
-        progress: function with tqdm's arguments that returns a progress bar.
+        sizes: a Sizes object, which holds the amount of work.
+        progress: function that takes the arguments of `tqdm` and returns a progress bar.
 
     Returns:
         (machine, points, seconds): a dict that describes the machine, a list of growth.Point, and the time of the whole

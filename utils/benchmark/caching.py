@@ -28,7 +28,7 @@ def make_encoder(name, sizes, weights=None, precision=None):
 
     Args:
         name: name of the encoder, such as "vgg16".
-        sizes: Sizes, which has the image size.
+        sizes: a Sizes object, which has the image size.
         weights: "imagenet", "random", or None for "imagenet" if these weights are on this machine.
         precision: "float32" or "bfloat16"; None for the one that is faster.
     """
@@ -62,10 +62,10 @@ def measure(sizes, photos, weights, progress):
     The encoder's speed is also compared with the machine's speed of matrix products.
 
     Args:
-        sizes: Sizes, the amount of work.
+        sizes: a Sizes object, which holds the amount of work.
         photos: list of objects with `id` and `path`.
         weights: "imagenet", "random", or None for "imagenet" if these weights are on this machine.
-        progress: function with tqdm's arguments that returns a progress bar.
+        progress: function that takes the arguments of `tqdm` and returns a progress bar.
 
     Returns:
         A list of Measurement.

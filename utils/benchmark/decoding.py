@@ -14,7 +14,7 @@ def load(sizes, photos, count):
     """Load the model for decoding, and compute the regions of some photos.
 
     Args:
-        sizes: Sizes, which has the model folder.
+        sizes: a Sizes object, which has the model folder.
         photos: list of objects with `path`.
         count: number of photos to use, the first ones.
 
@@ -50,9 +50,9 @@ def measure(sizes, photos, progress):
     """Measure how many captions are written per second, for each beam size and batch size.
 
     Args:
-        sizes: Sizes, the amount of work.
+        sizes: a Sizes object, which holds the amount of work.
         photos: list of objects with `id` and `path`.
-        progress: function with tqdm's arguments that returns a progress bar.
+        progress: function that takes the arguments of `tqdm` and returns a progress bar.
 
     Returns:
         A list of Measurement.

@@ -30,8 +30,8 @@ def measure(sizes, progress=silent):
     """Measure time, memory and disk use of each task, for several numbers of photos or of words.
 
     Args:
-        sizes: Sizes, the numbers of photos and words.
-        progress: function with tqdm's arguments that returns a progress bar.
+        sizes: a Sizes object, which holds the numbers of photos and words.
+        progress: function that takes the arguments of `tqdm` and returns a progress bar.
 
     Returns:
         A list of Point: each is the measurement of one task at one size.
@@ -105,7 +105,8 @@ def slope(points, quantity):
 def by_task(points):
     """Group a list of Point (measurements) by task.
 
-    Returns a dict from (what the sizes count, "photos" or "words"; name of the task) to a list of Point.
+    Returns a dict. Each key is a pair (unit, task): the unit of the sizes, "photos" or "words", and the name of the
+    task. Each value is a list of Point, the measurements of this task.
     """
     tasks = {}
     for point in points:
@@ -114,7 +115,7 @@ def by_task(points):
 
 
 def _sizes(points, against):
-    """List the sizes in a list of Point, in increasing order. `against` says what they count: "photos" or "words"."""
+    """List the sizes in a list of Point, in increasing order. `against` is their unit, "photos" or "words"."""
     return sorted({point.size for point in points if point.against == against})
 
 
@@ -125,7 +126,8 @@ def rows(points):
     exponent of the growth.
 
     Returns:
-        A dict from what the sizes count, "photos" or "words", to a list of rows, which are tuples.
+        A dict with the keys "photos" and "words", the units of the sizes. Each value is a list of rows, which are
+        tuples.
     """
     found = {}
     for (against, what), own in by_task(points).items():
@@ -141,7 +143,8 @@ def rows(points):
 def slopes(points):
     """Compute from a list of Point (measurements) the slope (exponent of the growth) of each task and quantity.
 
-    Returns a dict from name of the task to a dict from "seconds", "memory" or "disk" to the slope.
+    Returns a dict. Each key is a text such as "TASK, against photos". Each value is a dict with the keys "seconds",
+    "memory" and "disk"; its values are slopes.
     """
     return {
         f"{what}, against {against}": {quantity: slope(own, quantity) for quantity in QUANTITIES}

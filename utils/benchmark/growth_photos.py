@@ -1,4 +1,4 @@
-"""Define the tasks whose work grows with the number of photos. The module `growth` measures them on drawn photos.
+"""Define the tasks whose work grows with the number of photos. The module `growth` measures them on artificial photos.
 
 The tasks do the work of train.py and evaluate.py. The encoder is replaced by DrawnRegions, which returns few random
 regions, because the time of a real encoder per photo does not depend on the number of photos.
@@ -28,9 +28,10 @@ _CAPTIONS, _LANGUAGE, _TOGETHER = 5, 20_000, 50
 
 
 def draw(folder, count, sizes):
-    """Write a dataset of `count` drawn photos with random captions into the subfolder `data` of a folder.
+    """Write a dataset of `count` artificial photos (random pixels) with random captions.
 
-    Returns the folder as a Path. `sizes` is not used.
+    The dataset is in the subfolder `data` of `folder`. Returns `folder` as a Path. `sizes` is not used here; the
+    function of the same name in `growth_words` needs it.
     """
     folder = Path(folder)
     photos = folder / "data" / "photos"

@@ -13,9 +13,10 @@ _STEPS, _SEARCHED, _BEAM = 3, 16, 3
 
 
 def draw(folder, count, sizes):
-    """Write drawn photos for one training batch into a folder, and return the list of their paths.
+    """Write artificial photos (random colours) for one training batch into a folder. Returns a list of their paths.
 
-    `sizes` is a Sizes, which has the batch size. `count` is not used.
+    `sizes` is a Sizes, which has the batch size. `count` is not used here; the function of the same name in
+    `growth_photos` needs it.
     """
     return draw_photos(folder, sizes.recipe.batch_size)
 

@@ -70,8 +70,8 @@ def take_turns(runs, sizes, progress, desc):
 
     Args:
         runs: list of functions without arguments. Each returns a dict from name to measured value.
-        sizes: Sizes, which has the number of repetitions and of warm-ups before them.
-        progress: function with tqdm's arguments that returns a progress bar.
+        sizes: a Sizes object, which has the number of repetitions and of warm-ups before them.
+        progress: function that takes the arguments of `tqdm` and returns a progress bar.
         desc: label of the progress bar.
 
     Returns:

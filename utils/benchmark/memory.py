@@ -13,7 +13,7 @@ def cache(name, ours, sizes, photos, weights):
     Args:
         name: name of the encoder, such as "vgg16".
         ours: True for the program, False for the baseline, a version as in tutorials.
-        sizes: Sizes, the amount of work.
+        sizes: a Sizes object, which holds the amount of work.
         photos: list of objects with `id` and `path`.
         weights: weights of the encoder: "imagenet", "random", or None for "imagenet" if they are on this machine.
     """
@@ -31,9 +31,9 @@ def train(grid, ours, sizes, photos, weights):
     Args:
         grid: (regions, channels), the shape of a photo's regions.
         ours: True for the program, False for the baseline, a version as in tutorials.
-        sizes: Sizes, the amount of work.
+        sizes: a Sizes object, which holds the amount of work.
         photos: list of objects with `path`.
-        weights: not used.
+        weights: not used here; `measure` passes the same arguments to `cache`, which needs it.
     """
     console.import_keras()
     from utils.benchmark import training
@@ -55,9 +55,9 @@ def decode(setting, ours, sizes, photos, weights):
     Args:
         setting: (beam size, batch size).
         ours: True for the program, False for the baseline, a version as in tutorials.
-        sizes: Sizes, the amount of work.
+        sizes: a Sizes object, which holds the amount of work.
         photos: list of objects with `path`.
-        weights: not used.
+        weights: not used here; `measure` passes the same arguments to `cache`, which needs it.
     """
     console.import_keras()
     from utils.benchmark import decoding, tutorial_baseline
@@ -75,10 +75,10 @@ def measure(sizes, photos, weights, progress):
     """Measure the peak memory of every phase, for the program and for the baseline, a version as in tutorials.
 
     Args:
-        sizes: Sizes, the amount of work.
+        sizes: a Sizes object, which holds the amount of work.
         photos: list of objects with `id` and `path`.
         weights: weights of the encoders: "imagenet", "random", or None for "imagenet" if they are on this machine.
-        progress: function with tqdm's arguments that returns a progress bar.
+        progress: function that takes the arguments of `tqdm` and returns a progress bar.
 
     Returns:
         A list of Measurement.

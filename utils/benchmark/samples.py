@@ -1,4 +1,4 @@
-"""Make data for measurements without a dataset: drawn photos, random captions and random regions."""
+"""Make data for measurements without a dataset: artificial photos, random captions and random regions."""
 
 import hashlib
 from pathlib import Path
@@ -18,7 +18,7 @@ WORDS, WORDS_DEVIATION = 10.8, 3.7
 
 
 def draw_photos(folder, count):
-    """Draw `count` pictures of noisy colours, which replace photos in measurements, and write them as JPEG files.
+    """Make `count` pictures of random colours, which replace photos in measurements, and write them as JPEG files.
 
     Returns a list of the paths of the files in `folder`.
     """
@@ -34,7 +34,7 @@ def draw_photos(folder, count):
 
 
 def take_photos(photos, count):
-    """Find readable photos for measurements. If there are too few, they are repeated in turn.
+    """Find readable photos for measurements. If there are too few, they are used several times.
 
     Args:
         photos: a photo file or a folder of photos.
@@ -89,7 +89,7 @@ def draw_tokenizer(vocabulary):
 
 
 class DrawnRegions:
-    """A replacement for an Encoder in measurements: it returns random regions, in which most values are 0.
+    """Replace an Encoder in measurements: return random regions, in which most values are 0.
 
     Args:
         regions: number of regions per photo.

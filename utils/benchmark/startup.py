@@ -69,8 +69,8 @@ def measure(sizes, progress):
     """Measure inference.py on one photo: the time to the first caption, the time of each step, and the peak memory.
 
     Args:
-        sizes: Sizes, the amount of work.
-        progress: function with tqdm's arguments that returns a progress bar.
+        sizes: a Sizes object, which holds the amount of work.
+        progress: function that takes the arguments of `tqdm` and returns a progress bar.
 
     Returns:
         A list of Measurement.

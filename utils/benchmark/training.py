@@ -22,7 +22,7 @@ def make_trainer(sizes, grid, paths, folder):
     """Make a Trainer, the program's side of the comparison. It trains a decoder on random regions and captions.
 
     Args:
-        sizes: Sizes, the amount of work.
+        sizes: a Sizes object, which holds the amount of work.
         grid: (regions, channels), the shape of a photo's regions.
         paths: list of paths of photos.
         folder: empty folder for the cached regions.
@@ -39,7 +39,7 @@ class BaselineTraining:
     """Train a decoder as tutorials program it (the baseline), on random regions in .npy files and random captions.
 
     Args:
-        sizes: Sizes, the amount of work.
+        sizes: a Sizes object, which holds the amount of work.
         grid: (regions, channels), the shape of a photo's regions.
         paths: list of paths of photos.
         folder: empty folder for the .npy files.
@@ -74,14 +74,14 @@ class BaselineTraining:
 
 
 def our_runs(trainer):
-    """Make functions that measure the phases of the program's training step.
+    """Make functions that measure how long the phases of the program's training step take.
 
     Args:
-        trainer: the Trainer that `make_trainer` made.
+        trainer: a Trainer, which trains a decoder on random regions and captions. `make_trainer` makes it.
 
     Returns:
-        A list of functions without arguments, in the order of PHASES. Each one does the work of a phase and returns a
-        dict from the phase to the seconds.
+        A list of functions without arguments, one for each phase of PHASES, in this order. A function does the work of
+        its phase and returns a dict {name of the phase: seconds}.
     """
     model, batch = trainer.model, trainer.batches.batch(0, 0)
     data = tuple(tf.constant(array) for array in batch)
@@ -113,9 +113,9 @@ def measure(sizes, photos, progress):
     """Measure the speed of each phase of a training step in captions per second, and the time of compilation.
 
     Args:
-        sizes: Sizes, the amount of work.
+        sizes: a Sizes object, which holds the amount of work.
         photos: list of objects with `path`.
-        progress: function with tqdm's arguments that returns a progress bar.
+        progress: function that takes the arguments of `tqdm` and returns a progress bar.
 
     Returns:
         A list of Measurement.

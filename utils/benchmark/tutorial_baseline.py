@@ -68,7 +68,7 @@ class StepByStep:
         Args:
             words: number of the word, int (rows,).
             state: state of the LSTM, a list of two tensors, float (rows, units).
-            keys, values: keys and values of the attention, float (rows, regions, …), which `begin` returned.
+            keys, values: keys and values of the attention, float (rows, regions, …). The method `begin` computes them.
             training: True to apply dropout.
 
         Returns:

@@ -24,8 +24,8 @@ class Photo:
             other datasets, the file's name. If datasets are combined, the id begins with the dataset's
             name and a slash.
         path: the image file.
-        split: "train", "val" or "test"; `shapes` also has "unseen".
-        references: a tuple of captions that people wrote; in `shapes`, generated captions.
+        split: "train", "val" or "test". The dataset `shapes` also has the split "unseen".
+        references: a tuple of captions that people wrote; in the dataset `shapes`, generated captions.
     """
 
     id: str
@@ -235,7 +235,7 @@ def _fill(table, captions, folder, with_photos):
 
     Args:
         table: the Dataset to fill.
-        captions: a Captions, the content of the dataset's caption files.
+        captions: a `Captions` object, which stores the content of the dataset's caption files.
         folder: a Folder, the list of the dataset's files.
         with_photos: True if the list `table.photos` must have only photos whose files exist.
     """
@@ -268,7 +268,7 @@ def _lend_to_val(table, captions, rows):
 
     Args:
         table: the Dataset, which gets a note for the user.
-        captions: a Captions, the content of the dataset's caption files.
+        captions: a `Captions` object, which stores the content of the dataset's caption files.
         rows: a dict from each split to a list of (Photo, True if its file exists). The dict is changed.
     """
     free = [(row, there) for row, there in rows["train"] if there and captions.images[row.id].split is None]
@@ -284,7 +284,7 @@ def _gaps(table, captions, folder):
 
     Args:
         table: the Dataset.
-        captions: a Captions, the content of the dataset's caption files.
+        captions: a `Captions` object, which stores the content of the dataset's caption files.
         folder: a Folder, the list of the dataset's files.
 
     Returns:
@@ -321,7 +321,7 @@ def _unsegmented(captions):
     """Warn if most captions have no spaces between words, as in Chinese. Each such caption would count as one word.
 
     Args:
-        captions: a Captions, the content of the dataset's caption files.
+        captions: a `Captions` object, which stores the content of the dataset's caption files.
 
     Returns:
         A list with the warning, a line for the user, or an empty list.

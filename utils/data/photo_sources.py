@@ -35,8 +35,7 @@ class Source:
     Args:
         name: the name of the photo in all output. It is the path or address that the user gave.
         path: the file.
-        relative: a relative path. Files with results for this photo get this path, with another suffix, in the folder
-            of results.
+        relative: path of the photo's result files, relative to the folder of results. They get another suffix.
 
     Attributes:
         local: True if the file is the user's own; False if it is a temporary copy.
@@ -49,11 +48,11 @@ class Source:
 
 
 class _Fetched(Source):
-    """Store a photo that is not a file on this machine. The first access to `path` writes it to a temporary folder.
+    """Store a photo that is not a file on this machine. The first use of `path` writes it to a temporary folder.
 
     Args:
         name: the name of the photo in all output, a str.
-        relative: a relative path for files with results, a str.
+        relative: path of the photo's result files, relative to the folder of results, a str. They get another suffix.
         folder: the temporary folder, a str or Path.
         fetch: a function without arguments that returns the bytes of the photo.
     """
@@ -189,9 +188,10 @@ def _named(name, folder, note):
 
 
 def _matches(pattern):
-    """Find the files that match a pattern such as "*.jpg". Returns a sorted list of str without repetitions.
+    """Find the files that match a pattern such as "*.jpg". Returns a sorted list of their paths, each a str.
 
-    Hidden files and files in hidden or system folders are skipped, unless the pattern itself contains their name.
+    A file that can be reached by two paths is listed once. Hidden files, and files in hidden folders or in folders of
+    the operating system, are skipped, unless the pattern contains the name of the file or folder.
     """
     named, found = Path(pattern).parts, {}
     for match in sorted(glob.glob(pattern, recursive=True), key=lambda match: (match.count(os.sep), match)):
@@ -280,8 +280,8 @@ def is_single(names, sources):
     The result is False for a folder, a pattern or a list with a single photo, because it could have more.
 
     Args:
-        names: the list of names that the user gave and that were passed to `find_sources`.
-        sources: the list of Source that `find_sources` returned.
+        names: the list of names that the user gave.
+        sources: the photos that were found for these names, a list of Source.
     """
     return len(names) == len(sources) == 1 and sources[0].name in (shorten(names[0]), names[0], _STANDARD_INPUT_PHOTO)
 

@@ -95,7 +95,7 @@ def corners(shape, centre, radius, angle):
 
 
 def _draw(objects, generator):
-    """Draw the picture of a scene. The background, small changes of colours and angles, and the noise are random.
+    """Make the picture of a scene. The background, small changes of colours and angles, and the noise are random.
 
     Args:
         objects: a list of (colour, shape, centre, radius), such as ("red", "star", (0.3, 0.5), 0.2). The centre

@@ -117,7 +117,7 @@ class Entity:
 
     Args:
         words: frozenset of lower-case words that name the object.
-        boxes: left, top, right and bottom of each box, float (boxes, 4).
+        boxes: left, top, right and bottom of each box, in pixels or as fractions of width and height, float (boxes, 4).
         kind: "people", "animals" or "things".
     """
 
@@ -132,7 +132,7 @@ class PhotoBoxes:
 
     Args:
         entities: list of Entity, the objects. Their boxes are in pixels.
-        size: (width, height) in pixels of the photo on which the boxes were drawn; None: the size of the photo file.
+        size: width and height, in pixels, of the photo to which the boxes belong. None: those of the photo file.
     """
 
     entities: list
@@ -251,7 +251,7 @@ def find(boxes, photo):
     """Find the boxes of a photo by its file name or its id.
 
     Args:
-        boxes: a dict from a photo's file name or id to its PhotoBoxes, as `read_boxes` returns it.
+        boxes: a dict from a photo's file name or id to its PhotoBoxes, the objects of the photo with their boxes.
         photo: an object with the attribute `path`, and perhaps `id`.
 
     Returns:
@@ -281,16 +281,16 @@ def fractions(own, path):
 def boxes_by_word(entities, words):
     """Find the words of a caption that name objects, and the boxes of these objects.
 
-    If a word names several objects, it gets the boxes of all of them and the kind of the first one. If a word occurs
-    twice in the caption, only its first position is used.
+    Each object has a kind: "people", "animals" or "things". If a word names several objects, it gets the boxes of all
+    of them and the kind of the first one. If a word occurs twice in the caption, only its first position is used.
 
     Args:
         entities: list of Entity, the objects in the photo.
         words: words of the caption, a list or tuple.
 
     Returns:
-        A dict from word to (position in the caption, boxes, kind). `boxes` is float (boxes, 4). `kind` is "people",
-        "animals" or "things".
+        A dict from each word that names an object to a tuple (position in the caption, from 0; boxes; kind). `boxes` is
+        float (boxes, 4): left, top, right and bottom of each box, in the unit of the boxes in `entities`.
     """
     found = {}
     for place, word in enumerate(words):
@@ -324,8 +324,8 @@ def _inside(boxes, x, y):
 def score_captions(photos, captions, boxes):
     """Score the attention of captions on the boxes of the objects that their words name.
 
-    - Pointing is the share of words whose most attended region has its centre in a box of the named object: Zhang et
-      al., "Top-down neural attention by excitation backprop", 2016.
+    - Pointing is the share of words whose most attended region has its centre in a box of the named object. It comes
+      from Zhang et al., "Top-down neural attention by excitation backprop", 2016.
     - Gain is the attention inside the boxes, divided by the share of the photo that the boxes cover. The score is the
       mean over words.
 
@@ -335,11 +335,11 @@ def score_captions(photos, captions, boxes):
         photos: list of objects with the attribute `path`, and perhaps `id`.
         captions: a list with an object for each photo. It has the attributes `words` and `attention`, float (words,
             rows, columns).
-        boxes: a dict from a photo's file name or id to its PhotoBoxes, as `read_boxes` returns it.
+        boxes: a dict from a photo's file name or id to its PhotoBoxes, the objects of the photo with their boxes.
 
     Returns:
-        A dict from kind of word to scores. The kinds are "all" and those of KINDS that have words. The scores are a
-        dict with the keys:
+        A dict from kind of word to a dict of scores. The kinds are "all", and "people", "animals" and "things" if
+        there are such words. The keys of the scores are:
 
         - `words`, `photos`: number of words, and number of photos with such words.
         - `pointing`, `gain`: the scores of the model.
@@ -423,7 +423,8 @@ def score_captioner(captioner, boxes, photos, beam_size=5):
         beam_size: number of hypotheses that beam search keeps.
 
     Returns:
-        A dict from kind of word, such as "all" or "people", to scores, as `score_captions` returns it.
+        A dict from kind of word, such as "all" or "people", to a dict of scores, such as `pointing` and `gain`. The
+        docstring of `score_captions` describes all scores.
 
     Example:
         `score_captioner(Captioner.from_folder("models/flickr8k"), "boxes.json", find_photos("photos"))`

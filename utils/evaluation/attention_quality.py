@@ -38,10 +38,10 @@ def spread(captions):
 
 
 def by_word_kind(scenes, captions):
-    """Compute how much attention lies in the boxes of named objects in drawn scenes, for each kind of word.
+    """Compute how much attention lies in the boxes of named objects in generated pictures, for each kind of word.
 
     A caption names an object by colour and shape, as in "a red star". Only objects that the caption names correctly are
-    measured. Pointing: Zhang et al., "Top-down neural attention by excitation backprop", 2016.
+    measured. Pointing is that of Zhang et al., "Top-down neural attention by excitation backprop", 2016.
 
     Args:
         scenes: list of shapes.Scene, pictures of coloured shapes.
@@ -49,7 +49,8 @@ def by_word_kind(scenes, captions):
             rows, columns).
 
     Returns:
-        A dict from kind of word, "shape", "colour" or "other" (the word before the colour), to a dict:
+        A dict. Its keys are the kinds of words: "shape", "colour" and "other" (the word before the colour). Each value
+        is a dict with the keys:
 
         - `words`: number of words.
         - `mass`: attention in the box, 0 to 1; mean over words.

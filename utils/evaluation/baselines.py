@@ -18,7 +18,8 @@ def human_scores(references, which=None):
 
     Args:
         references: a dict from image id to a list of captions by people. Images with one reference are left out.
-        which: names of scorers, such as ["Bleu", "CIDEr"]; None for all that this machine can run.
+        which: names of scorers, some of "Bleu", "METEOR", "ROUGE_L", "CIDEr" and "SPICE". None: all scorers that this
+            machine can run.
 
     Returns:
         A dict from score name, such as "Bleu_4", to score. It is empty if no image has two references.
@@ -67,7 +68,7 @@ def _directions(cache, photos):
 
 
 def _most_typical(texts):
-    """Choose from a list of sentences the one whose words agree best with the others, by their mean F-score."""
+    """Return the sentence, from a list, whose words agree best with the other sentences: highest mean F-score."""
     bags = [Counter(tokenize(text)) for text in texts]
     sizes = [max(1, bag.total()) for bag in bags]
     agreement = [

@@ -29,7 +29,7 @@ class Difference:
 
 
 def _resample(scores, seed):
-    """Draw bootstrap resamples of the images, and compute the scores of each resample.
+    """Make random bootstrap resamples of the images, and compute the scores of each resample.
 
     Args:
         scores: list of metrics.Scores, one per captioner, of the same images. All get the same resamples.

@@ -50,7 +50,8 @@ def clip_scores(paths, captions, references, clip):
         paths: list of paths of photos.
         captions: list with one caption for each photo.
         references: list with a list of captions by people for each photo.
-        clip: the two functions that `load_clip` returned.
+        clip: two functions, which `load_clip` makes. The first converts a list of paths of photos to vectors, float
+            (photos, 512). The second converts a list of texts to such vectors.
 
     Returns:
         (CLIPScore, RefCLIPScore), two floats.

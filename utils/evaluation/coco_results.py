@@ -26,8 +26,8 @@ def read_results(path):
 
     - a JSON list of results, also within an object, `{"annotations": […]}`
     - a JSON object from image id to caption
-    - JSON Lines, as `inference.py --json` writes them. If a line has several captions, the first one is used, which is
-      the best.
+    - JSON Lines: one JSON object per line, such as {"image": "dog.jpg", "caption": "A dog."}. `inference.py --json`
+      writes such files. If a line has several captions, the first one is used, which is the best.
 
     Args:
         path: the file.

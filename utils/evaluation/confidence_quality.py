@@ -82,8 +82,8 @@ def score_confidence(confidence, cider):
         A dict:
 
         - `mean`: mean confidence.
-        - `coverage`: a dict from share of the most confident captions, such as "25%", to a dict with their mean `CIDEr`
-          and their `least_confidence`.
+        - `coverage`: a dict. A key such as "25%" means this share of the captions, the most confident ones. Its value
+          is a dict with their mean `CIDEr` and the lowest confidence among them, `least_confidence`.
         - `spearman`: Spearman's correlation of confidence and CIDEr.
         - `calibration_error`: mean difference between confidence and share of right captions.
         - `calibration`: a list with a dict for each range of confidence: number of `captions`, mean `confidence`, and
@@ -109,7 +109,8 @@ def draw(found, confidence, cider):
     """Draw two pictures of the quality of confidence: the mean CIDEr of the most confident captions, and calibration.
 
     Args:
-        found: the dict that `score_confidence` returned.
+        found: measures of the confidence, a dict. Its key `calibration` is used: a list with a dict for each range of
+            confidence, with the keys `captions`, `confidence` and `right`. `score_confidence` computes it.
         confidence: confidence of each caption, float (captions,), 0 to 1.
         cider: CIDEr of each caption, float (captions,).
 

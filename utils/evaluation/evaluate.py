@@ -33,7 +33,7 @@ class Split:
         name: name of the split, such as "val".
         photos: list of Photo. Their files may be missing.
         training: captions of the training photos, a list of strings.
-        scenes: a dict from photo id to shapes.Scene; only for the dataset `shapes`, else empty.
+        scenes: a dict from photo id to shapes.Scene, a generated picture; empty for all datasets except `shapes`.
     """
 
     dataset: str
@@ -67,12 +67,15 @@ class Evaluation:
         references: a dict from photo id to a list of captions by people.
         training: captions of the training photos, a list of strings.
         written: a dict from photo id to Caption, which has attention; empty for captions from a file.
-        attention: how far attention spreads, the dict of `attention_quality.spread`; empty for captions from a file.
-        scene_scores: how well captions agree with drawn scenes, the dict of `shapes.score_captions`; empty for photos.
-        word_kinds: attention on the objects of drawn scenes, the dict of `attention_quality.by_word_kind`; empty for
-            photos.
-        on_boxes: attention on boxes of objects, the dict of `attention_on_boxes.score_captions`; set by `add_boxes`.
-        boxes: a dict from photo id to PhotoBoxes; set by `add_boxes`.
+        attention: a dict of statistics that say how far attention spreads, such as `entropy`; empty for captions from a
+            file.
+        scene_scores: a dict of scores that say how well captions agree with the objects in the generated pictures of
+            the dataset `shapes`, such as `recall`; empty for other datasets.
+        word_kinds: how much attention lies on these objects: a dict from kind of word, such as "colour", to a dict of
+            scores, such as `pointing`; empty for other datasets.
+        on_boxes: how much attention lies in boxes that people drew around objects: a dict from kind of word, such as
+            "animals", to a dict of scores, such as `pointing`; set by `add_boxes`.
+        boxes: a dict from photo id to PhotoBoxes, the boxes that people drew on the photo; set by `add_boxes`.
     """
 
     name: str
@@ -99,17 +102,17 @@ class Evaluation:
 
     @cached_property
     def statistics(self):
-        """Compute statistics of the captions, such as length and vocabulary: the dict of `diversity.describe`."""
+        """Compute statistics of the captions, such as length and vocabulary. Returns a dict from name to number."""
         return diversity.describe(list(self.captions.values()), self.training)
 
     @cached_property
     def confidence(self):
-        """Measure how good the captions' confidence is: the dict of `score_confidence`; empty if they have none."""
+        """Measure how good the captions' confidence is. Returns a dict of measures, empty without confidence."""
         return confidence_quality.score_confidence(*self.sure) if self.sure else {}
 
     @property
     def sure(self):
-        """Return (confidences, CIDErs), a number per caption in each; None if the captions have no confidence."""
+        """Return the confidences and the CIDErs of all captions, a pair; None if the captions have no confidence."""
         confidence = [self.written[i].confidence if i in self.written else None for i in self.scores.ids]
         return None if None in confidence or not confidence else (confidence, self.scores.images["CIDEr"])
 
@@ -119,7 +122,7 @@ class Evaluation:
         return bootstrap.intervals(self.scores)
 
     def describe_scenes(self):
-        """Return lines of text that say how well captions and attention agree with the objects of drawn scenes."""
+        """Return lines of text that say how well captions and attention agree with objects in generated pictures."""
         scores = self.scene_scores
         return [
             f"  {scores['right']:.1%} of {scores['mentions']} mentions have colour and shape right",
@@ -297,14 +300,14 @@ def evaluate_neighbours(split, model, data_dir, cache_dir, seed=0, encoder_weigh
 
 
 def add_boxes(split, result, boxes):
-    """Score the attention of a model's captions on the boxes that people drew around objects.
+    """Measure how much of the attention of a model's captions lies in the boxes that people drew around objects.
 
-    This sets `result.on_boxes` (the scores) and `result.boxes` (the boxes of each photo).
+    The scores are stored as `result.on_boxes`, and the boxes of each photo as `result.boxes`.
 
     Args:
-        split: a Split.
-        result: Evaluation of captions of the split, written by a model.
-        boxes: a dict from a photo's file name or id to its PhotoBoxes, as `read_boxes` returns it.
+        split: the Split that was captioned.
+        result: the Evaluation of the captions, which a model has written.
+        boxes: a dict from a photo's file name or id to its PhotoBoxes, the objects of the photo with their boxes.
     """
     photos = [photo for photo in split.photos if photo.id in result.written]
     result.on_boxes = attention_on_boxes.score_captions(photos, [result.written[p.id] for p in photos], boxes)
@@ -318,7 +321,7 @@ def add_clip_scores(split, result, clip):
     Args:
         split: a Split.
         result: Evaluation of captions of the split.
-        clip: the two functions that `clipscore.load_clip` returned.
+        clip: two functions, which `clipscore.load_clip` makes. They convert photos and texts to vectors.
     """
     photos = [photo for photo in split.photos if photo.id in result.captions]
     result.statistics["clipscore"], result.statistics["ref_clipscore"] = clipscore.clip_scores(

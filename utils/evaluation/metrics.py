@@ -67,7 +67,9 @@ def bleu_of_counts(counts: np.ndarray) -> list[np.ndarray]:
     """Compute BLEU-1 to BLEU-4 (Papineni et al., 2002) from counts of n-grams and words.
 
     Args:
-        counts: for each sample of captions, the sums of the counts `Scores.bleu_counts`, float (samples, 10).
+        counts: for each sample of captions, the sums of ten counts, float (samples, 10). Columns 0 to 3: n-grams of 1
+            to 4 words that match a reference. Columns 4 to 7: all n-grams of 1 to 4 words. Column 8: words of the
+            captions. Column 9: words of the references whose length is closest.
 
     Returns:
         A list of four arrays, float (samples,).
@@ -112,7 +114,8 @@ def evaluate(
     Args:
         references: a dict from image id to a list of one or more captions by people.
         candidates: a dict from image id to the caption to score.
-        which: names of scorers, such as ["Bleu", "CIDEr"]; None for all that this machine can run.
+        which: names of scorers, some of "Bleu", "METEOR", "ROUGE_L", "CIDEr" and "SPICE". None: all scorers that this
+            machine can run.
 
     Returns:
         A dict from score name, such as "Bleu_4", to float.
@@ -124,7 +127,7 @@ def score(references: dict[str, list[str]], candidates: dict[str, str], which: I
     """Score captions against references. Every score of an empty caption is 0.
 
     Captions and references are split into the same words as by pycocoevalcap's Java program, but without Java. The
-    scores:
+    scores come from these papers:
 
     - BLEU: Papineni et al., 2002.
     - METEOR: Denkowski and Lavie, 2014.
@@ -137,7 +140,8 @@ def score(references: dict[str, list[str]], candidates: dict[str, str], which: I
     Args:
         references: a dict from image id to a list of one or more captions by people.
         candidates: a dict from image id to the caption to score.
-        which: names of scorers, such as ["Bleu", "CIDEr"]; None for all that this machine can run.
+        which: names of scorers, some of "Bleu", "METEOR", "ROUGE_L", "CIDEr" and "SPICE". None: all scorers that this
+            machine can run.
 
     Returns:
         A Scores: the scores of all images together, and of each image.

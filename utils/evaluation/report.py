@@ -126,7 +126,7 @@ def _confidence(evaluation):
 
 
 def _photo(photo, evaluation, scores, groups):
-    """Make a dict with all that the page needs to show one photo: caption, attention, references and scores.
+    """Make a dict with all that the HTML report needs to show one photo: caption, attention, references and scores.
 
     Args:
         photo: a Photo.
@@ -159,7 +159,7 @@ def _boxes(photo, caption, own):
     Args:
         photo: a Photo.
         caption: Caption of the photo.
-        own: PhotoBoxes, the boxes that people drew on the photo, or None.
+        own: PhotoBoxes, the objects in the photo with their boxes, or None.
 
     Returns:
         A list with a list of boxes for each word, as fractions of width and height. It is empty if `own` is None.

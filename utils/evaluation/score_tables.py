@@ -51,7 +51,8 @@ def lines(split, results, neighbours=(), people=(), differences=()):
         results: list of Evaluation, one per captioner.
         neighbours: list of Evaluation of the baseline that uses captions of similar training photos.
         people: scores of captions by people, a dict from score name to score.
-        differences: the list that `compare_all` returned.
+        differences: a list of tuples: title of the first Evaluation, title of another one, and a dict from score name
+            to Difference (of the scores of these two).
 
     Returns:
         A list of lines, strings.
@@ -125,13 +126,13 @@ def _statistics(results, neighbours, what, fields, title):
 
 
 def _scenes(result):
-    """Format how well captions and attention agree with the objects in drawn scenes, as a text table.
+    """Format how well captions and attention agree with the objects in generated pictures, as a text table.
 
     Args:
         result: an Evaluation.
 
     Returns:
-        A list of lines. It is empty unless the dataset is `shapes`, the drawn scenes.
+        A list of lines. It is empty unless the dataset is `shapes`, generated pictures of coloured shapes.
     """
     if not result.scene_scores:
         return []
@@ -247,7 +248,8 @@ def as_json(split, results, neighbours=(), people=(), differences=()):
         results: list of Evaluation, one per captioner. If there is only one, its scores are on the dict's top level.
         neighbours: list of Evaluation of the baseline that uses captions of similar training photos.
         people: scores of captions by people, a dict from score name to score.
-        differences: the list that `compare_all` returned.
+        differences: a list of tuples: title of the first Evaluation, title of another one, and a dict from score name
+            to Difference (of the scores of these two).
     """
     counts = [len(texts) for texts in split.references.values()]
     content = {

@@ -5,7 +5,7 @@ large dataset has hundreds of them, more than some systems allow a process to op
 
 A shard also has the version of each photo's file, because a photo can be
 replaced. Two functions describe the file: `file_times` is fast, because it reads
-only times; `file_version` is reliable, because it reads all bytes.
+only times (on Windows, also 8 KB); `file_version` is reliable, because it reads all bytes.
 """
 
 import os
@@ -34,7 +34,7 @@ def pack(regions):
         regions: a float array (regions, channels) without negative values.
 
     Returns:
-        The compressed bytes, which `unpack` decompresses.
+        The compressed bytes.
     """
     scale = np.float32(regions.max(initial=0) / 255)
     codes = np.rint(regions / (scale or 1)).astype("uint8")
@@ -54,12 +54,12 @@ def restore(data, channels):
     """Convert the regions of one photo from bytes to an array.
 
     Args:
-        data: the decompressed bytes that `unpack` returns.
+        data: the decompressed bytes: four bytes for a scale, then one byte for each value.
         channels: the number of channels of the regions.
 
     Returns:
-        A float32 array (regions, channels). It differs from the one given to
-        `pack` by at most 1/510 of the largest value.
+        A float32 array (regions, channels). It differs from the array before the
+        compression by at most 1/510 of the largest value.
     """
     scale, codes = np.frombuffer(data, "float32", 1)[0], np.frombuffer(data, "uint8", offset=4)
     return codes.reshape(channels, -1).T.astype("float32") * scale
@@ -72,7 +72,7 @@ def write(shard, name, regions, version):
         shard: a ZipFile that is open for writing.
         name: the name of the photo in the archive.
         regions: a float array (regions, channels) without negative values.
-        version: bytes that identify the version of the photo's file, as `file_version` returns them.
+        version: bytes with size, times and checksum of the photo's file (see `file_version`).
     """
     member = zipfile.ZipInfo(name)
     member.comment = version
@@ -105,7 +105,7 @@ def read(member):
         member: a Member, which says in which shard, and where in the shard, the regions are.
 
     Returns:
-        Decompressed bytes, which `restore` converts to an array.
+        Decompressed bytes: four for a scale, then one for each value. `restore` converts them to an array.
 
     Raises:
         InputError: the shard is damaged or no longer exists.
@@ -125,19 +125,20 @@ def read(member):
 
 
 def file_times(path):
-    """Return two times of a file. At least one of them changes whenever the file changes.
+    """Return two numbers, at least one of which changes whenever the file changes.
 
-    The first is the modification time. It is not enough, because programs such
-    as ExifTool and backups can set it to the old value. The second is the
-    `ctime`, the time of the last change of the file's data or attributes.
-    Programs cannot set it. Windows has no such time, so there the second number
+    The first number is the modification time. It is not enough, because programs
+    such as ExifTool and backups can set it to the old value. The second number is
+    the `ctime`, the time of the last change of the file's data or attributes.
+    Programs cannot set it. Windows has no such time. On Windows, the second number
     is a checksum of the first and last 4 KB of the file.
 
     Args:
         path: the file, a Path.
 
     Returns:
-        (modification time in ns, `ctime` in ns or checksum), or None if the file cannot be read.
+        A pair: the modification time in ns; the `ctime` in ns, or the checksum on Windows. None if the file cannot be
+        read.
     """
     try:
         status = path.stat()
@@ -162,7 +163,8 @@ def file_version(path):
 
     Returns:
         Bytes such as b"48213 1700000000000000000 0f3a99c1 1700000000000000000": the size in bytes, the
-        modification time, the checksum, and the second number that `file_times` returns.
+        modification time in ns, the checksum of all bytes, and the `ctime` in ns, the time of the last change of
+        data or attributes. On Windows, the last number is a checksum of the first and last 4 KB instead.
 
     Raises:
         OSError: the file cannot be read or does not exist.

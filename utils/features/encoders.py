@@ -38,8 +38,8 @@ class Encoder:
         layer: the name of the output layer; None for the architecture's default.
         seed: the random seed of random weights.
         precision: "float32", "bfloat16", or None for the one that is faster on this machine.
-        mirror: True to compute the regions of the photo and of its mirror image, flip the latter back,
-            and return the mean of both. This needs twice the time.
+        mirror: True to compute the regions of the photo and of its mirror image, flip the regions of the
+            mirror image back, and return the mean of both. This needs twice the time.
 
     Attributes:
         network: the Keras model from pixels to regions.
@@ -111,8 +111,9 @@ class Encoder:
         Batch normalisation always uses its stored means and variances.
 
         Args:
-            pixels: a tensor (photos, image_size, image_size, 3), RGB, 0 to 255. If `above` is set, the
-                outputs of that layer.
+            pixels: a tensor (photos, image_size, image_size, 3), RGB, 0 to 255. An Encoder whose attribute
+                `above` is the name of a layer needs the outputs of this layer instead of pixels, a tensor
+                (photos, regions, channels).
 
         Returns:
             A float32 tensor (photos, rows * columns, channels).
@@ -126,11 +127,14 @@ class Encoder:
         return ops.reshape(regions, (-1, self.rows * self.columns, self.channels))
 
     def regions(self, pixels: backend.Tensor) -> backend.Tensor:
-        """Compute the regions of photos from a tensor, inside a compiled function. Mirror images are used if `mirror`.
+        """Compute the regions of photos from a tensor, inside a compiled function.
+
+        If the attribute `mirror` is True, the mirror images of the photos are used, too.
 
         Args:
-            pixels: a tensor (photos, image_size, image_size, 3), RGB, 0 to 255. If `above` is set, the
-                outputs of that layer.
+            pixels: a tensor (photos, image_size, image_size, 3), RGB, 0 to 255. An Encoder whose attribute
+                `above` is the name of a layer needs the outputs of this layer instead of pixels, a tensor
+                (photos, regions, channels).
 
         Returns:
             A float32 tensor (photos, rows * columns, channels).
@@ -149,7 +153,7 @@ class Encoder:
             precision: "float32" or "bfloat16"; None for the value of this Encoder.
             above: the name of a layer, or None. If it is given, the input of the copy is not pixels, but
                 the outputs of this layer, a float32 array (photos, regions, channels). The method `below`
-                makes an Encoder that computes them. Mirror images are then not used.
+                makes an Encoder that computes these outputs. Mirror images are then not used.
 
         Returns:
             An Encoder.
@@ -179,8 +183,8 @@ class Encoder:
         """Make a new Encoder with the same weights, whose outputs are those of an earlier layer.
 
         Args:
-            layer: the name of the layer, or "default" for the last layer that fine-tuning leaves unchanged
-                by default. The layer's outputs must not be negative, such as those of a ReLU, because the
+            layer: the name of the layer, or "default" for the last layer that fine-tuning does not change if
+                the user names no layer. The layer's outputs must not be negative, such as those of a ReLU, because the
                 cache stores them without a sign.
 
         Returns:
@@ -212,7 +216,7 @@ class Encoder:
     def _lower_layer(self, layer):
         """Check the name of a layer, a str, and return it.
 
-        "default" stands for the last layer that fine-tuning leaves unchanged by default.
+        "default" means the last layer that fine-tuning does not change if the user names no layer.
 
         Raises:
             InputError: there is no such layer before the output.
@@ -224,10 +228,10 @@ class Encoder:
         return layer
 
     def freeze_below(self, layer: str) -> None:
-        """Make the layers after `layer` trainable. This layer and the layers before it are not trained.
+        """Freeze `layer` and all layers before it: training does not change them. The layers after it become trainable.
 
         Args:
-            layer: the name of the layer, or "default" for the usual layer of this network.
+            layer: the name of the layer, or "default" for the last layer that is usually frozen in this network.
 
         Raises:
             InputError: there is no such layer before the output.

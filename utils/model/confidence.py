@@ -29,7 +29,8 @@ def features(hypotheses):
     small if the photo differs from all training photos, because the consensus then predicts no words.
 
     Args:
-        hypotheses: the Hypotheses that `beam_search` returns. If the model has no consensus, `likeness` is NaN.
+        hypotheses: Hypotheses, the captions that `beam_search` has found, with their words, log-probabilities and
+            likeness. If the model has no consensus, `likeness` is NaN.
 
     Returns:
         The features, float (photos, captions, 2): `log_probability`, then `likeness`.

@@ -31,8 +31,8 @@ class AttentionDecoder(keras.Model):
 
     The decoder is that of Xu et al., "Show, attend and tell", 2015, section 3.1:
     soft attention, with the gate β of section 4.2.1. The output layer uses the
-    word embeddings as its weights: Press and Wolf, "Using the output embedding to
-    improve language models", 2017.
+    word embeddings as its weights, as in Press and Wolf, "Using the output
+    embedding to improve language models", 2017.
 
     A photo has several captions at a time: the human captions in training, the
     hypotheses in search. Most tensors therefore have an axis `captions` after the
@@ -50,7 +50,7 @@ class AttentionDecoder(keras.Model):
             photo. In training, the previous word is mostly dropped before the
             output layer. Such a decoder can write "red square" even if no
             training caption contains "red square". The setting was tested only on
-            drawn scenes of coloured shapes; captions of photos may get worse.
+            generated pictures of coloured shapes; captions of photos may get worse.
         value_size: number of channels to which the regions are projected for the
             LSTM and the output layer. A small number makes each step faster. None
             omits the projection.
@@ -198,7 +198,7 @@ class AttentionDecoder(keras.Model):
         The state depends on the mean of the photo's regions. In grounded decoders the state is the same for all photos.
 
         Args:
-            memory: the Memory that the method `remember` returned.
+            memory: a Memory, the attention's keys and values, which the method `remember` computes.
             captions: number of captions per photo.
 
         Returns:
@@ -223,7 +223,7 @@ class AttentionDecoder(keras.Model):
         Args:
             embedded: embedding of the previous word, float (batch, captions, embedding size).
             state: the State (LSTM state) before this word.
-            memory: the Memory that the method `remember` returned: the attention's keys and values.
+            memory: a Memory, the attention's keys and values, which the method `remember` computes.
 
         Returns:
             The input of the output layer, float (batch, captions, features); the new State; the attention weights,
@@ -261,9 +261,9 @@ class AttentionDecoder(keras.Model):
 
         Args:
             words: number of the previous word of each caption, int (batch, captions).
-            state: the LSTM's State that the previous step returned. The method
-                `initial_state` returns the State for the first step.
-            memory: the Memory that the method `remember` returned.
+            state: a State: the LSTM's hidden state and cell state before this word, float
+                (batch, captions, units). The method `initial_state` makes the first one.
+            memory: a Memory, the attention's keys and values, which the method `remember` computes.
 
         Returns:
             The logits of the next word, float32 (batch, captions, vocabulary); the new

@@ -36,7 +36,8 @@ def read_config(folder):
     """Read config.json of a model folder, and check its format version and keys.
 
     Args:
-        folder: the path of the model folder, a str or Path, relative to the working folder or to that of the scripts.
+        folder: the path of the model folder, a str or Path. A relative path is looked up in the working folder, then in
+            the folder of the scripts.
 
     Returns:
         The content of config.json, a dict with the keys `CONFIG_KEYS`.

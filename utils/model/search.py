@@ -128,9 +128,9 @@ def repeating_words(words, position, vocabulary_size, length):
 def _extensions(candidates, groups, diversity):
     """Choose the best extensions for each group of hypotheses. An extension is a hypothesis plus one word.
 
-    Vijayakumar et al., "Diverse beam search", 2018, equation 3 with Hamming
-    diversity: for each hypothesis of an earlier group that has chosen a word at this
-    position, `diversity` is subtracted from the score of this word. The penalty
+    The choice follows Vijayakumar et al., "Diverse beam search", 2018, equation 3 with
+    Hamming diversity. For each hypothesis of an earlier group that has chosen a word at
+    this position, `diversity` is subtracted from the score of this word. The penalty
     affects the choice. It is not part of the returned scores.
 
     Args:
@@ -180,7 +180,7 @@ def beam_search(
         decoder: an AttentionDecoder.
         regions: regions of the photos, float (batch, regions, channels). The batch size
             must be known when the search is compiled.
-        beam_size: hypotheses kept per photo and group; 1 is greedy decoding.
+        beam_size: number of hypotheses kept per photo and group; 1 is greedy decoding.
         max_words: maximum number of words of a caption.
         length_penalty: exponent in the score log-probability / (words + 1) **
             length_penalty (Wu et al., "Google's neural machine translation system",
@@ -241,13 +241,13 @@ def beam_search(
 
 
 def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated=0):
-    """Draw captions at random, word by word, with the probabilities that the decoder predicts.
+    """Sample captions at random, word by word, with the probabilities that the decoder predicts.
 
     Args:
         decoder: an AttentionDecoder.
         regions: regions of the photos, float (batch, regions, channels). The batch size
             must be known when the search is compiled.
-        count: number of captions drawn per photo.
+        count: number of captions sampled per photo.
         max_words: maximum number of words of a caption.
         seed: a keras.random.SeedGenerator.
         temperature: the number by which the logits are divided. Below 1, likely words
@@ -305,7 +305,7 @@ class Search:
         beam_size: for `beam_search`, the number of hypotheses kept per photo and group. For `sample`, the number of
             captions per photo.
         max_words: maximum number of words of a caption.
-        batch_size: photos decoded together. Smaller batches are padded to this size,
+        batch_size: number of photos that are captioned together. Smaller batches are padded to this size,
             so that the search is compiled only once.
         method: the function `beam_search` or `sample`.
         options: further arguments of this function, such as `groups`.

@@ -68,7 +68,7 @@ def attention_html(caption, photo=None, others=()):
     Args:
         caption: a Caption.
         photo: the photo as a PIL image, which is made smaller if it is large. None: read the caption's photo.
-        others: a list or tuple of further Captions of the photo. They are listed below the photo.
+        others: a list or tuple of further `Caption` objects for the photo. They are listed below the photo.
 
     Returns:
         HTML, a string.

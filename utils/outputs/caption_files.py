@@ -65,7 +65,7 @@ def table_writer(form, stream, header=True, with_scores=False):
         with_scores: True if "texts" and "lines" must add a tab and the score to each caption.
 
     Returns:
-        A function `write(name, captions)` that takes the name of a photo and a list of Captions.
+        A function `write(name, captions)` that takes the name of a photo and a list of `Caption` objects.
     """
     if form == "csv":
         return _write_csv(stream, header)

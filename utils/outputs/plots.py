@@ -16,7 +16,7 @@ def attention_figure(captions, columns=5, photo=None):
     over the whole photo. Values between the centres of regions are interpolated.
 
     Args:
-        captions: a Caption, or a list of Captions of one photo, which are drawn one below another.
+        captions: a `Caption`, or a list of `Caption` objects for one photo, which are shown one below another.
         columns: number of pictures per row.
         photo: the photo as a PIL image, which is made smaller if it is large. None: read the captions' photo.
 

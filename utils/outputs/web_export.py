@@ -177,12 +177,14 @@ def _write_packed(path, content):
 
 
 def _write_model(captioner, folder, model):
-    """Write a captioner for the web page: two ONNX graphs, and `model.json` with all other facts that the page needs.
+    """Write the files with which the web page captions photos: two ONNX graphs, and `model.json`.
+
+    The graphs compute what the encoder and the decoder compute. `model.json` has all other facts that the page needs.
 
     Args:
-        captioner: a Captioner.
-        folder: the folder to make, a Path.
-        model: the name of the model folder. The page shows it.
+        captioner: the Captioner to export.
+        folder: the folder for these files, a Path. It must not exist yet.
+        model: the name of the model folder from which the captioner was loaded. The page shows this name.
 
     Raises:
         InputError: the word probabilities of the graphs differ from those of the captioner.
@@ -311,8 +313,8 @@ def _convert(function):
 def _shrink(graph, precise=None):
     """Make an ONNX graph smaller: store its weights in 8 or 16 bits. They become float32 when the graph is loaded.
 
-    Tensors that 8 bits represent exactly get 8 bits. Small tensors stay in float32. All other tensors get 8 or 16 bits,
-    as `precise` says.
+    Tensors that 8 bits represent exactly get 8 bits. Small tensors stay in float32. The argument `precise`
+    says which of the other tensors get 8 bits and which get 16.
 
     Args:
         graph: an ONNX model, which is changed in place.

@@ -25,7 +25,7 @@ def indices_of(optimizer, keys):
 
     Args:
         optimizer: a built Keras optimizer.
-        keys: the keys of the variables, as `variable_key` returns them.
+        keys: the keys by which the optimizer identifies the variables. `variable_key` makes them.
     """
     return {optimizer._trainable_variables_indices[key] for key in keys}
 

@@ -25,8 +25,8 @@ class Replicated(Devices):
     """Train data-parallel: each device has a replica of the model, which computes the gradient of a part of the batch.
 
     A step gives the same weights, within rounding, as a step of one device on
-    the whole batch. The train step of Keras 3 does not, so `attach` replaces
-    it. Keras's step differs in three ways. It averages the mean losses of the
+    the whole batch. The train step of Keras 3 gives other weights, so `attach`
+    replaces it. Keras's step differs in three ways. It averages the mean losses of the
     replicas, although the replicas have different numbers of words. It clips
     the gradient of each replica before it adds the gradients. And it fails on
     several machines, because it reduces the scalar loss along axis 0 (keras
@@ -166,7 +166,7 @@ class Replicated(Devices):
         return [value.numpy().astype(array.dtype) for value, array in zip(sums, arrays)]
 
     def _add_up(self, arrays):
-        """Return the first replica's tensors, by adding the tensors of all replicas with zeros for the others.
+        """Return the first replica's tensors: the sum over all replicas, in which the other replicas count as zeros.
 
         Args:
             arrays: a list of tensors.

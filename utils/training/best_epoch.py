@@ -61,9 +61,9 @@ class BestEpoch:
         return len(rows) - 1 - rows.index(self.best(rows)) if rows else 0
 
     def has_stalled(self, rows, steps_per_epoch):
-        """Return True if a stage must stop early: it has not improved for many epochs and many steps.
+        """Return True if a stage must stop early, because its validation score has stopped improving.
 
-        `recipe.patience` is this number of epochs, and `recipe.patience_steps` is this number of steps.
+        This is so if there was no better epoch for `recipe.patience` epochs and for `recipe.patience_steps` steps.
 
         Args:
             rows: a list of dicts of scores, one per epoch of the stage.

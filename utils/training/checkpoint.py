@@ -35,7 +35,7 @@ class Checkpoint:
             np.savez(file, progress=np.array(json.dumps(state)), **arrays)
 
     def load(self):
-        """Assign the saved values to the variables, and return the saved progress, the `state` that `save` took.
+        """Assign the saved values to the variables, and return the saved progress, a dict with epoch, step and scores.
 
         Raises:
             InputError: the file cannot be read, or its variables differ from those of this run.

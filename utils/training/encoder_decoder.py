@@ -23,7 +23,7 @@ class EndToEnd(keras.Model):
         self.built = True
 
     def regions(self, inputs):
-        """Compute the regions of a batch. If the model has no encoder, the inputs are regions and are returned as is.
+        """Compute the regions of a batch. If the model has no encoder, the inputs are regions and are not changed.
 
         Args:
             inputs: pixels (batch, size, size, 3), or regions, float (batch, regions, channels).

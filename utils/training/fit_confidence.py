@@ -56,7 +56,7 @@ def training_data(captioner, photos, cache_dir, beam_size=5, seed=0, reporter=QU
         captioner: a Captioner that has a Consensus.
         photos: a list of Photo with captions by people. The model must not have been trained on them.
         cache_dir: folder of the caches that store the encoder's outputs.
-        beam_size: number of hypotheses that beam search keeps; by default that of `Captioner.caption`.
+        beam_size: number of hypotheses that beam search keeps.
         seed: random seed of the pictures without content.
         reporter: a Reporter, which shows lines and progress bars.
 

@@ -41,7 +41,7 @@ class MeanLoss(keras.losses.Loss):
 class CaptionLoss(MeanLoss):
     """Compute the mean cross-entropy per word, with label smoothing. Padding is left out.
 
-    Label smoothing: Szegedy et al., "Rethinking the inception architecture", 2016, section 7.
+    Label smoothing is described in Szegedy et al., "Rethinking the inception architecture", 2016, section 7.
 
     Args:
         smoothing: share of the target probability that is spread evenly over the vocabulary, 0 to 1.

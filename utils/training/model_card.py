@@ -63,8 +63,8 @@ def write_card(folder, captioner, history, best, chosen_by, counts, scores, refe
         best: the element of `history` whose epoch is kept.
         chosen_by: name of the score by which the epoch was chosen, such as "validation CIDEr".
         counts: a dict from split name, "train" and "val", to the number of photos.
-        scores: validation scores with the consensus, the dict that `fit_consensus` returned; empty if the model has no
-            consensus.
+        scores: validation scores with the consensus, a dict from score name, such as "CIDEr", to score. It is empty if
+            the model has no consensus.
         references: largest number of captions by people for a photo.
     """
     recipe, encoder = captioner.training, captioner.encoder

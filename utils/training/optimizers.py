@@ -12,8 +12,8 @@ _FORGETTING = 2
 class PacedAdamW(keras.optimizers.AdamW):
     """Optimize with AdamW, with a lower learning rate and no weight decay for chosen variables.
 
-    A pretrained encoder needs smaller steps than the decoder that is trained with it. AdamW: Loshchilov and Hutter,
-    "Decoupled weight decay regularization", 2019.
+    A pretrained encoder needs smaller steps than the decoder that is trained with it. AdamW is the method of Loshchilov
+    and Hutter, "Decoupled weight decay regularization", 2019.
     """
 
     def slow_down(self, variables, pace):

@@ -201,7 +201,7 @@ class _Training:
             self.encoder = _make_encoder(self.recipe, self.seed)
 
     def _places(self):
-        """Return a copy of the dict `self.places` with strings instead of Paths, for JSON."""
+        """Return the dict of folders, `self.places`, with strings instead of Paths, for JSON."""
 
         def text(place):
             return [str(each) for each in place] if isinstance(place, list) else str(place)
@@ -269,7 +269,10 @@ class _Training:
         return captioner
 
     def _open_views(self):
-        """Cache views, that is, outputs of the frozen encoder layers for some variations (crops) of each photo."""
+        """Compute the outputs of the frozen encoder layers for some variations (views) of each photo.
+
+        They are written to a cache on disk, in the folder `cache_dir`. The cache becomes the attribute `views`.
+        """
         count, layer = {"train": self.recipe.views, "val": 2}, self.recipe.finetune_encoder
         self.views = open_views(self.places["cache_dir"], self.dataset, self.encoder, layer)
         wanted = {

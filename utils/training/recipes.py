@@ -19,8 +19,8 @@ class Stage:
         on_photos: True if the inputs are photos with random variations; False if they are cached regions.
         trains_encoder: True if the encoder is trained.
         self_critical: True to maximise a reward; False to maximise the likelihood of the captions by people.
-        start_share: the kept weights are a mean of the stage's initial weights, with this share, and of its trained
-            weights; 0 to 1.
+        start_share: share of the initial weights, 0 to 1. The weights that are kept are a mean of the stage's initial
+            weights, with this share, and of its trained weights.
         tagging: True if the encoder alone is trained, to predict the words of the captions.
     """
 

@@ -32,10 +32,12 @@ class CaptionReward:
         Args:
             references: word numbers of each photo's captions by people, int (batch, references, length). Each one ends
                 with <end> and is padded with <pad>.
-            captions: word numbers of the captions that get a reward, int (batch, captions, length), in the same form.
+            captions: word numbers of the captions that get a reward, int (batch, captions, length). Each one ends with
+                <end> and is padded with <pad>.
 
         Returns:
-            Rewards, 0 to 10 + `meteor_weight`, float32 (batch, captions).
+            The reward of each caption, CIDEr-D plus `meteor_weight` × METEOR: from 0 to (10 + meteor_weight), float32
+            (batch, captions).
         """
         rewards = self._cider(references, captions)
         if self._meteor_weight:
@@ -51,9 +53,9 @@ class CaptionReward:
 class CiderReward:
     """Compute CIDEr-D of captions, with document frequencies from the references of the training photos.
 
-    CIDEr-D: Vedantam, Zitnick and Parikh, "CIDEr: consensus-based image description evaluation", 2015, section 5. The
-    end of a caption counts as a word, as in Luo, "A better variant of self-critical sequence training", 2020. Otherwise
-    the model would learn captions that break off.
+    CIDEr-D is the score of Vedantam, Zitnick and Parikh, "CIDEr: consensus-based image description evaluation", 2015,
+    section 5. The end of a caption counts as a word, as in Luo, "A better variant of self-critical sequence training",
+    2020. Otherwise the model would learn captions that break off.
 
     Args:
         references: word numbers of the captions by people of all training photos, int (photos, references, length),
@@ -72,7 +74,8 @@ class CiderReward:
         Args:
             references: word numbers of each photo's captions by people, int (batch, references, length). Each one ends
                 with <end> and is padded with <pad>.
-            captions: word numbers of the captions that get a reward, int (batch, captions, length), in the same form.
+            captions: word numbers of the captions that get a reward, int (batch, captions, length). Each one ends with
+                <end> and is padded with <pad>.
 
         Returns:
             CIDEr-D, 0 to 10, float32 (batch, captions).
@@ -127,8 +130,9 @@ def _similarity(caption, reference):
 def meteor(caption, reference):
     """Compute the METEOR score of a caption against one reference.
 
-    Banerjee and Lavie, "METEOR: an automatic metric for MT evaluation with improved correlation with human judgments",
-    2005, section 2.2. Here only identical words match. The METEOR program also matches stems and synonyms.
+    METEOR is described in Banerjee and Lavie, "METEOR: an automatic metric for MT evaluation with improved correlation
+    with human judgments", 2005, section 2.2. Here only identical words match. The METEOR program also matches stems and
+    synonyms.
 
     Args:
         caption, reference: lists of words or of word numbers.

@@ -105,7 +105,8 @@ def check_data(folder, data):
 
     Args:
         folder: folder of the run, a Path.
-        data: the present hashes, the dict that `describe_data` returned.
+        data: hashes of the present data: a dict from "photos", "splits" and "captions" to a hash. `describe_data`
+            computes it.
 
     Raises:
         InputError: the data have changed since the run began.

@@ -14,8 +14,8 @@ class SelfCritical(EndToEnd):
     """Extend EndToEnd, the model of encoder and decoder, by training that maximises a reward.
 
     Captions are sampled and get rewards. The baseline of a caption is the mean reward of the photo's other samples.
-    Rennie et al., "Self-critical sequence training for image captioning", 2017; baseline: Luo, "A better variant of
-    self-critical sequence training", 2020.
+    The method is that of Rennie et al., "Self-critical sequence training for image captioning", 2017. The baseline is
+    that of Luo, "A better variant of self-critical sequence training", 2020.
 
     Args:
         decoder: an AttentionDecoder.
@@ -61,10 +61,10 @@ class SelfCritical(EndToEnd):
         """Compute the loss of a batch. Its gradient estimates the gradient of minus the expected reward.
 
         Args:
-            x: not used.
+            x: not used; Keras passes the inputs of the model.
             y: word numbers of captions by people, int (batch, references, length), padded with PAD.
-            y_pred: (words, log-probabilities) of sampled captions, which `call` returned.
-            sample_weight, training: not used.
+            y_pred: (words, log-probabilities) of sampled captions, int and float32 (batch, samples, length).
+            sample_weight, training: not used; Keras passes them.
 
         Returns:
             The loss, a scalar.

@@ -82,8 +82,8 @@ class Tagger(keras.Model):
     def call(self, inputs, training=False):
         """Compute, for each photo and word, a logit that the photo's captions contain this word.
 
-        `inputs` is (pixels, captions). Pixels are (batch, size, size, 3); the captions are not used. `training` is True
-        to apply dropout. Returns float (batch, vocabulary).
+        `inputs` is (pixels, captions). Pixels are (batch, size, size, 3); every batch has captions, but
+        they are not used here. `training` is True to apply dropout. Returns float (batch, vocabulary).
         """
         return self.tags(self.encoder.forward(inputs[0]), training=training)
 

@@ -66,7 +66,7 @@ class Run(keras.callbacks.Callback):
     Args:
         trainer: the Trainer that calls `fit`.
         single: True to stop after one epoch.
-        progress: function with tqdm's arguments that returns a progress bar. It is called once per epoch.
+        progress: function that takes the arguments of `tqdm` and returns a progress bar. It is called once per epoch.
     """
 
     def __init__(self, trainer, single, progress):
@@ -115,7 +115,8 @@ class Run(keras.callbacks.Callback):
     def after_validation(self, epoch, logs=None):
         """Finish the epoch: add it to the training history, write a checkpoint, and perhaps stop training.
 
-        Keras must call this method after the callback Validation. The arguments are those of `on_epoch_end`.
+        Keras must call this method after the callback Validation. `epoch` and `logs` are the number of the epoch and a
+        dict of its scores.
         """
         self.trainer.finish_epoch(self._steps, self._seconds)
         if self.single or self.trainer.should_stop():
@@ -236,7 +237,7 @@ class Trainer:
                 has the scores of the epoch, `averaged` has the weights of the epoch, and `is_best` is True if it is the
                 best epoch so far. The checkpoint is written afterwards. So a run that is killed and resumed may call
                 the function twice for the same epoch.
-            progress: function with tqdm's arguments that returns a progress bar. It is called once per epoch.
+            progress: function that takes the arguments of `tqdm` and returns a progress bar. It is called every epoch.
             callbacks: list of further Keras callbacks.
 
         Raises:
@@ -256,7 +257,7 @@ class Trainer:
     def _fit_head(self, progress):
         """Train the linear layer of the Tagger alone, before the encoder and this layer are trained together.
 
-        `progress` is a function with tqdm's arguments that returns a progress bar.
+        `progress` is a function that takes the arguments of `tqdm` and returns a progress bar.
         """
         photos, means = self.batches.photos, []
         encoder = self.source.encoder.copy(mirror=False)  # in training, the mirror image is not encoded either

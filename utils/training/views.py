@@ -1,4 +1,4 @@
-"""Cache views: the outputs of an encoder's frozen lower layers for some variations of each photo.
+"""Store views on disk: the outputs of an encoder's frozen lower layers for some variations of each photo.
 
 Training then computes only the upper layers. For VGG16 above `block4_pool`, forward and backward, these take a fifth of
 the multiply-adds of a step that starts from pixels: 3.7 instead of 17.7 billion per photo.
@@ -49,7 +49,7 @@ def load_view(view, size):
 
 
 def open_views(cache_dir, dataset, encoder, layer):
-    """Open the cache of views, that is, of a lower layer's outputs for variations of photos.
+    """Open the cache of views, a folder with the outputs of a lower encoder layer for variations of photos.
 
     Args:
         cache_dir: folder of all caches.
@@ -70,8 +70,8 @@ class ViewSource:
 
     Args:
         encoder: Encoder with which training starts.
-        cache: the RegionCache that `open_views` returned. It has all views of the training photos, and views 0 and 1
-            (the photo and its mirror image) of all other photos.
+        cache: the cache of views, a RegionCache. It has all views of the training photos, and views 0 and 1 (the photo
+            and its mirror image) of all other photos.
         count: number of views per training photo, 2 or more.
     """
 
@@ -120,7 +120,7 @@ class ViewSource:
 
         Args:
             photos: a list of Photo.
-            progress: function with tqdm's arguments that returns a progress bar.
+            progress: function that takes the arguments of `tqdm` and returns a progress bar.
 
         Returns:
             Float32 (photos, channels).

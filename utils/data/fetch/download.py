@@ -28,7 +28,7 @@ _ATTEMPTS = 4
 
 
 class _MirrorError(Exception):
-    """The error that a file cannot be fetched from a mirror. The message is the reason."""
+    """Raised when a file cannot be fetched from a mirror. The message is the reason."""
 
 
 def fetch(remote, folder, known=None, progress=silent, pause=2):
@@ -39,7 +39,8 @@ def fetch(remote, folder, known=None, progress=silent, pause=2):
     Args:
         remote: a Remote: the file's name, its addresses, its size and its hash.
         folder: the folder for the file.
-        known: (size, digest) of an earlier download, or None. The file must have the same if no hash is published.
+        known: (size, digest) of an earlier download, or None. If no hash is published, the file must
+            have this size and this digest.
         progress: a function that takes the arguments of `tqdm` and returns a progress bar.
         pause: seconds to wait after a lost connection. The pause doubles after
             each attempt that brings no new byte.
@@ -90,7 +91,8 @@ def _checked(path, size, digest):
         digest: the expected hash, "sha256:…" or "md5:…", or None for any.
 
     Returns:
-        (size, digest) of the file: its size in bytes, and its hash as "sha256:…". None if one is not as expected.
+        (size, digest) of the file: its size in bytes, and its hash as "sha256:…". None if the size or the
+        hash is not the expected one.
     """
     kind, _, expected = (digest or "sha256:").partition(":")
     with open(path, "rb") as file:
@@ -138,6 +140,8 @@ def _download(address, partial, size, progress, pause):
 def _stream(address, partial, start, size, progress):
     """Send one request for the missing part of a file, and append the answer to the part that is already fetched.
 
+    If the connection is lost, the bytes that have arrived are kept, and an exception of `requests` is raised.
+
     Args:
         address: the address of the file.
         partial: the Path of the part that is already fetched.
@@ -147,6 +151,10 @@ def _stream(address, partial, start, size, progress):
 
     Returns:
         True if the file is then complete, else False.
+
+    Raises:
+        requests.RequestException: a network error, or an error of the server that may be temporary.
+        _MirrorError: the mirror does not have the file, or sends another one.
     """
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with requests.get(address, headers=headers, stream=True, timeout=_TIMEOUT) as response:
@@ -180,7 +188,7 @@ def _stream(address, partial, start, size, progress):
 
 
 def _total(response, start):
-    """Return the size of the whole file in bytes, as the server announces it; None if it does not.
+    """Return the size of the whole file in bytes, as the server announces it; None if the server does not announce it.
 
     Args:
         response: the server's answer, a `requests.Response`.

@@ -136,12 +136,17 @@ def _duplicates(photos, checks):
 
 
 def is_whole(report):
-    """Return True if a report, a dict that `verify` returned, has no missing or damaged photos and no duplicates."""
+    """Return True if a dataset has no missing or damaged photos and no duplicates.
+
+    `report` is the report on the dataset, a dict made by `verify`.
+    """
     return not (report["missing"] or report["damaged"] or report["duplicates"])
 
 
 def split_rows(report):
-    """Make a table with the counts of each split from a report, a dict that `verify` returned.
+    """Make a table with the numbers of photos, captions and words in each split of a dataset.
+
+    `report` is the report on the dataset, a dict made by `verify`.
 
     Returns:
         (header, rows): a tuple of column names, and a list with a tuple for each split.
@@ -160,9 +165,10 @@ def split_rows(report):
 
 
 def findings(report):
-    """Write lines for the user about the words and the faults in a report, a dict that `verify` returned.
+    """Write lines for the user about the words and the faults of a dataset.
 
-    The counts of each split are left out, because `split_rows` shows them. Returns a list of str.
+    `report` is the report on the dataset, a dict made by `verify`. The counts of each split are left out, because
+    `split_rows` shows them. Returns a list of str.
     """
     lines = list(report["notes"])
     words = report["vocabulary"]

@@ -110,7 +110,7 @@ def _read_parts(path, layout, folder):
         folder: a Folder, the list of the dataset's files.
 
     Returns:
-        A Captions, the content of all these files.
+        A `Captions` object, which stores the content of all these files.
     """
     parts = [(path, None, "")]
     match = re.fullmatch(r"(|.*[._-])([a-z]+)(\d*)", path.stem, re.IGNORECASE)
@@ -134,7 +134,7 @@ def _divide(captions, folder, dataset):
     Without such files, nothing is changed.
 
     Args:
-        captions: a Captions, which is changed.
+        captions: a `Captions` object, which stores the images and their captions. It is changed.
         folder: a Folder, the list of the dataset's files.
         dataset: the name of the dataset, such as "flickr8k".
     """

@@ -34,25 +34,25 @@ def split_of_word(word):
 
 
 def image_column(names):
-    """Find the column of a table that has the names of the photos.
+    """Find the column of a table in which the file names of the photos are.
 
     Args:
-        names: a list of the names of all columns, as `column_name` returns them.
+        names: a list of the names of all columns. They are in lower case, with underscores instead of spaces.
 
     Returns:
-        One of `names`, such as "file_name"; None if there is no such column.
+        The name of this column, such as "file_name"; None if there is no such column.
     """
     return next((name for name in _IMAGE_COLUMNS if name in names), None)
 
 
 def caption_columns(names):
-    """Find the columns of a table that have captions, such as `caption`, or `caption1` and `caption2`.
+    """Find the columns of a table in which captions are, such as `caption`, or `caption1` and `caption2`.
 
     Args:
-        names: a list of the names of all columns, as `column_name` returns them.
+        names: a list of the names of all columns. They are in lower case, with underscores instead of spaces.
 
     Returns:
-        A list of some of `names`; empty if there are no such columns.
+        A list of the names of these columns; empty if there are none.
     """
     for word in _CAPTION_COLUMNS:
         columns = [name for name in names if re.fullmatch(rf"{word}s?[_.]?\d*", name)]
@@ -88,10 +88,10 @@ def reader(read_into):
     """Make a function that reads a single caption file from `read_into`, which adds a caption file to others.
 
     Args:
-        read_into: a function that takes a Captions and a path, and adds the captions of the file to the Captions.
+        read_into: a function that takes a `Captions` object and a path, and adds the captions of the file to it.
 
     Returns:
-        A function that takes a path and returns a new Captions, the content of the file.
+        A function that takes a path and returns a new `Captions` object with the content of the file.
     """
 
     def read(path):
@@ -127,7 +127,7 @@ def read_images(document, name, split=None, folder=""):
     Args:
         document: a Document, the parsed JSON file.
         name: the name of the field with the file name of an image.
-        split: the split, "train", "val", "test" or None, of images for which the file has none.
+        split: "train", "val", "test" or None. Images get this split if the file does not say their split.
         folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
 
     Yields:

@@ -25,7 +25,7 @@ def read(path):
             other of these two files is in the same folder, it is read, too.
 
     Returns:
-        A Captions, in which each image has a split. An image's id is its number in COCO, as text.
+        A `Captions` object, in which each image has a split. An image's id is its number in COCO, as text.
 
     Raises:
         InputError: a file does not have COCO's form, or an image appears twice; the message has the file and the line.
@@ -44,7 +44,7 @@ def _read_file(captions, document, split, year):
     """Add the captions of one of COCO's files.
 
     Args:
-        captions: a Captions, the content of the caption files, to which the captions are added.
+        captions: a `Captions` object, which stores the content of caption files. The captions are added to it.
         document: a Document, the parsed JSON file.
         split: "train" or "val".
         year: "2014" or "2017".
@@ -62,9 +62,9 @@ def read_own(captions, document, split=None, folder=""):
     """Add the captions of a user's file in COCO's form. An image's id is the name of the image file.
 
     Args:
-        captions: a Captions, the content of the caption files, to which the captions are added.
+        captions: a `Captions` object, which stores the content of caption files. The captions are added to it.
         document: a Document, the parsed JSON file.
-        split: the split, "train", "val", "test" or None, of images for which the file has none.
+        split: "train", "val", "test" or None. Images get this split if the file does not say their split.
         folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
     """
     ids = {}
@@ -81,7 +81,7 @@ def _read_annotations(captions, document, ids, kind):
     """Add the captions in the list `annotations` of a file in COCO's form.
 
     Args:
-        captions: a Captions, the content of the caption files, to which the captions are added.
+        captions: a `Captions` object, which stores the content of caption files. The captions are added to it.
         document: a Document, the parsed JSON file.
         ids: a dict from an image's id in the file to its id in `captions`.
         kind: the allowed type of the ids in the file, such as int, or a tuple of types.

@@ -29,7 +29,7 @@ def read_token_file(path):
         path: the file.
 
     Returns:
-        A Captions. The file does not say which photos are for training, so no photo has a split.
+        A `Captions` object. The file does not say which photos are for training, so no photo has a split.
 
     Raises:
         InputError: a line has another form; the message has the file and the line.
@@ -92,7 +92,7 @@ def read_annotations_30k(path):
         path: the file.
 
     Returns:
-        A Captions, in which each image has a split.
+        A `Captions` object, in which each image has a split.
 
     Raises:
         InputError: a row has another form; the message has the file and the line.

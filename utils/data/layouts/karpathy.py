@@ -16,7 +16,7 @@ def read(path):
         path: the file, a Path.
 
     Returns:
-        A Captions, in which each image has a split. Photos of Karpathy's split `restval` belong to "train".
+        A `Captions` object, in which each image has a split. Photos of Karpathy's split `restval` belong to "train".
 
     Raises:
         InputError: the file has another form; the message has the file and the line.
@@ -34,9 +34,9 @@ def read_own(captions, document, split=None, folder=""):
     """Add the captions of a file in Karpathy's form.
 
     Args:
-        captions: a Captions, the content of the caption files, to which the captions are added.
+        captions: a `Captions` object, which stores the content of caption files. The captions are added to it.
         document: a Document, the parsed JSON file.
-        split: the split, "train", "val", "test" or None, of images for which the file has none.
+        split: "train", "val", "test" or None. Images get this split if the file does not say their split.
         folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
     """
     for record, keys, wrong, image in read_images(document, "filename", split, folder):

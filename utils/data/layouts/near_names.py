@@ -24,7 +24,7 @@ def match_photos(captions, folder):
     Unicode form or a missing suffix, the two are merged to one image.
 
     Args:
-        captions: a Captions, the content of the caption files. Merged images are removed from it.
+        captions: a `Captions` object, which stores the content of the caption files. Merged images are removed from it.
         folder: a Folder, the list of the dataset's files.
 
     Returns:
@@ -78,7 +78,7 @@ def _merge(captions, first, other):
     """Merge two images that are the same photo: `first` gets the captions of `other`, and `other` is removed.
 
     Args:
-        captions: a Captions with both images.
+        captions: a `Captions` object that has both images.
         first, other: the ids of the images, each a str.
     """
     image, gone = captions.images[first], captions.images.pop(other)
@@ -125,8 +125,8 @@ class _Index:
     def find(self, file):
         """Find the paths whose file name is similar to a given one.
 
-        Paths with the same suffix are preferred. Of several such paths, those
-        are returned that share the most folders before the name with `file`.
+        Paths with the same suffix are preferred. If there are several, only
+        those are returned whose folders agree best with the folders in `file`.
 
         Args:
             file: a file name, perhaps with folders before it, a str.

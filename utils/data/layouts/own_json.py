@@ -22,9 +22,9 @@ def read_into(captions, path, split=None, folder=""):
     """Add the captions of a user's JSON file, with records such as {"image": "dog.jpg", "caption": "A dog."}.
 
     Args:
-        captions: a Captions, the content of the caption files, to which the captions are added.
+        captions: a `Captions` object, which stores the content of caption files. The captions are added to it.
         path: the file, a Path.
-        split: the split, "train", "val", "test" or None, of images for which the file has none.
+        split: "train", "val", "test" or None. Images get this split if the file does not say their split.
         folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
 
     Raises:
@@ -67,7 +67,7 @@ def _add(captions, document, folder, name, texts, split, keys):
     """Add one image with its captions.
 
     Args:
-        captions: a Captions, the content of the caption files, to which the captions are added.
+        captions: a `Captions` object, which stores the content of caption files. The captions are added to it.
         document: a Document, the parsed JSON file.
         folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
         name: the name of the photo in the file.

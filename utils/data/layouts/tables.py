@@ -36,9 +36,9 @@ def read_into(captions, path, split=None, folder=""):
     """Add the captions of a table in a text file, such as `captions.csv`.
 
     Args:
-        captions: a Captions, the content of the caption files, to which the captions are added.
+        captions: a `Captions` object, which stores the content of caption files. The captions are added to it.
         path: the file, a Path.
-        split: the split, "train", "val", "test" or None, of rows for which the table has none.
+        split: "train", "val", "test" or None. Images get this split if the table does not say their split.
         folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
 
     Raises:
@@ -75,7 +75,9 @@ read = reader(read_into)
 
 
 def _header(line, separators, wrong):
-    """Read the header of a table, and find its separator: the first with which it has columns of photos and captions.
+    """Read the header of a table, and find its separator.
+
+    The separator is the first one that splits the header into columns with names of photos and with captions.
 
     Args:
         line: the first line of the table.
@@ -175,10 +177,10 @@ def _add(captions, header, row, split, folder, wrong):
     """Add the captions of one row of a table.
 
     Args:
-        captions: a Captions, the content of the caption files, to which the captions are added.
+        captions: a `Captions` object, which stores the content of caption files. The captions are added to it.
         header: the _Header of the table, with its separator and columns.
         row: the fields, as a list of str.
-        split: the split, "train", "val", "test" or None, if the row itself has none.
+        split: "train", "val", "test" or None. The image gets this split if the row does not say its split.
         folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
         wrong: a function that takes a message and returns an InputError that also names the file and the line.
 
@@ -205,7 +207,10 @@ def _add(captions, header, row, split, folder, wrong):
 
 
 def _texts(field):
-    """Return the captions in a field, a str, as a list. A field like `["A dog.", "A big dog."]` has several."""
+    """Return a list of the captions in a table field, a str.
+
+    Most fields are one caption. A field such as `["A dog.", "A big dog."]` has several captions.
+    """
     if re.fullmatch(r"""\s*\[\s*(["']).*\1\s*]\s*""", field, re.DOTALL):
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
             texts = ast.literal_eval(field.strip())

@@ -229,7 +229,7 @@ def printable(text):
 
 
 class _TwiceError(Exception):
-    """The error that a key, a str, appears twice in a JSON object."""
+    """Raised when a key, a str, appears twice in a JSON object."""
 
     def __init__(self, key):
         self.key = key
@@ -239,7 +239,7 @@ def _object(pairs):
     """Make the dict of a JSON object, and check for repeated keys. `json.loads` would silently drop their first values.
 
     Args:
-        pairs: a list of (key, value), as `json.loads` passes it to its `object_pairs_hook`.
+        pairs: the content of the object, a list of (key, value).
 
     Raises:
         _TwiceError: a key is repeated.

@@ -13,13 +13,14 @@ from utils.errors import InputError
 def read(folder):
     """Read the captions of all photos that have a text file of the same name.
 
-    Photos below a folder `val/` of the dataset's folder belong to the split "val"; likewise for other splits.
+    If the dataset's folder has a folder `val/`, all photos in it belong to the split "val". The same is true of the
+    other splits.
 
     Args:
         folder: a Folder, the list of the dataset's files.
 
     Returns:
-        A Captions. It has no images if there are no such text files.
+        A `Captions` object. It has no images if there are no such text files.
 
     Raises:
         InputError: a text file cannot be read; the message has the file and the line.
@@ -46,7 +47,7 @@ def _read_file(captions, path, name):
     """Read the text file of one photo and add its captions.
 
     Args:
-        captions: a Captions, the content of the caption files, to which the captions are added.
+        captions: a `Captions` object, which stores the content of caption files. The captions are added to it.
         path: the text file, a Path.
         name: the path of the photo, relative to the dataset's folder, a str.
     """

@@ -1,4 +1,4 @@
-"""Draw scenes for pretraining an encoder, with labels for each region.
+"""Generate scenes, pictures of coloured shapes, for pretraining an encoder, with labels for each region.
 
 The scenes vary more than those of the built-in sample (`utils/data/shapes.py`): they have more sizes, colours,
 backgrounds, light and shapes, and objects that hide each other. "Ground" means the background of a scene.
@@ -62,7 +62,7 @@ def _fill(shape, generator):
 
 
 def _smooth_noise(generator, size, cells):
-    """Draw smooth random noise for backgrounds and shading: float32 (size, size), values from about -1 to 1.
+    """Make smooth random noise for backgrounds and shading: float32 (size, size), values from about -1 to 1.
 
     `generator` is a NumPy random generator. `cells` is the number of random values along each side; the noise between
     them is interpolated.
@@ -72,7 +72,7 @@ def _smooth_noise(generator, size, cells):
 
 
 def _ground(generator, size):
-    """Draw the background of a scene: plain, shaded, striped or with blots.
+    """Make the background of a scene: plain, shaded, striped or with blots.
 
     `generator` is a NumPy random generator. The result is RGB pixels, uint8 (size, size, 3).
     """
@@ -96,7 +96,7 @@ def _ground(generator, size):
 
 
 def _mask(shape, centre, radius, angle, size):
-    """Draw the mask of a shape: a PIL image of mode L, 255 inside the shape and 0 outside.
+    """Make the mask of a shape: a PIL image of mode L, 255 inside the shape and 0 outside.
 
     Args:
         shape: name of the shape, one of ALL_SHAPES.
@@ -150,7 +150,7 @@ def _place(generator):
 
 
 def draw_labelled(generator, size, rows, columns):
-    """Draw a random scene and compute the labels of its regions.
+    """Generate a random scene, a picture of coloured shapes, and compute the labels of its regions.
 
     Args:
         generator: NumPy random generator.

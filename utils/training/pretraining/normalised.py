@@ -54,7 +54,7 @@ def fold(twin, network):
     Afterwards `network` computes the same outputs as `twin` in inference mode.
 
     Args:
-        twin: the trained copy, a Keras model that `normalised_twin` made.
+        twin: the trained copy, a Keras model with batch normalisation, which `normalised_twin` has made.
         network: the original network, a Keras model. Its weights are replaced.
     """
     for layer in network.layers:

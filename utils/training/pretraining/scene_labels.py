@@ -1,4 +1,4 @@
-"""Make the data for pretraining an encoder on drawn scenes, and compute loss and accuracies of its predictions."""
+"""Generate pictures for pretraining an encoder, with labels, and compute loss and accuracies of its predictions."""
 
 import numpy as np
 from keras import ops
@@ -10,9 +10,10 @@ _BOX_WEIGHT = 2.0
 
 
 class SceneLabels:
-    """Draw random scenes with labels for each region, and compute loss and accuracies of predicted labels.
+    """Generate random scenes with labels for each region, and compute loss and accuracies of predicted labels.
 
-    The labels of a region are its shape, its colour, and the box of the object in it.
+    A scene is a picture of coloured shapes. The labels of a region are its shape, its colour, and the box of the object
+    in it.
 
     Args:
         size: width and height of the scenes in pixels.
@@ -25,7 +26,7 @@ class SceneLabels:
         self._shape = size, rows, columns
 
     def batch(self, generator, count):
-        """Draw a batch of new random scenes.
+        """Generate a batch of new random scenes, pictures of coloured shapes.
 
         Args:
             generator: NumPy random generator.
@@ -39,7 +40,7 @@ class SceneLabels:
         return tuple(np.stack(arrays) for arrays in zip(*drawn))
 
     def validation(self, count):
-        """Draw `count` validation scenes, which training never uses. They are the same at every call.
+        """Generate `count` validation scenes, which training never uses. They are the same at every call.
 
         Returns (pixels, labels): uint8 (count, size, size, 3), and float32 (count, rows, columns, LABELS).
         """
@@ -50,7 +51,7 @@ class SceneLabels:
         """Compute the loss of predictions: the cross-entropies of shape and colour, plus the mean error of boxes × 2.
 
         Args:
-            labels: the right labels, float (batch, rows, columns, LABELS), as `batch` returns them.
+            labels: the right shape, colour and box of each region, float (batch, rows, columns, LABELS).
             outputs: predicted logits and boxes, a tensor of the same shape.
 
         Returns:
@@ -68,17 +69,17 @@ class SceneLabels:
 
     @staticmethod
     def measure(labels, outputs):
-        """Compute the accuracies of predicted shapes and colours.
+        """Compute how often the predicted shapes and colours of regions are right.
 
-        The shape is measured only in regions in which one shape covers more than half of the area. The colour is
-        measured only in regions in which one colour covers more than half of the area.
+        A region counts for the shapes if one shape covers more than half of its area. It counts for the colours if one
+        colour covers more than half of its area.
 
         Args:
             labels: the right labels, a float array (scenes, rows, columns, LABELS).
             outputs: predicted logits and boxes, an array of the same shape.
 
         Returns:
-            A dict with the keys "shape_accuracy" and "colour_accuracy", 0 to 1.
+            A dict with the keys "shape_accuracy" and "colour_accuracy", the shares of regions that are right, 0 to 1.
         """
         (shapes, colours, _), (shape_logits, colour_logits, _) = _split(labels), _split(outputs)
         figures = {}

@@ -1,4 +1,4 @@
-"""Pretrain an encoder on scenes: pictures of simple shapes that the program draws.
+"""Pretrain an encoder on scenes: pictures of coloured shapes that the program generates.
 
 For each region of a scene, the encoder learns to predict the shape, the colour, and the bounding box of the object.
 """
@@ -30,7 +30,9 @@ _WARMUP_STEPS = 300
 
 
 class SceneReader(keras.Model):
-    """Predict the shape, the colour and the box at each region of a scene: a copy of an encoder, then a linear layer.
+    """Predict the shape, the colour and the box of the object in each region of a scene (a generated picture).
+
+    The model is a copy of an encoder, followed by a linear layer.
 
     Args:
         encoder: Encoder whose network is copied. Its `mirror` must be False, because mirror images are not used here.
@@ -47,14 +49,15 @@ class SceneReader(keras.Model):
         self.built = True
 
     def call(self, pixels, training=False):
-        """Predict the labels of each region.
+        """Predict the shape, the colour and the box of the object in each region.
 
         Args:
-            pixels: scenes, (batch, size, size, 3), 0 to 255.
-            training: True if batch normalisation uses the statistics of the batch.
+            pixels: pixels of the scenes, RGB, 0 to 255, (batch, size, size, 3).
+            training: True if batch normalisation uses the statistics of the batch; False if it uses stored ones.
 
         Returns:
-            Logits of shapes and colours, then boxes, float32 (batch, rows, columns, LABELS).
+            Float32 (batch, rows, columns, LABELS). The last axis has the logits of the shapes, then those of the
+            colours, then the four sides of the box.
         """
         regions = self.twin(self._preprocess(ops.cast(pixels, "float32")), training=training)
         return self.head(ops.cast(regions, "float32"))
@@ -62,13 +65,13 @@ class SceneReader(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Compute the loss of the predictions `y_pred` against the labels `y`, both (batch, rows, columns, LABELS).
 
-        Other arguments are not used. Keras calls this method. It returns a scalar.
+        Keras calls this method. It also passes the other arguments, which are not used. Returns a scalar.
         """
         return self._labels.loss(y, y_pred)
 
 
 class Pretraining:
-    """Train an encoder on drawn scenes.
+    """Train an encoder on scenes, generated pictures of coloured shapes.
 
     Args:
         encoder: Encoder to train. After the method `fit`, it has the trained weights.
@@ -103,7 +106,9 @@ class Pretraining:
             self.state = self.checkpoint.load()
 
     def batch(self, step):
-        """Draw the scenes for a training step. They depend only on seed and step, so a resumed run gets the same.
+        """Generate the scenes for a training step, with their labels.
+
+        The scenes depend only on seed and step. So a resumed run gets the same scenes as an uninterrupted one.
 
         Args:
             step: number of the step, from 0.
@@ -121,7 +126,7 @@ class Pretraining:
             report_minutes: minutes between two reports. A report validates the encoder, adds a row to the training
                 history, and writes the history, the encoder's weights and a checkpoint.
             on_report: function that is called with each new row of the history, a dict.
-            progress: function with tqdm's arguments that returns a progress bar.
+            progress: function that takes the arguments of `tqdm` and returns a progress bar.
         """
         started = time.perf_counter()
         with (
