@@ -82,7 +82,8 @@ def replacing(path, hint=None):
     """
     device = exists(path) and not is_file(path)
     path = Path(os.path.realpath(path))  # a link stays a link: its target is replaced
-    temporary = path.with_name(f"partial.{path.name}")
+    # A name may have 255 bytes. The end is kept for its suffix; 60 characters have at most 240 bytes.
+    temporary = path.with_name(f"partial.{path.name[-60:]}")
     try:
         if device:
             yield path

@@ -1,6 +1,7 @@
 """Test the scripts as a person uses them: from training to captions on a tiny sample, and all errors."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -129,6 +130,12 @@ def test_an_interrupted_run_is_never_lost_by_accident_and_can_be_resumed(tiny, c
         other = replace(scenes(Path("data/shapes"), 1)[0], references=("a cat",))
         patch.setattr(shapes, "load_scenes", lambda *given: [other, *scenes(*given)[1:]])
         assert "captions have changed since the run began" in fails(train, "--resume")
+    photo = scenes(Path("data/shapes"), 1)[0].path
+    pixels, times = photo.read_bytes(), photo.stat()
+    photo.write_bytes(pixels[:-20] + b"?" + pixels[-19:])  # of the same size and time
+    os.utime(photo, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert "contents of photos have changed since the run began" in fails(train, "--resume")
+    photo.write_bytes(pixels)
     # Only the folder must be given.
     status, output, error = command(train, "--resume", "models/shapes")
     assert status == 0, error

@@ -123,6 +123,13 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("name", ["x" * 251 + ".png", "語" * 83 + ".png"])
+def test_a_file_with_the_longest_possible_name_is_written(tmp_path, name):
+    with files.replacing(tmp_path / name) as temporary:
+        temporary.write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_a_link_to_a_file_stays_one(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "file")
     with files.replacing(tmp_path / "link") as temporary:

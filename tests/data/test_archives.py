@@ -106,3 +106,11 @@ def test_a_damaged_archive_is_a_one_line_error(tmp_path, cut):
     with pytest.raises(InputError, match=r"x.zip: damaged archive"):
         archives.unpack(tmp_path / "x.zip", tmp_path / "out")
     assert not list((tmp_path / "out").glob("*.partial"))
+
+
+def test_damaged_compressed_data_are_a_one_line_error(tmp_path):
+    data = bytearray(make_zip(tmp_path / "x.zip", {"a.jpg": "word " * 100}).read_bytes())
+    data[30 + len("a.jpg")] = 0xFF  # the first byte after the header of the file
+    (tmp_path / "x.zip").write_bytes(data)
+    with pytest.raises(InputError, match=r"x\.zip: damaged archive \(Error -3"):
+        archives.unpack(tmp_path / "x.zip", tmp_path / "out")

@@ -161,6 +161,7 @@ def test_own_photos_in_folders_with_some_splits_given(tmp_path, save_photo):
         ("dog.jpg", "dog"),
         ("dog.v2.jpg", "dog.v2"),
         ("dog.jpg", "dog.HEIC"),
+        ("dog.jpg.jpg", "dog.jpg"),
         ("images/dog.jpg", "D:\\album\\images\\dog.jpg"),
         ("images/dog.jpg", "/Users/ann/album/Dog.jpg"),
         ("images/dog.jpg", "photos/dog.jpg"),

@@ -1,5 +1,6 @@
 import io
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -109,11 +110,19 @@ def test_a_huge_jpeg_is_decoded_small(tmp_path):
     assert open_photo(tmp_path / "huge.jpg", at_least=448).size == (2500, 1250)
 
 
-def test_more_pixels_than_fit_are_refused_before_decoding(tmp_path, monkeypatch):
-    Image.new("L", (300, 200)).save(tmp_path / "scan.png")
+@pytest.mark.parametrize("icon", [False, True])
+def test_more_pixels_than_fit_are_refused_before_decoding(tmp_path, monkeypatch, icon):
+    buffer = io.BytesIO()
+    Image.new("L", (300, 200)).save(buffer, "PNG")
+    data = buffer.getvalue()
+    if icon:  # it says that it has 16 × 16 pixels
+        data = struct.pack("<3H4B2H2I", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(data), 22) + data
+    (tmp_path / "scan.png").write_bytes(data)
     monkeypatch.setattr(images, "MAX_PIXELS", 50_000)
-    with pytest.raises(ImageError, match="300 × 200 pixels are too many"):
+    with pytest.raises(ImageError, match=r"scan\.png: .* pixels are too many"):
         open_photo(tmp_path / "scan.png")
+    monkeypatch.setattr(images, "MAX_PIXELS", 60_000)
+    assert open_photo(tmp_path / "scan.png").size == (300, 200)
 
 
 def test_a_photo_of_the_right_size_is_not_touched(shared):
@@ -355,11 +364,12 @@ def test_skipped_files_of_a_folder_are_reported(tmp_path, save_photo):
         save_photo(name)
     (tmp_path / ".DS_Store").write_bytes(b"")
     (tmp_path / "b.CR2").write_bytes(b"")
+    (tmp_path / "f.jpg").mkdir()
     lines = []
     assert find_photos(tmp_path, lines.append) == [tmp_path / "a.jpg", tmp_path / "d" / "e.jpg"]
     assert lines == [
         f"{tmp_path}: skipped: 3 hidden or system folders (#recycle, …), 1 hidden files (._a.jpg), "
-        "1 photos of unsupported formats; save them as JPEG (b.CR2)"
+        "1 empty folders that are named like photos (f.jpg), 1 photos of unsupported formats; save them as JPEG (b.CR2)"
     ]
 
 

@@ -62,13 +62,26 @@ def test_files_folders_and_patterns(find, save_photo, tmp_path):
     [
         lambda names: "\n".join(names).encode("utf-8-sig"),
         lambda names: "\r\n".join(names).encode("utf-16"),
+        lambda names: "\r\n".join(names).encode("utf-16-le"),
         lambda names: "".join(f"{name}\0" for name in names).encode(),
     ],
-    ids=["byte order mark", "UTF-16", "find -print0"],
+    ids=["byte order mark", "UTF-16", "UTF-16 without a byte order mark", "find -print0"],
 )
 def test_lists_as_other_programs_write_them(find, save_photo, encode):
     photos = [save_photo(f"ü {number}.png") for number in (1, 2)]
     assert [source.path for source in find("-", piped=encode([str(photo) for photo in photos]))] == photos
+
+
+def test_names_of_a_list_that_do_not_exist_cost_only_themselves(save_photo, tmp_path):
+    notes, photo = [], save_photo()
+    data = f"{photo}\n{tmp_path}/gone.jpg\n{tmp_path}/{'x' * 300}.jpg\n".encode()
+    (source,) = find_sources(["-"], tmp_path, io.BytesIO(data), notes.append)
+    assert source.path == photo
+    assert "gone.jpg: no such file or folder" in str(notes[0])
+    assert "File name too long" in str(notes[1])
+    assert notes[2] == "2 of 3 names in the list are skipped"
+    with pytest.raises(InputError, match=r"gone\.jpg: no such file"):
+        find_sources(["-"], tmp_path, io.BytesIO(f"{tmp_path}/gone.jpg".encode()))
 
 
 def test_addresses_of_files(find, save_photo, tmp_path):

@@ -168,6 +168,7 @@ def test_captions_from_a_file(tmp_path):
         {"info": {}, "images": [], "annotations": [{"id": 1, "image_id": 7, "caption": "a dog"}]},
         [{"id": 7, "caption": "a dog"}],
         {"7": ["a dog"]},
+        {"data": [{"img_id": 7, "caption": "a dog"}]},
         '{"image_id": 7, "caption": "a dog"}\n\n{"image_id": 7, "caption": "a dog"}\n',
         '{"photo": "7", "captions": [{"text": "a dog", "log_probability": -2.5}, {"text": "a cat"}]}\n',
         '\ufeff[{"image_id": 7, "caption": "a dog"}]',
@@ -179,8 +180,11 @@ def test_captions_in_other_forms_than_cocos(tmp_path, content):
 
 @pytest.mark.parametrize(
     "given",
-    ["397133", "397133.0", "000000397133", "000000397133.jpg", "COCO_val2014_000000397133", "D:\\x\\000000397133.JPG"],
-)
+    [
+        "397133", "397133.0", "000000397133", "000000397133.jpg", "COCO_val2014_000000397133",
+        "D:\\x\\000000397133.JPG", "https://example.org/val2017/000000397133.jpg?width=640", "000000397133.jpg#0",
+    ],
+)  # fmt: skip
 def test_an_image_of_coco_is_known_by_every_form_of_its_number(given):
     assert coco_results.match({given: "a dog"}, {"397133": ["x"], "39713": ["x"]})["397133"] == "a dog"
 

@@ -9,7 +9,7 @@ from utils import files
 from utils.data import layouts, shapes
 from utils.data.layouts.captions import SPLITS
 from utils.data.layouts.near_names import match_photos
-from utils.errors import InputError, shorten
+from utils.errors import InputError, one_line, shorten
 
 # Datasets whose captions are read from files; see utils/data/layouts. "custom" is the user's own photos.
 PHOTO_DATASETS = ("flickr8k", "flickr30k", "coco", "custom")
@@ -225,7 +225,7 @@ def _join_few(paths):
     Returns a str.
     """
     more = f" and {len(paths) - 3} more" if len(paths) > 10 else ""
-    return ", ".join(map(str, paths[:3] if more else paths)) + more
+    return ", ".join(map(one_line, paths[:3] if more else paths)) + more
 
 
 def _fill(table, captions, folder, with_photos):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pillow_heif
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from utils.data import image_repair
 from utils.errors import ImageError, ImageWarning, InputError, one_line, reason, shorten
@@ -53,34 +53,55 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 with suppress(AttributeError, OSError):  # this Pillow was built without libtiff, or links it in another way
     ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
-_unlimited = threading.Lock()
-_unlimited_readers = 0
+_limit = threading.Lock()
+_readers = 0
 _pillow_limit = None
 _warned = set()
 _names = {}
 
 
 @contextmanager
-def _without_pillow_limit():
-    """Disable Pillow's limit on the size of images in the `with` block.
+def _own_limit():
+    """Set Pillow's limit on the size of images to MAX_PIXELS in the `with` block.
 
-    Pillow compares the limit with the full size of an image, although a JPEG
-    can be decoded at an eighth of this size. `_decode` compares the decoded
-    size with MAX_PIXELS instead. Pillow's limit is the same for all threads. So
-    the first of several threads disables it, and the last one restores it.
+    Pillow also checks images inside of others, for example in icons. Its limit
+    is the same for all threads. So the first of several threads changes it, and
+    the last one restores it.
     """
-    global _unlimited_readers, _pillow_limit
-    with _unlimited:
-        if not _unlimited_readers:
-            _pillow_limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        _unlimited_readers += 1
+    global _readers, _pillow_limit
+    with _limit:
+        if not _readers:
+            # Pillow raises an error above twice its limit.
+            _pillow_limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS // 2
+        _readers += 1
     try:
         yield
     finally:
-        with _unlimited:
-            _unlimited_readers -= 1
-            if not _unlimited_readers:
+        with _limit:
+            _readers -= 1
+            if not _readers:
                 Image.MAX_IMAGE_PIXELS = _pillow_limit
+
+
+def _open(file):
+    """Open an image as `Image.open` does, but a JPEG of any size. The pixels are not decoded yet.
+
+    Pillow compares its limit with the full size of an image, although a JPEG can be decoded at an eighth of this size.
+
+    Args:
+        file: a path or a binary stream.
+
+    Raises:
+        Image.DecompressionBombError: the image has more than MAX_PIXELS and is no JPEG.
+    """
+    try:
+        return Image.open(file, formats=FORMATS)
+    except Image.DecompressionBombError:
+        if not isinstance(file, Path):
+            file.seek(0)
+        with suppress(SyntaxError):  # not a JPEG
+            return JpegImagePlugin.jpeg_factory(file)
+        raise
 
 
 def _to_rgb(image):
@@ -140,13 +161,12 @@ def _decode(file, at_least, check=lambda image: None):
         A PIL image; `info["mode"]` is the colour mode of the file, such as "RGB" or "L".
 
     Raises:
-        ImageError: the image has too many pixels. Pillow raises other errors for damaged images.
+        Image.DecompressionBombError: the image has too many pixels. Pillow raises other errors for damaged images.
     """
-    with Image.open(file, formats=FORMATS) as image:
+    with _open(file) as image:
         image.draft("RGB", (at_least, at_least))
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise ImageError(f"{width} × {height} pixels are too many to decode; make the image smaller")
+        if image.width * image.height > MAX_PIXELS:
+            raise Image.DecompressionBombError
         if image.format == "TIFF":
             # Without this, Pillow reads all metadata to rotate a TIFF image, and fails if some of it is damaged.
             image.load_end = lambda: None
@@ -249,10 +269,10 @@ def open_photo(path, at_least=1024):
     name = _shown(path)
     try:
         _check_file(path)
-        with _without_pillow_limit():
+        with _own_limit():
             try:
                 return _decode(path, at_least)
-            except (InputError, FileNotFoundError, PermissionError):
+            except (FileNotFoundError, PermissionError, Image.DecompressionBombError):
                 raise
             except Exception as error:
                 return _decode_despite(error, path, at_least)
@@ -262,6 +282,10 @@ def open_photo(path, at_least=1024):
         raise ImageError(f"{name}: no such file") from None
     except PermissionError:
         raise ImageError(f"{name}: no permission to read this file; change its permissions") from None
+    except Image.DecompressionBombError:
+        raise ImageError(
+            f"{name}: more than {MAX_PIXELS / 1e6:.0f} million pixels are too many to decode; make the image smaller"
+        ) from None
     except UnidentifiedImageError:
         raise ImageError(
             f"{name}: not an image, or of an unknown format; JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF, BMP and others "
@@ -279,7 +303,7 @@ def photo_size(path):
         ImageError: the file is not a photo, or its header is damaged.
     """
     try:
-        with _without_pillow_limit(), Image.open(path, formats=FORMATS) as image:
+        with _own_limit(), _open(Path(path)) as image:
             # Orientations 5 to 8 turn the photo by 90 degrees.
             return image.size[::-1] if 5 <= _orientation(image) <= 8 else image.size
     except Exception as error:  # as in `open_photo`
@@ -349,8 +373,10 @@ def is_image(data):
     if data.startswith((_PNG, _JPEG)):
         return True
     try:
-        with _without_pillow_limit():
-            Image.open(io.BytesIO(data), formats=FORMATS).close()
+        with _own_limit():
+            _open(io.BytesIO(data)).close()
+        return True
+    except Image.DecompressionBombError:
         return True
     except Exception:
         return False

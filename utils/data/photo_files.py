@@ -91,17 +91,19 @@ def walk(root, left_out):
             level, links = links, []
         below = []
         for folder in level:
-            real = os.path.realpath(folder)
-            if real in seen:
-                left_out.add("links to folders that were read already", folder)
-                continue
-            seen.add(real)
             try:
+                real = os.path.realpath(folder)
+                if real in seen:
+                    left_out.add("links to folders that were read already", folder)
+                    continue
+                seen.add(real)
                 with os.scandir(folder) as found:
                     entries = sorted(found, key=lambda entry: entry.name)
-            except OSError:
-                left_out.add("folders without permission to read", folder)
+            except OSError:  # no permission, or the folder was deleted a moment ago
+                left_out.add("folders that cannot be read", folder)
                 continue
+            if not entries and is_photo(folder):
+                left_out.add("empty folders that are named like photos", folder)
             for entry in entries:
                 kind = _kind(entry)
                 if is_system(entry.name):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from utils import files
 from utils.data.images import is_image, name_photo
+from utils.data.layouts.text import decode
 from utils.data.photo_files import find_photos, is_system
 from utils.errors import ImageError, InputError, reason, shorten
 
@@ -140,7 +141,7 @@ def find_sources(names, folder, standard_input, note=lambda line: None):
         photo cannot be fetched, the attribute `path` of its Source raises ImageError.
 
     Raises:
-        InputError: no photo has one of these names.
+        InputError: no photo has one of these names, or any of the names in standard input.
     """
     sources = []
     for name in names:
@@ -230,6 +231,8 @@ def _named_by_address(address, folder, note):
 def _read_standard_input(folder, stream, note):
     """Find the photos in standard input, which contains one photo or a list of names.
 
+    Names of a list that do not exist are skipped with a note, because a photo may be gone since the list was made.
+
     Args:
         folder: the temporary folder for photos that are not files on this machine.
         stream: the binary stream.
@@ -239,7 +242,7 @@ def _read_standard_input(folder, stream, note):
         A list of Source.
 
     Raises:
-        InputError: the stream is empty, or no photo has one of the names.
+        InputError: the stream is empty, or no photo has any of the names.
     """
     data = stream.read()
     if is_image(data):
@@ -247,7 +250,19 @@ def _read_standard_input(folder, stream, note):
     names = [name for name in _listed(data) if name and name != STANDARD_INPUT]
     if not names:
         raise InputError("standard input: is empty; pipe in a photo, or a list of photos, one per line")
-    return [source for name in names for source in _named(name, folder, note)]
+    sources, wrong = [], []
+    for name in names:
+        try:
+            sources += _named(name, folder, note)
+        except InputError as error:
+            wrong.append(error)
+    if not sources:
+        raise wrong[0]
+    for error in wrong:
+        note(error)
+    if wrong:
+        note(f"{len(wrong)} of {len(names)} names in the list are skipped")
+    return sources
 
 
 def _listed(data):
@@ -255,8 +270,8 @@ def _listed(data):
 
     Args:
         data: bytes with one name per line, or with a zero byte after each name.
-            The encoding is UTF-8, UTF-16 with a byte order mark, or the
-            encoding of file names on this system.
+            The encoding is as for `decode`, or that of file names on this
+            system.
 
     Returns:
         A list of str.
@@ -264,9 +279,9 @@ def _listed(data):
     Raises:
         InputError: the first name is not valid text, and no file has this name.
     """
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        text = data.decode("utf-16", errors="replace")
-    else:
+    try:
+        text = decode(data)
+    except UnicodeDecodeError:
         text = os.fsdecode(data.removeprefix(codecs.BOM_UTF8))  # names may contain any bytes
     names = text.split("\0") if "\0" in text else [line.strip() for line in re.split("[\r\n]+", text)]
     if any("\udc80" <= letter <= "\udcff" for letter in names[0]) and not os.path.lexists(names[0]):

@@ -12,11 +12,11 @@ from utils.errors import InputError
 _EXAMPLE = '[{"image_id": 397133, "caption": "A man makes pizzas."}, …]'
 
 # Names that the image field and the caption field may have. The first name that is found is used.
-_IMAGE_KEYS = ("image_id", "image", "photo", "file_name", "filename", "id")
+_IMAGE_KEYS = ("image_id", "img_id", "image", "photo", "file_name", "filename", "id")
 _CAPTION_KEYS = ("caption", "captions", "text")
 
 # Keys of a JSON object under which the list of results may be.
-_WRAPPERS = ("annotations", "results", "captions", "predictions")
+_WRAPPERS = ("annotations", "results", "captions", "predictions", "data")
 
 
 def read_results(path):
@@ -131,14 +131,17 @@ def as_results(captions):
 def _forms(image_id):
     """Return the names that an image may have in another file, the most exact one first, as the keys of a dict.
 
-    These are the whole id, the id without folders, the id without suffix, and the number in it. So the image 397133 is
-    also found as `397133.0`, `000000397133.jpg` and `COCO_val2014_000000397133`. `image_id` is a string.
+    These are the whole id, the id without folders, the id without suffix, and the number in it; then the same of the
+    id without what follows `?` or `#`. So the image 397133 is also found as `397133.0`, `000000397133.jpg`,
+    `COCO_val2014_000000397133` and `https://example.org/val2017/000000397133.jpg?width=640`. `image_id` is a string.
     """
-    path = folded(image_id.strip().replace("\\", "/"))
-    name = path.rsplit("/", 1)[-1]
-    stem = re.sub(r"\.[a-z]{3,4}$", "", name)
-    number = re.fullmatch(r"(?:coco_[a-z]+\d{4}_)?0*(\d+)(?:\.0*)?", stem)
-    return dict.fromkeys([path, name, stem, *([number[1]] if number else [])])
+    whole, forms = folded(image_id.strip().replace("\\", "/")), []
+    for path in (whole, re.sub("[?#].*", "", whole)):
+        name = path.rsplit("/", 1)[-1]
+        stem = re.sub(r"\.[a-z]{3,4}$", "", name)
+        number = re.fullmatch(r"(?:coco_[a-z]+\d{4}_)?0*(\d+)(?:\.0*)?", stem)
+        forms += [path, name, stem, *([number[1]] if number else [])]
+    return dict.fromkeys(filter(None, forms))
 
 
 def match(captions, references, say=lambda *lines: None):

@@ -196,6 +196,15 @@ class RegionCache:
                 bar.update()
         return means
 
+    def contents(self, image_ids: Iterable[str]) -> list[tuple[str, str]]:
+        """Describe the files from which the regions of photos in the cache were made.
+
+        Returns:
+            A list of (image id, size and checksum of all bytes of the file).
+        """
+        parts = [(image_id, self._members[image_id].version.decode().split()) for image_id in image_ids]
+        return [(image_id, f"{size} {checksum}") for image_id, (size, _, checksum, *_) in parts]
+
     def __len__(self) -> int:
         """Return the number of photos in the cache."""
         return len(self._members)

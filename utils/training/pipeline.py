@@ -314,6 +314,9 @@ class _Training:
         else:
             cache = RegionCache(self.places["cache_dir"], self.dataset, self.encoder)
             self.splits = cache_regions(cache, self.splits, self.reporter)
+            if self.distribution.chief:
+                photos = [photo.id for photos in self.splits.values() for photo in photos]
+                run_folder.check_contents(self.folder, cache.contents(photos))
             source = RegionSource(cache)
         train, val = self.splits["train"], self.splits["val"]
         if stage.name == "decoder":

@@ -78,6 +78,11 @@ def check(folder, settings, overwrite, resume, holds=_MODEL_FILE):
         raise InputError(f"{folder}: holds {what}; give another --output_dir, or --overwrite to replace it")
 
 
+def _digest(rows):
+    """Compute a hash of rows in any order: 16 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:16]
+
+
 def describe_data(photos):
     """Compute hashes of a run's training data, by which a resumed run detects changed data.
 
@@ -89,14 +94,10 @@ def describe_data(photos):
     Returns:
         A dict from "photos", "splits" and "captions" to a hash, 16 hexadecimal digits.
     """
-
-    def digest(rows):
-        return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:16]
-
     return {
-        "photos": digest((photo.id, photo.path.stat().st_size) for photo in photos),
-        "splits": digest((photo.id, photo.split) for photo in photos),
-        "captions": digest((photo.id, photo.references) for photo in photos),
+        "photos": _digest((photo.id, photo.path.stat().st_size) for photo in photos),
+        "splits": _digest((photo.id, photo.split) for photo in photos),
+        "captions": _digest((photo.id, photo.references) for photo in photos),
     }
 
 
@@ -120,6 +121,32 @@ def check_data(folder, data):
         )
 
 
+def check_contents(folder, contents):
+    """Raise InputError if a photo whose regions are cached has changed since the run began.
+
+    The first call in a run stores a hash of the contents in run.json.
+
+    Args:
+        folder: folder of the run, a Path.
+        contents: a list of (image id, description of the file), from `RegionCache.contents`.
+
+    Raises:
+        InputError: a photo has changed, or run.json cannot be written.
+    """
+    settings, data = read(folder), {"contents of photos": _digest(contents)}
+    if settings["data"].keys() >= data.keys():
+        check_data(folder, data)
+    else:
+        settings["data"] |= data
+        _write(folder, settings)
+
+
+def _write(folder, settings):
+    """Write the JSON object `settings` to run.json."""
+    with replacing(folder / RUN_FILE) as temporary:
+        temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
 def claim(folder, settings, resume):
     """Create the folder of a new run and write the run's settings into it, as run.json.
 
@@ -135,8 +162,7 @@ def claim(folder, settings, resume):
         folder.mkdir(parents=True, exist_ok=True)
         if not resume:
             (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
-            with replacing(folder / RUN_FILE) as temporary:
-                temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+            _write(folder, settings)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another --output_dir") from None
     free = shutil.disk_usage(folder).free

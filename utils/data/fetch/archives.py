@@ -9,7 +9,7 @@ from collections import namedtuple
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from utils.errors import InputError
+from utils.errors import InputError, reason
 from utils.progress import silent
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -54,14 +54,15 @@ def unpack(path, folder, keep=("*",), limit=100 << 30, progress=silent):
                     written += _write(archive, file, folder / file.name, path)
                     bar.update(file.size)
             return written, len(files) - written
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{path}: damaged archive ({error}); delete it and fetch it again") from None
     except InputError:
         raise
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be unpacked into {folder} ({error.strerror or error}); choose another --data_dir"
-        ) from None
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno:
+            raise InputError(
+                f"{path}: cannot be unpacked into {folder} ({reason(error)}); choose another --data_dir"
+            ) from None
+        # The libraries raise many types for damaged archives, such as zlib.error.
+        raise InputError(f"{path}: damaged archive ({reason(error)}); delete it and fetch it again") from None
 
 
 def _open(path):

@@ -71,7 +71,12 @@ def read_captions(folder, dataset):
         InputError: the folder has no captions, or a caption file has an unknown form.
     """
     layouts = [layout for layout in LAYOUTS if dataset in layout.datasets]
-    found = [(path, layout) for layout in layouts for name in layout.files for path in folder.find(name)]
+    found = [
+        (path, layout)
+        for layout in layouts
+        for name in layout.files
+        for path in folder.find(name, any_case=dataset == "custom")
+    ]
     if not found:
         captions = text_beside_photos.read(folder) if dataset == "custom" else None
         if captions and captions.images:

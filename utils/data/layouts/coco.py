@@ -53,8 +53,8 @@ def _read_file(captions, document, split, year):
     for record, keys, wrong in document.records("images"):
         coco_id = document.field(record, "id", int, *keys)
         file = image_name(document.field(record, "file_name", str, *keys), wrong)
-        ids[coco_id] = str(coco_id)
-        captions.add_image(ids[coco_id], Image(file, f"{split}{year}", coco_id, split), wrong)
+        ids[str(coco_id)] = str(coco_id)
+        captions.add_image(str(coco_id), Image(file, f"{split}{year}", coco_id, split), wrong)
     _read_annotations(captions, document, ids, int)
 
 
@@ -69,12 +69,17 @@ def read_own(captions, document, split=None, folder=""):
     """
     ids = {}
     for record, keys, wrong, image in read_images(document, "file_name", split, folder):
-        own_id = document.field(record, "id", (int, str), *keys)
+        own_id = _id_text(document.field(record, "id", (int, float, str), *keys))
         if own_id in ids:
-            raise wrong(f"image {printable(str(own_id))} appears twice")
+            raise wrong(f"image {printable(own_id)} appears twice")
         ids[own_id] = image.file
         captions.add_image(image.file, image, wrong)
-    _read_annotations(captions, document, ids, (int, str))
+    _read_annotations(captions, document, ids, (int, float, str))
+
+
+def _id_text(own_id):
+    """Convert an id to text. Some programs write the same id as 1, 1.0 and "1"."""
+    return str(int(own_id) if isinstance(own_id, float) and own_id.is_integer() else own_id)
 
 
 def _read_annotations(captions, document, ids, kind):
@@ -83,12 +88,12 @@ def _read_annotations(captions, document, ids, kind):
     Args:
         captions: a `Captions` object, which stores the content of caption files. The captions are added to it.
         document: a Document, the parsed JSON file.
-        ids: a dict from an image's id in the file to its id in `captions`.
+        ids: a dict from an image's id in the file, as `_id_text` writes it, to its id in `captions`.
         kind: the allowed type of the ids in the file, such as int, or a tuple of types.
     """
     strays = 0
     for record, keys, wrong in document.records("annotations"):
-        own_id = document.field(record, "image_id", kind, *keys)
+        own_id = _id_text(document.field(record, "image_id", kind, *keys))
         text = caption_text(document.field(record, "caption", str, *keys), wrong)
         if own_id in ids:
             captions.add(ids[own_id], text)

@@ -39,16 +39,17 @@ class Folder:
         """Return the paths of all photos, as a list of str."""
         return [path for paths in self._photos.values() for path in paths]
 
-    def find(self, pattern):
+    def find(self, pattern, any_case=False):
         """Find the files that are not photos and whose names match a pattern.
 
         Args:
             pattern: a file name in which `*` stands for any characters.
+            any_case: whether letters may be upper or lower case. The pattern must then be in lower case.
 
         Returns:
             A list of Path. Files of the folder itself come before those of subfolders.
         """
-        return [Path(path) for path, name in self._others if fnmatchcase(name, pattern)]
+        return [Path(path) for path, name in self._others if fnmatchcase(name.lower() if any_case else name, pattern)]
 
     def photo(self, image):
         """Find the file of an image that a caption file names.

@@ -143,7 +143,8 @@ class _Index:
         return [path for path, count in zip(found, shared) if count == max(shared)]
 
     def _named(self, name):
-        return self._by_name.get(name) or self._by_stem.get(_stem(name), ())
+        # The second covers `dog.jpg.jpg` on disk: Windows hides suffixes, so people add another one.
+        return self._by_name.get(name) or self._by_stem.get(name) or self._by_stem.get(_stem(name), ())
 
 
 def _shared(folders, others):

@@ -81,8 +81,9 @@ def _add(captions, document, folder, name, texts, split, keys):
 
     image_id = image_name(name, wrong, folder)
     captions.put_in_split(image_id, split_name(split, wrong), wrong)
-    texts = [texts] if isinstance(texts, str) else texts
+    texts = [texts] if texts is None or isinstance(texts, str) else texts
     if not isinstance(texts, list):
         raise wrong("captions must be a text or a list of texts")
     for text in texts:
-        captions.add(image_id, caption_text(text, wrong))
+        # pandas writes null for an empty cell.
+        captions.add(image_id, caption_text("" if text is None else text, wrong))

@@ -15,13 +15,16 @@ _MARKS = {
 
 
 def decode(data):
-    """Decode bytes to a str. The encoding is UTF-8, or UTF-16 or UTF-32 with a byte order mark.
+    """Decode bytes to a str. The encoding is UTF-8, UTF-16, or UTF-32 with a byte order mark.
 
     Raises:
         UnicodeDecodeError: the bytes have another encoding.
     """
-    encoding = next((encoding for mark, encoding in _MARKS.items() if data.startswith(mark)), "utf-8-sig")
-    return data.decode(encoding)
+    # UTF-16 without a byte order mark is recognised by its zeros: every second byte of ASCII letters.
+    start = data[:1000]
+    zeros = {"utf-16-le": start[1::2].count(0), "utf-16-be": start[::2].count(0)}
+    unmarked = next((encoding for encoding, count in zeros.items() if count > len(start) // 4), "utf-8-sig")
+    return data.decode(next((encoding for mark, encoding in _MARKS.items() if data.startswith(mark)), unmarked))
 
 
 def read_text(path):
@@ -42,7 +45,7 @@ def read_text(path):
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
-    if "\0" in text:  # UTF-16 without a byte order mark, or not a text file
+    if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise InputError(f"{path}, line {line}: a zero byte, so this is not UTF-8 text; save the file as UTF-8")
     return text.replace("\r\n", "\n").replace("\r", "\n")

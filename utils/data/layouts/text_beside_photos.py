@@ -1,11 +1,13 @@
 """Read captions from text files in the same folders as the photos.
 
-The captions of `dog.jpg` are in `dog.txt` or `dog.jpg.txt` in the same folder, one per line.
+The captions of `dog.jpg` are in `dog.txt` or `dog.jpg.txt` in the same folder, one per line. Upper and lower case may
+differ if that fits only one photo.
 """
 
 from pathlib import Path
 
 from utils.data.layouts.captions import Captions, split_of_word
+from utils.data.layouts.near_names import folded
 from utils.data.layouts.text import caption_text, lines
 from utils.errors import InputError
 
@@ -26,14 +28,14 @@ def read(folder):
         InputError: a text file cannot be read; the message has the file and the line.
     """
     captions, root = Captions(), folder.root.as_posix().rstrip("/") + "/"
-    beside = {}
+    beside, near = {}, {}
     for photo in folder.photos():
-        # The name with suffix has priority: `dog.jpg.txt` belongs to `dog.jpg`, not to `dog.jpg.png`.
-        beside.setdefault(photo + ".txt", []).append(photo)
-        beside.setdefault(photo.rpartition(".")[0] + ".txt", []).append(photo)
+        for name in (photo + ".txt", photo.rpartition(".")[0] + ".txt"):
+            beside.setdefault(name, []).append(photo)
+            near.setdefault(folded(name), []).append(photo)
     shared = 0
-    for path in folder.find("*.txt"):
-        photos = beside.get(path.as_posix(), ())
+    for path in folder.find("*.txt", any_case=True):
+        photos = beside.get(path.as_posix()) or near.get(folded(path.as_posix()), ())
         shared += len(photos) > 1
         if len(photos) == 1:
             captions.files.append(path)
