@@ -125,13 +125,12 @@ class Captions:
     def of(self, paths, model, beam_size, num_captions):
         """Write captions of photos.
 
-        With `num_captions=1`, a caption of which the model is unsure is followed by up to two alternatives.
-
         Args:
             paths: a list of the paths of the photos.
             model: the name of the model.
             beam_size: the number of hypotheses that beam search keeps, an int.
-            num_captions: the maximum number of captions of each photo, an int.
+            num_captions: the maximum number of captions of each photo, an int. Exception: with 1, up to two
+                alternatives follow a caption of which the model is unsure.
 
         Yields:
             A pair (path, captions) for each photo. `captions` is a list of `Caption` objects, best first. If the photo

@@ -23,7 +23,7 @@ Benchmark = namedtuple("Benchmark", "machine measurements notes seconds")
 
 
 def measure(sizes, photos=None, weights=None, progress=silent):
-    """Measure the speed of every phase, for the program and for the same work as tutorials program it (the baseline).
+    """Measure the speed of this program and of a baseline: code that does the same work in the way tutorials show.
 
     Args:
         sizes: a Sizes object, which holds the amount of work.

@@ -273,7 +273,8 @@ def evaluate_captions(split, path, reporter=QUIET):
 def evaluate_neighbours(split, model, data_dir, cache_dir, seed=0, encoder_weights=None, reporter=QUIET):
     """Give each photo of a split the caption of a similar training photo, as a baseline.
 
-    Photos are compared by the outputs of a model's encoder. For the photos of the split, these must be in the cache.
+    Photos are compared by the outputs of a model's encoder. Those of the split's photos must be in the cache already;
+    those of the training photos are added if they are missing.
 
     Args:
         split: a Split.

@@ -195,7 +195,8 @@ class AttentionDecoder(keras.Model):
     def initial_state(self, memory: Memory, captions: int) -> State:
         """Compute the state of the LSTM before the first word.
 
-        The state depends on the mean of the photo's regions. In grounded decoders the state is the same for all photos.
+        The state depends on the mean of the photo's regions. A grounded decoder, whose words must come from the
+        attended regions alone, has the same state for all photos instead.
 
         Args:
             memory: a Memory, the attention's keys and values, which the method `remember` computes.

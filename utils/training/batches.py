@@ -193,12 +193,13 @@ class Batches:
 
         Args:
             epoch, step: epoch, and step within the epoch, of the first batch; both count from 0.
-            mine: indices of the parts of every batch that this process trains on. The dataset has one part after the
-                other.
-            parts: number of equal parts of a batch.
+            mine: with several devices, each batch is split into equal parts. These are the indices of the parts that
+                this process trains on.
+            parts: number of parts of each batch; 1 for a single device.
 
         Returns:
-            An object that `Model.fit` accepts. Its items are ((training inputs, input words), target words).
+            An object that `Model.fit` accepts. Each item is one part of a batch: ((training inputs, input words),
+            target words).
         """
 
         def generate():

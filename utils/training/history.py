@@ -29,7 +29,11 @@ def write_rows(path, rows):
 
 
 def describe_epoch(row):
-    """Write one line for the user with the scores of an epoch. `row` is the epoch's dict in the training history."""
+    """Return a line of text for the user with the scores of an epoch.
+
+    Args:
+        row: the dict of the epoch in the training history.
+    """
     if row["val_CIDEr"] is None:
         scores = f"mean average precision of the val tags {row['val_tag_precision']:.3f}"
     else:

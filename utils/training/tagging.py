@@ -99,7 +99,7 @@ class TagLoss(MeanLoss):
         super().__init__("tag_loss")
 
     def sums(self, targets, logits):
-        """Return (sum of the cross-entropies, sum of the targets), two float32 scalars.
+        """Return two float32 scalars: the sum of the cross-entropies, and the sum of the target shares (see `TagLoss`).
 
         Photos without captions are left out.
 
