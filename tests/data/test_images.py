@@ -328,7 +328,7 @@ except Exception as error:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("error", [RuntimeError, OverflowError, ZeroDivisionError, Image.DecompressionBombError])
+@pytest.mark.parametrize("error", [RuntimeError, OverflowError, ZeroDivisionError])
 def test_any_error_of_a_decoder_becomes_one_line(tmp_path, save_photo, monkeypatch, error):
     def fails(*_):
         raise error("first line\nsecond line")
@@ -369,7 +369,7 @@ def test_skipped_files_of_a_folder_are_reported(tmp_path, save_photo):
     assert find_photos(tmp_path, lines.append) == [tmp_path / "a.jpg", tmp_path / "d" / "e.jpg"]
     assert lines == [
         f"{tmp_path}: skipped: 3 hidden or system folders (#recycle, …), 1 hidden files (._a.jpg), "
-        "1 empty folders that are named like photos (f.jpg), 1 photos of unsupported formats; save them as JPEG (b.CR2)"
+        "1 photos of unsupported formats; save them as JPEG (b.CR2), 1 empty folders that are named like photos (f.jpg)"
     ]
 
 
