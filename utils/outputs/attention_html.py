@@ -28,9 +28,11 @@ _STYLE = """
 .captioned .others { margin: 0; padding: 0; list-style: none; }
 .captioned .others p { display: inline; }
 .captioned .others .sentence { font-size: 1rem; }
+.captioned .photo + p { margin: 1em 0 .3em; }
 .captioned .words { margin: .2em 0 .6em; display: flex; flex-wrap: wrap; gap: .25em; }
 .captioned button { border: 0; margin: 0 !important; padding: .25em .6em; border-radius: 6px;
   font: 500 1rem system-ui !important; background: #e4e4e7; color: #111; cursor: default; }
+.captioned .others button { font-size: .875rem !important; }
 .captioned button:hover, .captioned button:focus { background: #f4a62a !important; color: #000 !important; }
 .captioned button:focus-visible { outline: 3px solid #2463eb; }
 """
