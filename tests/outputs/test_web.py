@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import subprocess
 
@@ -240,7 +241,11 @@ def test_the_page_writes_the_captioners_captions_and_sends_no_requests(browser, 
 
     # Each caption has its confidence, and captions of low confidence are marked.
     notes = [each.text for each in browser.find_elements("css selector", "#photos > li .confidence")]
-    assert notes == [confidence_note(each) for each in expected]
+    for note, each in zip(notes, expected, strict=True):
+        # The browser's sums differ in the last digits, so its percentage may round to the next number.
+        percent = re.compile(r"\d+(?=%)")
+        assert percent.sub("", note) == percent.sub("", confidence_note(each))
+        assert abs(int(percent.search(note)[0]) - 100 * each.confidence) <= 1
     assert 0 < sum("unsure" in note for note in notes) < len(notes)
 
     # The keyboard reaches the words, and a focused word shows its map.
