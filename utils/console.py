@@ -33,6 +33,28 @@ def _escape(error):
 codecs.register_error("escaped", _escape)
 
 
+class _Messages:
+    """Write to standard error, and ignore errors. A log on a full disk must not end the work.
+
+    Args:
+        stream: the text stream of standard error.
+    """
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text):
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self):
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def _prepare_streams():
     """Open standard input, output and error if they are closed, and let output escape characters it cannot write."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
@@ -41,6 +63,8 @@ def _prepare_streams():
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="escaped")
+    if not isinstance(sys.stderr, _Messages):
+        sys.stderr = _Messages(sys.stderr)
     warnings.showwarning = _show_warning
 
 
@@ -123,8 +147,7 @@ def ending_at_once():
 
 def fail(message):
     """Print `error: ` and the message, a str or an exception, on standard error. End the process with status 2."""
-    with suppress(OSError):  # the disk may be full
-        print(f"error: {one_line(message)}", file=sys.stderr, flush=True)
+    print(f"error: {one_line(message)}", file=sys.stderr, flush=True)
     sys.exit(2)
 
 
@@ -392,5 +415,4 @@ def note(message):
 
 def warn(message):
     """Print `warning: ` and the message, a str or a warning object, on standard error."""
-    with suppress(OSError):  # the disk may be full
-        print(f"warning: {one_line(message)}", file=sys.stderr, flush=True)
+    print(f"warning: {one_line(message)}", file=sys.stderr, flush=True)

@@ -54,6 +54,20 @@ def test_a_full_disk_as_output_is_one_line(code):
     assert (status, told) == (2, "error: No space left on device\n")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_for_messages_does_not_end_the_work():
+    code = (
+        "from utils import console\n"
+        "def main():\n"
+        "    for _ in console.progress(iterable='ab'): console.warn('x')\n"
+        "    print('done')\n"
+        "console.run(main)"
+    )
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=full, timeout=60)
+    assert (done.returncode, done.stdout) == (0, b"done\n")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs streams that can be closed")
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_a_process_without_a_stream_works(number):
