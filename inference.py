@@ -95,11 +95,14 @@ def parse_arguments(arguments=None):
         action="store_true",
         help="replace existing files and alternative texts; ExifTool then keeps no backup",
     )
-    parsed = parser.parse_intermixed_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    # After `--` all arguments are photos. `parse_intermixed_args` does not know this.
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    parsed = parser.parse_intermixed_args(arguments[:end])
     # In `--model FOLDER photo.jpg` argparse reads the photo as a second model. A path without config.json is a photo.
     others = [path for path in parsed.model[1:] if not (path / "config.json").is_file()]
     parsed.model = [path for path in parsed.model if path not in others]
-    parsed.photos += parsed.image_path + [str(path) for path in others]
+    parsed.photos += parsed.image_path + [str(path) for path in others] + arguments[end + 1 :]
     return parsed
 
 

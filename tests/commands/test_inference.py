@@ -120,6 +120,7 @@ def test_maps_of_several_photos_need_a_folder_not_a_picture(model, fails, save_p
         ("a.jpg --beam_size 1 b.jpg --json", ["a.jpg", "b.jpg"], ["models/flickr8k"]),
         ("- --image_path c.jpg", ["-", "c.jpg"], ["models/flickr8k"]),
         ("--model {model} a.jpg", ["a.jpg"], ["{model}"]),
+        ("--model {model} -- -a.jpg --csv", ["-a.jpg", "--csv"], ["{model}"]),
         ("a.jpg --model {model} {model}", ["a.jpg"], ["{model}", "{model}"]),
         ("--model {model} {model} photos", ["photos"], ["{model}", "{model}"]),
     ],
