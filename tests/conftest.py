@@ -51,15 +51,19 @@ def decoder():
     return make_decoder()
 
 
-@pytest.fixture(scope="session")
-def tiny_captioner(tiny_encoder):
+def make_captioner(encoder):
     """A whole captioner with random weights."""
     from utils.captioner import Captioner
     from utils.data.tokenizer import SPECIAL_WORDS, Tokenizer
 
     tokenizer = Tokenizer([*SPECIAL_WORDS, "a", "dog", "cat", "runs", "sits"])
-    decoder = make_decoder(len(tokenizer), channels=tiny_encoder.channels)
-    return Captioner(tiny_encoder, tokenizer, decoder, 6, "shapes", {})
+    return Captioner(encoder, tokenizer, make_decoder(len(tokenizer), channels=encoder.channels), 6, "shapes", {})
+
+
+@pytest.fixture(scope="session")
+def tiny_captioner(tiny_encoder):
+    """A captioner that tests share. A test that changes its parts makes its own."""
+    return make_captioner(tiny_encoder)
 
 
 @pytest.fixture

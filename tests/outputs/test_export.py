@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conftest import make_captioner
 from utils.data.images import load_pixels
 from utils.data.tokenizer import join_words
 from utils.errors import InputError
@@ -16,35 +17,35 @@ from utils.outputs.export import FORMATS, check_export, export, load_exported
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.slow
-def test_exported_models_write_the_same_captions(tiny_captioner, save_photo, tmp_path, form):
+def test_exported_models_write_the_same_captions(tiny_encoder, save_photo, tmp_path, form):
     for package in FORMATS[form][1]:
         pytest.importorskip(package)
     folder = tmp_path / "exported"
     paths = [save_photo(f"{seed}.png", size=(2 + seed, 3), seed=seed) for seed in range(12)]
-    tiny_captioner.encoder = tiny_captioner.encoder.copy(mirror=True)
-    regions = tiny_captioner.encoder.encode(np.stack([load_pixels(path, 32) for path in paths]))
-    tiny_captioner.decoder.standardise(regions.mean((0, 1)), regions.std((0, 1)))
-    exact = tiny_captioner.encoder
+    exact = tiny_encoder.copy(mirror=True)
+    captioner = make_captioner(exact)
+    regions = exact.encode(np.stack([load_pixels(path, 32) for path in paths]))
+    captioner.decoder.standardise(regions.mean((0, 1)), regions.std((0, 1)))
     # VGG16 computes in bfloat16 where that is faster; other runtimes have no such convolutions.
-    tiny_captioner.encoder = exact.copy(precision="bfloat16")
-    export(tiny_captioner, form, folder)
-    tiny_captioner.encoder = exact
-    ours = [caption.words for caption in tiny_captioner.caption(paths, beam_size=1)]
+    captioner.encoder = exact.copy(precision="bfloat16")
+    export(captioner, form, folder)
+    captioner.encoder = exact
+    ours = [caption.words for caption in captioner.caption(paths, beam_size=1)]
     assert len(set(ours)) > 2
     words = load_exported(folder, form)(np.stack([load_pixels(path, 32) for path in paths]))
-    assert [tuple(tiny_captioner.tokenizer.decode(numbers)) for numbers in words] == ours
+    assert [tuple(captioner.tokenizer.decode(numbers)) for numbers in words] == ours
 
     metadata = embedded_metadata(folder, form)
     for key, value in json.loads((folder / "metadata.json").read_text()).items():
         assert str(metadata[key]) == str(value)
     assert {"model", "image_size", "licence"} < metadata.keys()
-    assert metadata["vocabulary"].split("\n")[:-1] == tiny_captioner.tokenizer.words
+    assert metadata["vocabulary"].split("\n")[:-1] == captioner.tokenizer.words
 
     done = subprocess.run(
         [sys.executable, "-P", folder / "caption.py", *paths[:2]], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    sentences = [caption.text for caption in tiny_captioner.caption(paths[:2], beam_size=1)]
+    sentences = [caption.text for caption in captioner.caption(paths[:2], beam_size=1)]
     assert done.stdout.splitlines() == sentences
     assert all(text[0].isupper() and text.endswith(".") for text in sentences)
 
