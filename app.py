@@ -137,7 +137,8 @@ class Captions:
             cannot be captioned, `captions` is an error message, a str.
         """
         from utils.errors import InputError
-        from utils.model.caption import empty_note, is_unsure
+        from utils.model.caption import empty_note
+        from utils.model.confidence import is_unsure
 
         try:
             captioner = self._load(model)

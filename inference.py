@@ -15,7 +15,7 @@ Existing files are replaced only with --overwrite."""
 
 def parse_arguments(arguments=None):
     """Parse command-line arguments, a list of str; None for those of this process. Returns an argparse.Namespace."""
-    from utils.model.caption import UNSURE
+    from utils.model.confidence import UNSURE
 
     parser = console.Parser(DESCRIPTION)
     parser.add_argument(
@@ -210,7 +210,8 @@ def write_captions(sources, single, pictures, stream, arguments):
     """
     from utils.ensemble import load_captioner
     from utils.errors import ImageError, InputError
-    from utils.model.caption import UNSURE, empty_note
+    from utils.model.caption import empty_note
+    from utils.model.confidence import UNSURE
     from utils.outputs.alt_text import write_alt_text
     from utils.outputs.caption_files import table_writer
 

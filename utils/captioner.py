@@ -354,12 +354,12 @@ class Captioner:
             _write_json(partial, config | {"consensus": True})
 
     def save_confidence(self, folder: str | Path) -> None:
-        """Write the confidence into the existing folder of this model.
+        """Write `confidence`, the regression that computes the confidence of captions, into the model's folder.
 
-        If this captioner has no confidence, the file of an earlier confidence is removed.
+        If this captioner has no such regression, the folder's file of an earlier one is removed.
 
         Args:
-            folder: the model folder.
+            folder: the model folder, which exists.
 
         Raises:
             InputError: the folder cannot be written.

@@ -12,6 +12,7 @@ import csv
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from utils import console
 
@@ -37,7 +38,7 @@ def cross_validated(inputs, right, photos):
 
     Args:
         inputs, right: as from `training_data`.
-        photos: number of photos; the further rows are pictures without content, which are in every fit.
+        photos: number of photos; the further rows are pictures that are no photos, which are in every fit.
 
     Returns:
         Confidences, float (photos,).
@@ -51,6 +52,41 @@ def cross_validated(inputs, right, photos):
         own = folds == fold
         found[own[:photos]] = Confidence.fit(inputs[~own], right[~own])(inputs[own])
     return found
+
+
+def draw_pictures(size):
+    """Draw pictures that are no photos: noise, single colours, white, drawn scenes, text and coloured lines.
+
+    The fit of the confidence has other pictures of these kinds, but no text and no lines.
+
+    Args:
+        size: width and height in pixels.
+
+    Returns:
+        A dict from the name of a kind to a list of arrays, uint8 (size, size, 3), or PIL images.
+    """
+    from utils.data.shapes import draw_scene
+
+    generator = np.random.default_rng(1)
+    white = [np.full((size, size, 3), 255, "uint8")]
+    noise = [generator.integers(0, 256, (size, size, 3), "uint8") for _ in range(_PICTURES)]
+    colours = [np.full((size, size, 3), generator.integers(0, 256, 3), "uint8") for _ in range(_PICTURES)]
+    scenes = [draw_scene("train", generator)[2] for _ in range(_PICTURES)]
+    pages, lines = [], []
+    for _ in range(_PICTURES):
+        page = Image.new("RGB", (size, size), "white")
+        letters = "".join(chr(97 + number) if number < 26 else " " for number in generator.integers(0, 32, 2000))
+        text = "\n".join(letters[start : start + 60] for start in range(0, len(letters), 60))
+        ImageDraw.Draw(page).text((4, 4), text, "black", ImageFont.load_default(int(generator.integers(9, 30))))
+        pages.append(page)
+        drawing = Image.new("RGB", (size, size), "white")
+        for ends in generator.integers(0, size, (12, 4)).tolist():
+            ImageDraw.Draw(drawing).line(ends, tuple(generator.integers(0, 256, 3).tolist()), 4)
+        lines.append(drawing)
+    return {
+        "noise": noise, "a single colour": colours, "drawn scenes": scenes, "white": white, "text": pages,
+        "coloured lines": lines,
+    }  # fmt: skip
 
 
 def describe(name, confidence, right):
@@ -92,11 +128,13 @@ def main():
         both.append([np.array([each[key] for key in names]) for each in (found, judged)])
         describe(name, *both[-1])
     describe("both", *(np.concatenate(each) for each in zip(*both)))
-    generator, size = np.random.default_rng(1), captioner.encoder.image_size
-    for kind, shape in (("noise", (size, size, 3)), ("a single colour", 3)):
-        pictures = [np.full((size, size, 3), generator.integers(0, 256, shape), "uint8") for _ in range(_PICTURES)]
+    for least in (0.5, 0.6, 0.7, 0.8):
+        kept = [(found >= least, right) for found, right in both]
+        cells = [f"{own.mean():.2f} kept, {right[own].mean():.2f} of them right or partly right" for own, right in kept]
+        print(f"minimum confidence {least}: val {cells[0]}; other datasets {cells[1]}")
+    for kind, pictures in draw_pictures(captioner.encoder.image_size).items():
         found = [caption.confidence for caption in captioner.caption(pictures)]
-        print(f"{_PICTURES} pictures of {kind}: mean confidence {np.mean(found):.2f}")
+        print(f"{len(pictures)} pictures of {kind}: mean confidence {np.mean(found):.2f}")
 
 
 if __name__ == "__main__":

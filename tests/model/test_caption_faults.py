@@ -38,6 +38,6 @@ def test_a_caption_that_names_the_same_thing_twice_comes_after_the_others(tiny_c
     regions = tiny_captioner.encoder.rows * tiny_captioner.encoder.columns
     scores = np.array([[-1.0, -2.0]])
     attention, likeness = np.zeros((1, 2, 6, regions), "float32"), np.full((1, 2), np.nan)
-    hypotheses = Hypotheses(np.array([[broken, whole]]), scores, attention, scores, likeness)
+    hypotheses = Hypotheses(np.array([[broken, whole]]), scores, attention, scores, likeness, np.full(1, np.nan))
     (found,) = tiny_captioner._captions(["photo.jpg"], hypotheses)
     assert (found[0].words, found[0].log_probability) == (("a", "cat"), -2.0)

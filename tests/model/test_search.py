@@ -107,7 +107,7 @@ def test_there_is_always_a_caption_and_never_a_special_word(regions):
 
 def test_hypotheses_are_sorted_and_different(decoder, regions):
     found = {penalty: Search(decoder, 5, 6, batch_size=3, length_penalty=penalty)(regions) for penalty in (0, 1)}
-    for penalty, (words, log_probabilities, _, scores, _) in found.items():
+    for penalty, (words, log_probabilities, _, scores, *_) in found.items():
         counted = ((words != PAD) & (words != END)).sum(-1) + 1
         ranks, ended = log_probabilities / counted**penalty, (words == END).any(axis=-1)
         np.testing.assert_allclose(scores, np.where(ended, ranks, ranks - 1000), rtol=1e-5)

@@ -29,7 +29,7 @@ def make_encoder(name, sizes, weights=None, precision=None):
     Args:
         name: name of the encoder, such as "vgg16".
         sizes: a Sizes object, which has the image size.
-        weights: "imagenet", "random", or None for "imagenet" if these weights are on this machine.
+        weights: "imagenet" or "random"; None: "imagenet" if these weights are on this machine, else "random".
         precision: "float32" or "bfloat16"; None for the one that is faster.
     """
     return Encoder(name, weights or choose_weights(name), sizes.image_size, precision=precision)
@@ -64,7 +64,7 @@ def measure(sizes, photos, weights, progress):
     Args:
         sizes: a Sizes object, which holds the amount of work.
         photos: list of objects with `id` and `path`.
-        weights: "imagenet", "random", or None for "imagenet" if these weights are on this machine.
+        weights: "imagenet" or "random"; None: "imagenet" if these weights are on this machine, else "random".
         progress: function that takes the arguments of `tqdm` and returns a progress bar.
 
     Returns:

@@ -176,7 +176,7 @@ def _captions(names, centres):
     return tuple(caption.replace("a orange", "an orange") for caption in captions)
 
 
-def _scene(split, generator):
+def draw_scene(split, generator):
     """Generate a random scene: a picture of one or two coloured shapes, and its captions.
 
     Args:
@@ -222,7 +222,7 @@ def draw_scenes(folder, seed, counts):
         for number, (split, count) in enumerate(counts.items()):
             generator = np.random.default_rng([seed, number])
             for index in range(count):
-                objects, captions, picture = _scene(split, generator)
+                objects, captions, picture = draw_scene(split, generator)
                 name = f"{split}-{index:04d}.png"
                 picture.save(folder / name, compress_level=1)
                 table.append(

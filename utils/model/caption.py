@@ -1,13 +1,10 @@
-"""The class `Caption`, which is the result for one photo, and what pages and programs say about captions."""
+"""The class `Caption`, which is the result for one photo, and the message about captions without words."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
-# Captions with a confidence below this value are more often wrong than right.
-UNSURE = 0.5
 
 
 @dataclass(frozen=True)
@@ -37,20 +34,6 @@ class Caption:
     score: float | None = None
     photo: Image.Image | None = field(default=None, repr=False)
     confidence: float | None = None
-
-
-def is_unsure(caption):
-    """Return True if the model is unsure of a Caption: its confidence is below `UNSURE`, a half."""
-    return caption.confidence is not None and caption.confidence < UNSURE
-
-
-def confidence_note(caption):
-    """Make the sentence with which pages show the confidence of a caption; None if the caption has no confidence."""
-    if caption.confidence is None:
-        return None
-    if is_unsure(caption):
-        return f"The model is unsure (confidence {caption.confidence:.0%})."
-    return f"Confidence {caption.confidence:.0%}."
 
 
 def empty_note(empty, total):

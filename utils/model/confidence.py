@@ -11,11 +11,18 @@ from utils.files import replacing
 
 # Inputs of the logistic regression. Search computes both already. docs/confidence.md lists the inputs that did not
 # improve the confidence.
-FEATURES = ("log_probability", "likeness")
+FEATURES = ("log_probability", "likeness", "detail")
+
+# Captions with a confidence below this value are more often wrong than right.
+UNSURE = 0.5
 
 # The likeness is raised to at least this value before its logarithm is taken. A caption with a lower likeness has
 # almost no word that people would use for the photo.
 LEAST_LIKENESS = 0.005
+
+# The detail is lowered to at most this value, which nearly all photos exceed. So it tells pictures without content from
+# photos, and does not matter otherwise.
+MOST_DETAIL = 0.3
 
 # The fit adds _RIDGE / 2 times the sum of the squared coefficients to the loss, so that the coefficients stay small.
 _RIDGE = 1.0
@@ -26,18 +33,20 @@ def features(hypotheses):
 
     `log_probability` is the mean log-probability per word; the end counts as a word. `likeness` is the logarithm of
     `Consensus.likeness`, a number that tells how well the caption agrees with the words that people would use. It is
-    small if the photo differs from all training photos, because the consensus then predicts no words.
+    small if the photo differs from all training photos, because the consensus then predicts no words. `detail` is
+    `Consensus.detail`, which is small for pictures without content.
 
     Args:
-        hypotheses: Hypotheses, the captions that `beam_search` has found, with their words, log-probabilities and
-            likeness. If the model has no consensus, `likeness` is NaN.
+        hypotheses: Hypotheses, the captions that `beam_search` has found, with their words, log-probabilities,
+            likeness and detail. If the model has no consensus, the last two are NaN.
 
     Returns:
-        The features, float (photos, captions, 2): `log_probability`, then `likeness`.
+        The features, float (photos, captions, 3), in the order of `FEATURES`.
     """
     lengths = ((hypotheses.words != PAD) & (hypotheses.words != END)).sum(axis=-1)
     likeness = np.log(np.maximum(hypotheses.likeness, LEAST_LIKENESS))
-    return np.stack([hypotheses.log_probabilities / (lengths + 1), likeness], axis=-1)
+    detail = np.broadcast_to(np.minimum(hypotheses.detail, MOST_DETAIL)[:, None], likeness.shape)
+    return np.stack([hypotheses.log_probabilities / (lengths + 1), likeness, detail], axis=-1)
 
 
 class Confidence:
@@ -118,22 +127,39 @@ class Confidence:
             path: the file, a str or Path.
 
         Returns:
-            A Confidence; None if the file does not exist. Model folders of earlier versions do not have this file.
+            A Confidence; None if the file does not exist. Model folders of earlier versions do not have this file, or
+            it lacks features. These features then do not count.
 
         Raises:
             InputError: the file is damaged or was fitted with other features.
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
-            if tuple(content["features"]) != FEATURES:
+            found = content["features"]
+            if not found or found.keys() - set(FEATURES):
                 raise ValueError("it has other features")
-            values = [[each[name] for each in content["features"].values()] for name in ("mean", "scale", "weight")]
+            rows = [found.get(name, {"mean": 0, "scale": 1, "weight": 0}) for name in FEATURES]
+            values = [[row[key] for row in rows] for key in ("mean", "scale", "weight")]
             return cls(*values, content["bias"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             said = f"cannot read {path}: damaged ({reason(error)})"
             raise InputError(f"{said}; delete it, or run train.py --confidence_only") from None
+
+
+def is_unsure(caption):
+    """Return True if the model is unsure of a Caption: its confidence is below `UNSURE`, a half."""
+    return caption.confidence is not None and caption.confidence < UNSURE
+
+
+def confidence_note(caption):
+    """Make the sentence with which pages show the confidence of a caption; None if the caption has no confidence."""
+    if caption.confidence is None:
+        return None
+    if is_unsure(caption):
+        return f"The model is unsure (confidence {caption.confidence:.0%})."
+    return f"Confidence {caption.confidence:.0%}."
 
 
 def _logistic(values):

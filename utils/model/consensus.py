@@ -142,6 +142,23 @@ class Consensus:
         squares = ops.sum(same * rarity[..., None] ** 2, axis=(-2, -1))
         return ops.sum(expected * rarity, axis=-1) / ops.maximum(ops.sqrt(squares), 1e-12)
 
+    def detail(self, regions):
+        """Compute how much the regions of each photo differ from each other.
+
+        Pictures without content, such as noise or a single colour, have regions that are nearly equal. The consensus
+        has standardised the photos' mean regions, so 0 means: the regions of the photo differ as much from each other
+        as the mean regions of different photos do. The regions of nearly all photos differ more.
+
+        Args:
+            regions: regions of the photos, float32 (photos, regions, channels).
+
+        Returns:
+            The logarithm of the standard deviation of the standardised regions, the root of their mean variance over
+            the channels, float32 (photos,).
+        """
+        variances = ops.mean(ops.var(regions, axis=1) * ops.square(self.scale), axis=-1)
+        return ops.log(ops.maximum(variances, 1e-12)) / 2
+
     def save(self, path):
         """Write the consensus to an .h5 file. The two large arrays take 8 bits per value.
 

@@ -20,7 +20,8 @@ from utils.runtime import backend
 #   attention: attention weights of each word, (batch, beam, length, regions).
 #   scores: the numbers that rank the captions, (batch, beam).
 #   likeness: `Consensus.likeness` of each caption, (batch, beam); NaN without a consensus.
-Hypotheses = namedtuple("Hypotheses", "words log_probabilities attention scores likeness")
+#   detail: `Consensus.detail` of each photo, (batch,); NaN without a consensus.
+Hypotheses = namedtuple("Hypotheses", "words log_probabilities attention scores likeness detail")
 
 # Length of word sequences that may not occur twice in a caption. The rule prevents
 # loops such as "a white and white and white …".
@@ -197,8 +198,8 @@ def beam_search(
 
     Returns:
         Hypotheses: a named tuple of the words, log-probabilities, attention, scores and
-        likeness of `groups * beam_size` captions per photo, best first in each group.
-        Captions have `max_words` word numbers.
+        likeness of `groups * beam_size` captions per photo, best first in each group,
+        and the detail of each photo. Captions have `max_words` word numbers.
     """
     batch, places = regions.shape[0], regions.shape[1]
     beam_size, group_size = groups * beam_size, beam_size
@@ -237,7 +238,8 @@ def beam_search(
     ranks = ops.where((last == END) | (last == PAD), ranks, ranks - _UNENDED)
     _, order = ops.top_k(ops.reshape(ranks, (batch, groups, group_size)), group_size)
     order = ops.reshape(order + ops.arange(groups)[:, None] * group_size, (batch, beam_size))
-    return Hypotheses(*(_take(each, order) for each in (words, scores, attention, ranks, likeness)))
+    detail = consensus.detail(regions) if consensus else ops.full((batch,), math.nan)
+    return Hypotheses(*(_take(each, order) for each in (words, scores, attention, ranks, likeness)), detail)
 
 
 def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated=0):
@@ -257,8 +259,9 @@ def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated
 
     Returns:
         Hypotheses: a named tuple of the words, log-probabilities, attention, scores and
-        likeness of `count` captions per photo, in no order. Captions have `max_words + 1`
-        word numbers: the words, END, then PAD. The likeness is NaN: it is not computed.
+        likeness of `count` captions per photo, in no order, and the detail of each photo.
+        Captions have `max_words + 1` word numbers: the words, END, then PAD. Likeness and
+        detail are NaN: they are not computed.
         Log-probabilities and scores are those at temperature 1.
     """
     batch, places, size = regions.shape[0], regions.shape[1], decoder.vocabulary_size
@@ -294,7 +297,8 @@ def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated
         unfinished, extend, (ops.convert_to_tensor(0), last, tuple(state), scores, words, attention)
     )
     ranks = _per_word(scores, words, LENGTH_PENALTY)
-    return Hypotheses(words, scores, attention, ranks, ops.full_like(scores, math.nan))
+    unknown = ops.full_like(scores, math.nan)
+    return Hypotheses(words, scores, attention, ranks, unknown, unknown[:, 0])
 
 
 class Search:
@@ -336,7 +340,7 @@ class Search:
 
         Returns:
             Hypotheses: a named tuple of NumPy arrays with the words, log-probabilities, attention, scores and likeness
-            of the captions.
+            of the captions, and the detail of the photos.
         """
         count = len(regions)
         padded = np.pad(np.asarray(regions, "float32"), [[0, self.batch_size - count], [0, 0], [0, 0]])

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from utils.data.images import open_photo
-from utils.model.caption import confidence_note, is_unsure
+from utils.model.confidence import confidence_note, is_unsure
 
 # Maximum length of the longer side of the photo, in pixels.
 _SIZE = 900

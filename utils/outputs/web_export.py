@@ -23,7 +23,7 @@ from utils.data.photo_files import sample_photo
 from utils.data.tokenizer import END, PAD, START, UNKNOWN
 from utils.errors import InputError, reason
 from utils.model import caption_faults
-from utils.model.confidence import LEAST_LIKENESS
+from utils.model.confidence import LEAST_LIKENESS, MOST_DETAIL
 from utils.model.consensus import WEIGHT, Consensus
 from utils.model.decoder import Memory, State
 from utils.model.search import LENGTH_PENALTY, UNREPEATED
@@ -217,7 +217,9 @@ def _write_model(captioner, folder, model):
         "length_penalty": 1.0 if consensus else LENGTH_PENALTY,
         "consensus_weight": WEIGHT if consensus else 0.0,
         "rarity": [round(float(value), 6) for value in consensus.rarity] if consensus else [],
-        "confidence": consensus and confidence and confidence.to_dict() | {"least_likeness": LEAST_LIKENESS},
+        "confidence": consensus
+        and confidence
+        and confidence.to_dict() | {"least_likeness": LEAST_LIKENESS, "most_detail": MOST_DETAIL},
         "fault_words": fault_words(),
         "special": {"pad": PAD, "start": START, "end": END, "unknown": UNKNOWN},
         "vocabulary": captioner.tokenizer.words,
@@ -248,9 +250,9 @@ def encoder_function(encoder, decoder, consensus=None):
     Returns:
         A tf.function that takes `pixels`, uint8 (1, size, size, 3), and returns a dict of float32 tensors: the
         attention `keys` (1, regions, attention units) and `values` (1, regions, channels), and the initial state
-        `hidden` and `cell` (1, 1, units). With a consensus, also `worth` (1, vocabulary), from which the page computes
-        the likeness of a caption (how well it agrees with the words that people would use): the sum of the worth of all
-        words, divided by the norm of the caption's tf-idf vector.
+        `hidden` and `cell` (1, 1, units). With a consensus, also the photo's `detail` (1,), and `worth`
+        (1, vocabulary), from which the page computes the likeness of a caption (how well it agrees with the words that
+        people would use): the sum of the worth of all words, divided by the norm of the caption's tf-idf vector.
     """
     size = encoder.image_size
 
@@ -266,6 +268,7 @@ def encoder_function(encoder, decoder, consensus=None):
             expected = ops.pad(copy.expectations(regions), ((0, 0), (0, 1)))
             places = np.full(len(consensus.rarity), len(consensus.expected_words), "int32")
             places[consensus.expected_words] = np.arange(len(consensus.expected_words))
+            outputs["detail"] = copy.detail(regions)
             outputs["worth"] = ops.take(expected, places, axis=1) * consensus.rarity
         return {name: ops.cast(each, "float32") for name, each in outputs.items()}
 
@@ -395,7 +398,8 @@ def _check_graphs(captioner, encoder, folder):
     pixels = load_pixels(sample_photo(), encoder.image_size)[None]
     names = [each.name for each in sessions["encoder"].get_outputs()]
     outputs = dict(zip(names, sessions["encoder"].run(names, {"pixels": pixels})))
-    outputs.pop("worth", None)
+    for name in ("worth", "detail"):  # the page reads these itself
+        outputs.pop(name, None)
     words = np.full((1, 1), START, "int32")
     (written,) = sessions["step"].run(["log_probabilities"], {"words": words, **outputs})
     memory = captioner.decoder.remember(encoder.regions(pixels))

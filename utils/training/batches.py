@@ -131,8 +131,9 @@ class PhotoSource:
 class Batches:
     """Make the training batches of all epochs.
 
-    The order and the variations of the photos depend only on `seed`, epoch and step. So a resumed run gets the same
-    batches as an uninterrupted one.
+    In an epoch each photo occurs once, or `repeats` times if the photos are too few for the recipe's
+    `least_epoch_steps`. The order and the variations of the photos depend only on `seed`, epoch and step. So a resumed
+    run gets the same batches as an uninterrupted one.
 
     Args:
         source: RegionSource, PhotoSource or ViewSource, which loads regions or pixels of photos.
@@ -145,18 +146,22 @@ class Batches:
     def __init__(self, source, photos, tokenizer, recipe, seed):
         self.source, self.photos, self.seed, self.batch_size = source, photos, seed, recipe.batch_size
         self.arrays = caption_arrays(photos, tokenizer, recipe.captions_per_photo, recipe.max_words)
-        self.steps_per_epoch = -(-len(photos) // recipe.batch_size)
+        self.repeats = max(1, -(-recipe.least_epoch_steps * recipe.batch_size // len(photos)))
+        self.steps_per_epoch = -(-self.repeats * len(photos) // recipe.batch_size)
         self._known_order = None, None
         self.error = None  # the InputError that ended a dataset
 
     def _order(self, epoch):
-        """Return the indices of the photos in the random order of an epoch: int (photos,). `epoch` counts from 0.
+        """Return the indices of the photos in the random order of an epoch: int (repeats · photos,).
+
+        `epoch` counts from 0.
 
         The last result is kept, because every step of an epoch needs it.
         """
         known, order = self._known_order
         if known != epoch:
-            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.photos))
+            generator = np.random.default_rng([self.seed, epoch])
+            order = np.concatenate([generator.permutation(len(self.photos)) for _ in range(self.repeats)])
             self._known_order = epoch, order
         return order
 

@@ -4,6 +4,8 @@ import numpy as np
 
 from utils.captioner import Captioner
 from utils.data.datasets import load_dataset
+from utils.data.images import to_pixels
+from utils.data.shapes import draw_scene
 from utils.errors import InputError
 from utils.evaluation import metrics
 from utils.evaluation.confidence_quality import is_right
@@ -16,9 +18,9 @@ from utils.progress import QUIET
 # Fewer photos do not suffice to fit a confidence.
 _LEAST_PHOTOS = 50
 
-# Number of pictures without content, noise or a single colour, that are added to the photos. All captions of them are
-# wrong. The photos of a dataset include no such pictures.
-_EMPTY = 30
+# Number of pictures, half of them drawn scenes and half without content, that are added to the photos. All captions of
+# them are wrong. The photos of a dataset include no such pictures.
+_PICTURES = 60
 
 _BATCH_PHOTOS = 16
 
@@ -32,8 +34,8 @@ def describe(captioner, batches, beam_size):
         beam_size: number of hypotheses that beam search keeps.
 
     Returns:
-        (captions, features). The captions are a list of strings, one for each photo. The features are float (captions,
-        2): the mean log-probability of the caption's words, and how well it agrees with the words people would use.
+        (captions, features). The captions are a list of strings, one for each photo. The features are those of
+        `utils.model.confidence.features`, float (captions, features).
     """
     search, texts, rows = captioner.search(beam_size, _BATCH_PHOTOS), [], []
     for regions in batches:
@@ -49,21 +51,20 @@ def describe(captioner, batches, beam_size):
 def training_data(captioner, photos, cache_dir, beam_size=5, seed=0, reporter=QUIET):
     """Make the data on which a Confidence is fitted: captions that are described by numbers, and judged right or wrong.
 
-    The captioner captions the photos, and 30 pictures without content (noise or a single colour). A caption of a photo
-    counts as right if its CIDEr is above .1. The captions of the pictures without content count as wrong.
+    The captioner captions the photos and 60 pictures that are no photos: noise, single colours and drawn scenes. A
+    caption of a photo counts as right if its CIDEr is above .1. The captions of the pictures count as wrong.
 
     Args:
         captioner: a Captioner that has a Consensus.
         photos: a list of Photo with captions by people. The model must not have been trained on them.
         cache_dir: folder of the caches that store the encoder's outputs.
         beam_size: number of hypotheses that beam search keeps.
-        seed: random seed of the pictures without content.
+        seed: random seed of the pictures.
         reporter: a Reporter, which shows lines and progress bars.
 
     Returns:
-        (features, right). `features` is float (captions, 2): the mean log-probability of the caption's words, and how
-        well it agrees with the words that people would use. `right` is True for each caption that is right, bool
-        (captions,). The last 30 captions are those of the pictures without content.
+        (features, right). The features are those of `utils.model.confidence.features`, float (captions, features).
+        `right` is True for each caption that is right, bool (captions,). The captions of the pictures come last.
     """
     cache = RegionCache(cache_dir, captioner.dataset, captioner.encoder)
     photos = cache_regions(cache, {"val": photos}, reporter)["val"]
@@ -75,11 +76,12 @@ def training_data(captioner, photos, cache_dir, beam_size=5, seed=0, reporter=QU
     ]
 
     generator, size = np.random.default_rng(seed), captioner.encoder.image_size
-    empty = [generator.integers(0, 256, (size, size, 3), "uint8") for _ in range(_EMPTY // 2)]
-    empty += [np.full((size, size, 3), generator.integers(0, 256, 3), "uint8") for _ in range(_EMPTY // 2)]
-    parts = (np.stack(empty[start : start + _BATCH_PHOTOS]) for start in range(0, _EMPTY, _BATCH_PHOTOS))
-    _, nothing = describe(captioner, (np.asarray(captioner.encoder.encode(part)) for part in parts), beam_size)
-    return np.concatenate([rows, nothing]), np.concatenate([is_right(cider), np.zeros(_EMPTY, bool)])
+    pictures = [generator.integers(0, 256, (size, size, 3), "uint8") for _ in range(_PICTURES // 4)]
+    pictures += [np.full((size, size, 3), generator.integers(0, 256, 3), "uint8") for _ in range(_PICTURES // 4)]
+    pictures += [to_pixels(draw_scene("train", generator)[2], size) for _ in range(_PICTURES // 2)]
+    parts = (np.stack(pictures[start : start + _BATCH_PHOTOS]) for start in range(0, _PICTURES, _BATCH_PHOTOS))
+    _, others = describe(captioner, (np.asarray(captioner.encoder.encode(part)) for part in parts), beam_size)
+    return np.concatenate([rows, others]), np.concatenate([is_right(cider), np.zeros(_PICTURES, bool)])
 
 
 def fit_confidence(captioner, folder, photos, cache_dir, reporter=QUIET):
@@ -101,7 +103,7 @@ def fit_confidence(captioner, folder, photos, cache_dir, reporter=QUIET):
     if captioner.consensus and len(photos) >= _LEAST_PHOTOS:
         inputs, right = training_data(captioner, photos, cache_dir, reporter=reporter)
         captioner.confidence = Confidence.fit(inputs, right)
-        reporter.say(f"confidence: mean over val {captioner.confidence(inputs[:-_EMPTY]).mean():.2f}")
+        reporter.say(f"confidence: mean over val {captioner.confidence(inputs[:-_PICTURES]).mean():.2f}")
     else:
         reporter.say(f"captions get no confidence: it needs a consensus and {_LEAST_PHOTOS} photos in val")
     captioner.save_confidence(folder)

@@ -320,7 +320,7 @@ class _Training:
             source = RegionSource(cache)
         train, val = self.splits["train"], self.splits["val"]
         if stage.name == "decoder":
-            steps = -(-len(train) // self.recipe.batch_size)
+            steps = max(-(-len(train) // self.recipe.batch_size), self.recipe.least_epoch_steps)
             stage = replace(stage, epochs=max(stage.epochs, -(-self.recipe.least_steps // steps)))
         captions = [(photo.id, photo.references) for photo in train]
         self.distribution.check_same(training_photos=zlib.crc32(json.dumps(captions).encode()))
@@ -341,7 +341,9 @@ class _Training:
                 else ""
             )
             + f"; {encoder.rows} × {encoder.columns} regions, {self.recipe.precision}, "
-            f"{trainer.batches.steps_per_epoch} steps an epoch, {stage.epochs} epochs at most"
+            f"{trainer.batches.steps_per_epoch} steps an epoch"
+            + (f" (each photo {trainer.batches.repeats} times)" if trainer.batches.repeats > 1 else "")
+            + f", {stage.epochs} epochs at most"
         )
         if self.start and not trainer.history:
             trainer.validate_start(self._after_epoch)

@@ -46,6 +46,7 @@ _BOUNDS = dict.fromkeys(
         "scst_epochs",
         "warmup_steps",
         "least_steps",
+        "least_epoch_steps",
         "patience_steps",
         "views",
     ),
@@ -108,6 +109,9 @@ class Recipe:
     # After the decoder stage, the attention's energies are multiplied by this. Above 1 it attends to fewer regions.
     attention_sharpness: float = 1.0
     least_steps: int = 0  # minimum steps of the decoder stage; if needed, it gets more epochs than `epochs`
+    # Minimum steps of an epoch. If photos are few, each occurs several times in an epoch, so that validation, once per
+    # epoch, does not take longer than training.
+    least_epoch_steps: int = 0
     beam_size: int = 5  # hypotheses of the beam search that writes validation captions
     consensus: bool = True  # whether captions are re-ranked by the words that people are predicted to use
     patience: int = 4  # a stage stops after this many epochs without a better validation score, …
@@ -192,7 +196,7 @@ RECIPES = {
     "flickr8k": Recipe(),
     "flickr30k": Recipe(),
     "coco": Recipe(),
-    "custom": Recipe(least_steps=300),  # your own photos, which may be few
+    "custom": Recipe(least_steps=300, least_epoch_steps=10),  # your own photos, which may be few
 }
 
 # Values that replace those of the recipe in a run with --start_from, unless the user gives others. The steps are small

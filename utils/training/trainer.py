@@ -311,7 +311,13 @@ class Trainer:
         """
         if self.distribution.chief:
             state, steps_per_epoch = self.state, self.batches.steps_per_epoch
-            captions = len(self.batches.photos) * self.recipe.captions_per_photo * steps / steps_per_epoch
+            captions = (
+                len(self.batches.photos)
+                * self.batches.repeats
+                * self.recipe.captions_per_photo
+                * steps
+                / steps_per_epoch
+            )
             row = {
                 "stage": self.stage.name,
                 "epoch": state["epoch"] + 1,

@@ -9,10 +9,10 @@ let worker;
 let count = 0;
 let firstAsked;
 
-// Captions with a lower confidence are marked as unsure. The same as UNSURE in utils/model/caption.py.
+// Captions with a lower confidence are marked as unsure. The same as UNSURE in utils/model/confidence.py.
 const UNSURE = 0.5;
 
-// Makes the sentence about a caption's confidence, as `confidence_note` of utils/model/caption.py. The confidence is
+// Makes the sentence about a caption's confidence, as `confidence_note` of utils/model/confidence.py. The confidence is
 // undefined for models without confidence.
 function confidenceNote(confidence) {
   if (confidence === undefined) return "";

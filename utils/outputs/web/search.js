@@ -67,9 +67,14 @@ function likenessOf(words, worth, rarity) {
 // Computes the probability that a caption is right, as utils/model/confidence.py.
 //   logProbability: mean log-probability per word; the end counts as a word.
 //   likeness: the result of `likenessOf`.
+//   detail: how much the regions of the photo differ from each other, as `Consensus.detail` of utils/model/consensus.py.
 //   regression: `confidence` of model.json.
-export function confidenceOf(logProbability, likeness, regression) {
-  const values = { log_probability: logProbability, likeness: Math.log(Math.max(likeness, regression.least_likeness)) };
+export function confidenceOf(logProbability, likeness, detail, regression) {
+  const values = {
+    log_probability: logProbability,
+    likeness: Math.log(Math.max(likeness, regression.least_likeness)),
+    detail: Math.min(detail, regression.most_detail),
+  };
   let sum = regression.bias;
   for (const [name, { mean, scale, weight }] of Object.entries(regression.features)) {
     sum += weight * (values[name] - mean) / scale;
@@ -80,7 +85,7 @@ export function confidenceOf(logProbability, likeness, regression) {
 // Finds the best caption of a photo by beam search.
 //   model: the content of model.json.
 //   start: the decoder state `hidden` and `cell` before the first word, for one hypothesis; with a consensus also
-//     `worth`: how much each word adds to the likeness of a caption.
+//     `worth`: how much each word adds to the likeness of a caption, and the `detail` of the photo.
 //   step(words, hidden, cell): a function that returns the log-probabilities of the next word, the attention and the
 //     new state. Each array holds the values of all hypotheses, one hypothesis after another.
 // Returns an object:
@@ -119,7 +124,7 @@ export async function beamSearch(model, start, step) {
     const score = logProbability / (words.length + 1) ** model.length_penalty
       + model.consensus_weight * likeness - (ended ? 0 : UNENDED);
     const confidence = model.confidence
-      ? confidenceOf(logProbability / (words.length + 1), likeness, model.confidence) : undefined;
+      ? confidenceOf(logProbability / (words.length + 1), likeness, start.detail, model.confidence) : undefined;
     return { words, maps, logProbability, score, confidence };
   });
   const faulty = ({ words }) => isFaulty(words.map((number) => model.vocabulary[number]), model.fault_words);

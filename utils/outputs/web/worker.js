@@ -86,7 +86,7 @@ async function encode(pixels) {
 // Writes the caption of a decoded photo. Returns the results of `beamSearch`, with words instead of word numbers, and
 // the sentence `text`.
 async function caption(photo) {
-  const { keys, values, hidden, cell, worth } = await encode(photoPixels(photo, model.image_size));
+  const { keys, values, hidden, cell, worth, detail } = await encode(photoPixels(photo, model.image_size));
   const step = async (words, hiddenNow, cellNow) => {
     const shape = [1, words.length, hidden.dims[2]];
     const result = await sessions.step.run({
@@ -103,7 +103,7 @@ async function caption(photo) {
       cell: result.next_cell.data,
     };
   };
-  const first = { hidden: hidden.data, cell: cell.data, worth: worth?.data };
+  const first = { hidden: hidden.data, cell: cell.data, worth: worth?.data, detail: detail?.data[0] };
   const found = await beamSearch(model, first, step);
   const words = found.words.map((number) => model.vocabulary[number]);
   return { ...found, text: joinWords(words), words, rows: model.rows, columns: model.columns };
