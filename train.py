@@ -268,9 +268,9 @@ def choose_recipe(arguments):
 
 
 def _recipe_of_run(arguments, given):
-    """Return the Recipe (settings) of the run that is resumed, changed by the flags that the user has given.
+    """Return the Recipe (settings) of the run that is resumed, with the settings that the user has given now.
 
-    If a changed setting differs from that of the run, training later reports an error.
+    If one of these differs from the run's, training reports an error later.
 
     Args:
         arguments: the command line, an argparse.Namespace.

@@ -24,7 +24,7 @@ def make_trainer(sizes, grid, paths, folder):
     Args:
         sizes: a Sizes object, which holds the amount of work.
         grid: (regions, channels), the shape of a photo's regions.
-        paths: list of paths of photos.
+        paths: list of photos. Only their number and names matter; their pixels are not read.
         folder: empty folder for the cached regions.
     """
     recipe, tokenizer = sizes.recipe, draw_tokenizer(sizes.vocabulary)
@@ -41,7 +41,7 @@ class BaselineTraining:
     Args:
         sizes: a Sizes object, which holds the amount of work.
         grid: (regions, channels), the shape of a photo's regions.
-        paths: list of paths of photos.
+        paths: list of photos. Only their number and names matter; their pixels are not read.
         folder: empty folder for the .npy files.
     """
 

@@ -129,11 +129,17 @@ def as_results(captions):
 
 
 def _forms(image_id):
-    """Return the names that an image may have in another file, the most exact one first, as the keys of a dict.
+    """Return an image id and its shorter forms. Two ids name the same image if they have a form in common.
 
-    These are the whole id, the id without folders, the id without suffix, and the number in it; then the same of the
-    id without what follows `?` or `#`. So the image 397133 is also found as `397133.0`, `000000397133.jpg`,
-    `COCO_val2014_000000397133` and `https://example.org/val2017/000000397133.jpg?width=640`. `image_id` is a string.
+    The forms are the whole id, the id without folders, the id without suffix, and the number in it; then the same of
+    the id without what follows `?` or `#`. So `397133.0`, `000000397133.jpg`, `COCO_val2014_000000397133` and
+    `https://example.org/val2017/000000397133.jpg?width=640` all have the form `397133`.
+
+    Args:
+        image_id: the id, a str.
+
+    Returns:
+        A dict whose keys are the forms, the longest first; the values are None.
     """
     whole, forms = folded(image_id.strip().replace("\\", "/")), []
     for path in (whole, re.sub("[?#].*", "", whole)):

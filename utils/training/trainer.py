@@ -177,15 +177,16 @@ class Trainer:
         self.state = {"stage": stage.name, "epoch": 0, "step": 0, "loss_sum": 0.0, "history": list(history)}
 
     def _make_model(self, policy, start, stage=None):
-        """Make a model with the initial weights of the stage.
+        """Make the model that a stage trains, or the model that validates it.
 
         Args:
             policy: name of the Keras dtype policy of the decoder.
-            start: AttentionDecoder with the initial weights; None for random weights.
+            start: AttentionDecoder whose weights the new decoder gets; None for random weights.
             stage: the Stage for the model that is trained; None for the model that only validates.
 
         Returns:
-            A Tagger, an EndToEnd model, or a SelfCritical model.
+            A Tagger in the tagging stage. In other stages an EndToEnd model, or a SelfCritical model if `stage` is
+            self-critical.
         """
         recipe, encoder, dropout = self.recipe, self.source.encoder, self.stage.dropout
         if encoder:

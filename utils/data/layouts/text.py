@@ -15,7 +15,7 @@ _MARKS = {
 
 
 def decode(data):
-    """Decode bytes to a str. The encoding is UTF-8, UTF-16, or UTF-32 with a byte order mark.
+    """Decode bytes to a str. The encoding is UTF-8 or UTF-16, with or without a byte order mark, or UTF-32 with one.
 
     Raises:
         UnicodeDecodeError: the bytes have another encoding.
