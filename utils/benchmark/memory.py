@@ -15,7 +15,7 @@ def cache(name, ours, sizes, photos, weights):
         ours: True for the program, False for the baseline, a version as in tutorials.
         sizes: a Sizes object, which holds the amount of work.
         photos: list of objects with `id` and `path`.
-        weights: weights of the encoder: "imagenet" or "random"; None: "imagenet" if they are on this machine, else "random".
+        weights: weights of the encoder: "imagenet" or "random"; None: "imagenet" if they are here, else "random".
     """
     console.import_keras()
     from utils.benchmark import caching
