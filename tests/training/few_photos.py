@@ -1,10 +1,12 @@
 """Compare training from a trained model with training from random weights, on few pictures of an unknown kind.
 
-    python -m tests.training.few_photos FOLDER --encoder_weights FILE
+    python -m tests.training.few_photos FOLDER
+    python -m tests.training.few_photos FOLDER --model models/flickr8k-mobilenet --encoder mobilenet
 
 Writes the table "Few photos" of docs/experiments.md. The pictures are drawn scenes, which no photo resembles, with
-captions in `captions.csv`, as people give their own photos. FILE has VGG16's ImageNet weights; without it Keras fetches
-them. Each result is kept in FOLDER/results.csv as soon as it is known, so an interrupted comparison continues.
+captions in `captions.csv`, as people give their own photos. Training from random weights needs the encoder's ImageNet
+weights: --encoder_weights FILE, or Keras fetches them. Each result is kept in FOLDER/results.csv, so an interrupted
+comparison continues.
 """
 
 import argparse
@@ -48,7 +50,7 @@ def write_dataset(folder, scenes, count):
                 writer.writerows([scene.path.name, caption, split] for caption in scene.references)
 
 
-def compare(folder, scenes, count, start, seed, weights):
+def compare(folder, scenes, count, start, seed, encoder):
     """Train on `count` scenes from a model, or from random weights, and score the captions of the test scenes.
 
     Args:
@@ -57,7 +59,7 @@ def compare(folder, scenes, count, start, seed, weights):
         count: number of training scenes.
         start: the model folder that training starts from, or "none".
         seed: the seed of the training.
-        weights: file of the encoder's weights for "none", or None.
+        encoder: flags of train.py that choose the encoder for "none", a list.
 
     Returns:
         A dict of `_COLUMNS`. `named` is the share of the objects whose colour and shape the captions name.
@@ -65,9 +67,19 @@ def compare(folder, scenes, count, start, seed, weights):
     data, model = folder / f"scenes-{count}", folder / f"model-{count}-{Path(start).name}-{seed}"
     write_dataset(data, scenes, count)
     places = "--dataset", "custom", "--data_dir", data, "--cache_dir", folder / "cache"
-    random = ["--encoder_weights", weights] if start == "none" and weights else []
     begun = time.monotonic()
-    _run("train.py", *places, "--start_from", start, *random, "--seed", seed, "--output_dir", model, "--overwrite")
+    _run(
+        "train.py",
+        *places,
+        "--start_from",
+        start,
+        *(encoder if start == "none" else []),
+        "--seed",
+        seed,
+        "--output_dir",
+        model,
+        "--overwrite",
+    )
     seconds = time.monotonic() - begun
     scores, captions = folder / "scores.json", folder / "captions.json"
     _run("evaluate.py", *places, "--model", model, "--split", "test", "--json", scores, "--captions_out", captions)
@@ -97,12 +109,14 @@ def main():
     """Run what `results.csv` lacks, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--encoder_weights", type=Path)
+    parser.add_argument("--encoder", default="vgg16")
+    parser.add_argument("--encoder_weights", default="imagenet")
     parser.add_argument("--model", default="models/flickr8k")
     parser.add_argument("--counts", type=int, nargs="+", default=[20, 100, 300])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
     folder = arguments.folder.resolve()
+    encoder = ["--encoder", arguments.encoder, "--encoder_weights", arguments.encoder_weights]
     folder.mkdir(parents=True, exist_ok=True)
     scenes = load_scenes(folder, 0, {"train": max(arguments.counts), "val": max(arguments.counts), "test": _TEST})
     path = folder / "results.csv"
@@ -116,7 +130,7 @@ def main():
                 key = str(count), Path(start).name, str(seed)
                 if any((row["photos"], row["start"], row["seed"]) == key for row in rows):
                     continue
-                rows.append(compare(folder, scenes, count, start, seed, arguments.encoder_weights))
+                rows.append(compare(folder, scenes, count, start, seed, encoder))
                 rows[-1] = {name: str(value) for name, value in rows[-1].items()}
                 with open(path, "w", newline="", encoding="utf-8") as file:
                     writer = csv.DictWriter(file, _COLUMNS)
