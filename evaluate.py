@@ -4,7 +4,7 @@ from pathlib import Path
 
 from utils import console, files
 from utils.errors import InputError
-from utils.model.model_folder import check_together, find_model, read_config
+from utils.model.model_folder import find_model, read_config
 from utils.training.recipes import RECIPES
 
 DESCRIPTION = """Score captions against the captions of people.
@@ -22,9 +22,6 @@ def parse_arguments(arguments=None):
     parser = console.Parser(DESCRIPTION)
     parser.add_argument(
         "--model", type=Path, nargs="+", help="model folders (default: models/DATASET, or none with --captions)"
-    )
-    parser.add_argument(
-        "--ensemble", action="store_true", help="also score captions by the mean probability of all models"
     )
     parser.add_argument(
         "--captions",
@@ -84,9 +81,7 @@ def parse_arguments(arguments=None):
         parsed.model = [] if parsed.captions else [Path("models") / parsed.dataset]
     if parsed.boxes and not parsed.model:
         parser.error("--boxes: captions from a file have no attention; give --model")
-    if parsed.ensemble and len(parsed.model) < 2:
-        parser.error("--ensemble: give two models or more")
-    several = (len(parsed.model) + parsed.ensemble) * len(parsed.beam_size) + len(parsed.captions)
+    several = len(parsed.model) * len(parsed.beam_size) + len(parsed.captions)
     if parsed.compare and several < 2:
         parser.error("--compare: give two models, beam sizes or files of captions")
     for flag in ("model", "captions", "beam_size"):
@@ -126,9 +121,9 @@ def measure(arguments):
     )
     common = {"encoder_weights": arguments.encoder_weights, "reporter": console.REPORTER}
     results, neighbours = [], []
-    for models in [[model] for model in arguments.model] + [arguments.model] * arguments.ensemble:
+    for model in arguments.model:
         results += evaluate.evaluate_model(
-            split, models, arguments.cache_dir, arguments.beam_size, consensus=not arguments.no_consensus, **common
+            split, model, arguments.cache_dir, arguments.beam_size, consensus=not arguments.no_consensus, **common
         )
     for result in results if boxes else ():
         evaluate.add_boxes(split, result, boxes)
@@ -159,8 +154,6 @@ def main(arguments=None):
         )
     for model in arguments.model:
         read_config(model)
-    if arguments.ensemble:
-        check_together(arguments.model)
     for path in arguments.captions:
         if not files.is_file(path):
             raise InputError(f"{path}: no such file of captions")

@@ -16,6 +16,7 @@ Existing files are replaced only with --overwrite."""
 def parse_arguments(arguments=None):
     """Parse command-line arguments, a list of str; None for those of this process. Returns an argparse.Namespace."""
     from utils.model.confidence import UNSURE
+    from utils.model.model_folder import find_model
 
     parser = console.Parser(DESCRIPTION)
     parser.add_argument(
@@ -29,10 +30,9 @@ def parse_arguments(arguments=None):
     parser.add_argument(
         "--model",
         type=Path,
-        nargs="+",
-        default=[Path("models/flickr8k")],
+        default=Path("models/flickr8k"),
         metavar="FOLDER",
-        help="model folder, or several folders of models that write captions together (default: models/flickr8k)",
+        help="model folder (default: models/flickr8k)",
     )
     parser.add_argument(
         "--shard",
@@ -99,10 +99,10 @@ def parse_arguments(arguments=None):
     # After `--` all arguments are photos. `parse_intermixed_args` does not know this.
     end = arguments.index("--") if "--" in arguments else len(arguments)
     parsed = parser.parse_intermixed_args(arguments[:end])
-    # In `--model FOLDER photo.jpg` argparse reads the photo as a second model. A path without config.json is a photo.
-    others = [path for path in parsed.model[1:] if not (path / "config.json").is_file()]
-    parsed.model = [path for path in parsed.model if path not in others]
-    parsed.photos += parsed.image_path + [str(path) for path in others] + arguments[end + 1 :]
+    for name in parsed.photos:
+        if os.path.isfile(find_model(name) / "decoder.weights.h5"):  # False for web addresses of any length
+            parser.error(f"{name}: a model, not a photo; --model takes one model folder; evaluate.py compares several")
+    parsed.photos += parsed.image_path + arguments[end + 1 :]
     return parsed
 
 
@@ -116,18 +116,14 @@ def main(arguments=None):
     from utils.data.photo_files import is_photo, sample_photo
     from utils.data.photo_sources import find_sources, is_single, part_of, result_paths
     from utils.errors import InputError
-    from utils.model.model_folder import check_together, read_config
+    from utils.model.model_folder import find_model, read_config
     from utils.outputs import alt_text
 
-    for model in arguments.model:
-        read_config(model)
-    check_together(arguments.model)
-    if arguments.min_confidence and (
-        len(arguments.model) > 1 or not files.is_file(arguments.model[0] / "confidence.json")
-    ):
+    read_config(arguments.model)
+    if arguments.min_confidence and not files.is_file(find_model(arguments.model) / "confidence.json"):
         raise InputError(
-            f"--min_confidence: captions of {' with '.join(map(str, arguments.model))} have no confidence; name a "
-            "single model, and add a confidence to it with train.py --confidence_only"
+            f"--min_confidence: captions of {arguments.model} have no confidence; add one with train.py "
+            "--confidence_only"
         )
     names = arguments.photos or [str(sample_photo())]
     with files.temporary_folder("captions-") as folder:
@@ -208,7 +204,7 @@ def write_captions(sources, single, pictures, stream, arguments):
     Returns:
         The number of photos that were captioned.
     """
-    from utils.ensemble import load_captioner
+    from utils.captioner import Captioner
     from utils.errors import ImageError, InputError
     from utils.model.caption import empty_note
     from utils.model.confidence import UNSURE
@@ -222,7 +218,7 @@ def write_captions(sources, single, pictures, stream, arguments):
     # The progress bar of a single photo is for terminals only, not for logs.
     quiet = single and not sys.stderr.isatty()
     with console.progress(total=len(sources), unit="photo", disable=quiet, leave=not single) as bar:
-        captioner = load_captioner(arguments.model, arguments.encoder_weights)
+        captioner = Captioner.from_folder(arguments.model, arguments.encoder_weights)
         bar.unpause()  # so that the rate does not include loading the model
         results = captioner.caption_each(
             sources, arguments.beam_size, arguments.num_captions, arguments.temperature, arguments.seed
@@ -266,10 +262,7 @@ def write_captions(sources, single, pictures, stream, arguments):
             "--min_confidence 0 writes all"
         )
     if count["no confidence"]:
-        console.warn(
-            f"captions by {' with '.join(map(str, arguments.model))} have no confidence, so wrong alternative texts "
-            "are not left out"
-        )
+        console.warn(f"captions by {arguments.model} have no confidence, so wrong alternative texts are not left out")
     if count[False]:
         console.warn(f"photos that keep their alternative text: {count[False]}; --overwrite replaces it")
     if count["empty"]:

@@ -12,7 +12,7 @@ WINGS = {
     "data": ("data",),
     "features": ("features",),
     "model": ("model",),
-    "captioner": ("captioner", "ensemble"),
+    "captioner": ("captioner",),
     "outputs": ("outputs",),
     "evaluation": ("evaluation",),
     "training": ("training",),

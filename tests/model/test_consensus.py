@@ -5,7 +5,7 @@ from tests.conftest import make_decoder
 from utils.captioner import Captioner
 from utils.data.tokenizer import END, PAD
 from utils.errors import InputError
-from utils.model.consensus import WEIGHT, Consensus, JointConsensus
+from utils.model.consensus import WEIGHT, Consensus
 from utils.model.search import Search
 
 A, DOG, CAT, RUNS, SITS = range(4, 9)
@@ -84,14 +84,6 @@ def test_the_first_of_several_captions_equals_the_single_caption(consensus):
     alone = Search(decoder, 3, 5, batch_size=2, consensus=consensus)(regions)
     several = Search(decoder, 3, 5, batch_size=2, consensus=consensus, groups=2)(regions)
     assert np.array_equal(several.words[:, :3], alone.words)
-
-
-def test_an_ensemble_has_the_mean_likeness_of_its_models(consensus):
-    joint = JointConsensus([consensus, None, consensus], [CHANNELS, 2, CHANNELS])
-    one, other, written = photos([0], 9), photos([1], 9), captions([A, DOG, END], [A, CAT, END])[None]
-    regions = np.concatenate([one, np.zeros((1, 4, 2), "float32"), other], axis=-1)
-    expected = (likeness_of(consensus, one, written) + likeness_of(consensus, other, written)) / 2
-    np.testing.assert_allclose(likeness_of(joint, regions, written), expected, atol=1e-6)
 
 
 def test_a_model_folder_holds_a_consensus_only_if_the_model_has_one(tiny_captioner, tmp_path):

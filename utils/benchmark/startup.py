@@ -51,11 +51,11 @@ def parts(model, started):
         A dict: "imports", "weights", "compilation" and "work" are seconds; "peak" is the peak memory in MB.
     """
     console.import_keras()
+    from utils.captioner import Captioner
     from utils.data import photo_sources  # noqa: F401
-    from utils.ensemble import load_captioner
 
     marks = [started, time.time()]
-    captioner = load_captioner([model])
+    captioner = Captioner.from_folder(model)
     marks.append(time.time())
     for _ in range(2):  # the first call includes the compilation
         next(captioner.caption_each([sample_photo()]))

@@ -175,12 +175,12 @@ def open_split(dataset, data_dir, name="val", seed=0, with_photos=True, reporter
     return Split(dataset, name, photos, training, scenes)
 
 
-def evaluate_model(split, models, cache_dir, beam_sizes=(3,), encoder_weights=None, consensus=True, reporter=QUIET):
+def evaluate_model(split, model, cache_dir, beam_sizes=(3,), encoder_weights=None, consensus=True, reporter=QUIET):
     """Caption the photos of a split with a model, once for each beam size.
 
     Args:
         split: a Split. Photos that cannot be read are removed from it and reported.
-        models: list of model folders. Several models write captions together, as an ensemble.
+        model: model folder.
         cache_dir: folder of the caches that store the encoder's outputs.
         beam_sizes: numbers of hypotheses that beam search keeps, a list or tuple of int.
         encoder_weights: the path of the encoder's weights, "imagenet" or "random"; None: those of the model folder.
@@ -190,9 +190,9 @@ def evaluate_model(split, models, cache_dir, beam_sizes=(3,), encoder_weights=No
     Yields:
         An Evaluation for each beam size: the captions, with their scores and statistics.
     """
-    from utils.ensemble import load_captioner
+    from utils.captioner import Captioner
 
-    captioner, name = load_captioner(models, encoder_weights), " with ".join(map(str, models))
+    captioner, name = Captioner.from_folder(model, encoder_weights), str(model)
     if not consensus:
         captioner.consensus = None
         name += " without consensus"
@@ -216,14 +216,11 @@ def evaluate_captioner(split, captioner, name, cache_dir, beam_sizes=(3,), repor
     from utils.features.cache import RegionCache
     from utils.features.extraction import cache_regions
 
-    # An ensemble reads the caches of its models.
-    encoders = getattr(captioner.encoder, "encoders", [captioner.encoder])
-    caches = [RegionCache(cache_dir, split.dataset, encoder) for encoder in encoders]
-    for cache in caches:
-        split.photos = cache_regions(cache, {split.name: split.photos}, reporter)[split.name]
+    cache = RegionCache(cache_dir, split.dataset, captioner.encoder)
+    split.photos = cache_regions(cache, {split.name: split.photos}, reporter)[split.name]
     for beam_size in beam_sizes:
         start = time.perf_counter()
-        captions = _caption(captioner, caches, split.photos, beam_size, reporter.progress)
+        captions = _caption(captioner, cache, split.photos, beam_size, reporter.progress)
         reporter.say(
             f"{name}, beam {beam_size}: {len(captions)} photos captioned in {time.perf_counter() - start:.0f} s"
         )
@@ -239,13 +236,12 @@ def evaluate_captioner(split, captioner, name, cache_dir, beam_sizes=(3,), repor
         yield result
 
 
-def _caption(captioner, caches, photos, beam_size, progress):
+def _caption(captioner, cache, photos, beam_size, progress):
     captions = []
     with progress(total=len(photos), unit="photo", desc=f"captions, beam {beam_size}") as bar:
         for i in range(0, len(photos), _BATCH_PHOTOS):
             batch = photos[i : i + _BATCH_PHOTOS]
-            parts = [cache.stack([photo.id for photo in batch]) for cache in caches]
-            regions = captioner.encoder.join(parts) if len(parts) > 1 else parts[0]
+            regions = cache.stack([photo.id for photo in batch])
             captions += captioner.caption_regions([p.path for p in batch], regions, beam_size, _BATCH_PHOTOS)
             bar.update(len(batch))
     return captions

@@ -195,32 +195,6 @@ class Consensus:
             return cls(*(each[...] * each.attrs["step"] if "step" in each.attrs else each[...] for each in stored))
 
 
-class JointConsensus:
-    """Computes the likeness of captions for an ensemble: the mean over the models that have a consensus.
-
-    Args:
-        members: a list with one element per model: its Consensus, or None for a model without a consensus.
-        channels: a list with the number of region channels of each model.
-    """
-
-    def __init__(self, members, channels):
-        self.members, self._ends = members, np.cumsum(channels)[:-1].tolist()
-
-    def likeness(self, regions, words):
-        """Compute how well captions agree with the words that people would use, as the mean over the models.
-
-        Args:
-            regions: regions of all models, concatenated along the channels, float32 (photos, regions, channels).
-            words: word numbers of captions, int (photos, captions, length), with END after the last word, then PAD.
-
-        Returns:
-            The likeness, about 0 to 1, float32 (photos, captions).
-        """
-        parts = ops.split(regions, self._ends, axis=-1)
-        each = [member.likeness(part, words) for member, part in zip(self.members, parts, strict=True) if member]
-        return sum(each) / len(each)
-
-
 def _in_eight_bits(name, array):
     """Round an array to the values that it will have after saving with 8 bits per value.
 

@@ -83,31 +83,3 @@ def read_config(folder):
             odd = sorted(expected ^ set(found)) if isinstance(found, dict) else [where]
             raise InputError(f"cannot read {path}: missing or unknown: {', '.join(odd)}; copy or train the model again")
     return config
-
-
-def check_together(folders):
-    """Check, before several models are loaded, that they can write captions together.
-
-    Args:
-        folders: a list of paths of model folders.
-
-    Raises:
-        InputError: two models have different vocabularies or different image sizes.
-    """
-    sizes = [read_config(folder)["encoder"]["image_size"] for folder in folders]
-    for folder, size in zip(folders[1:], sizes[1:]):
-        if _words(folder) != _words(folders[0]):
-            raise InputError(
-                f"{folder}: has another vocabulary than {folders[0]}; name models trained on the same captions"
-            )
-        if size != sizes[0]:
-            raise InputError(
-                f"{folder}: has image size {size}, but {folders[0]} has {sizes[0]}; name models of the same image size"
-            )
-
-
-def _words(folder):
-    try:
-        return (find_model(folder) / "vocabulary.txt").read_bytes()
-    except OSError:
-        raise InputError(f"{folder}: damaged model folder: vocabulary.txt is missing; copy or train it again") from None
