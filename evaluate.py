@@ -5,6 +5,7 @@ from pathlib import Path
 from utils import console, files
 from utils.errors import InputError
 from utils.model.model_folder import find_model, read_config
+from utils.training.best_epoch import FEW_PHOTOS
 from utils.training.recipes import RECIPES
 
 DESCRIPTION = """Score captions against the captions of people.
@@ -163,6 +164,9 @@ def main(arguments=None):
     people = baselines.human_scores(split.references) if arguments.baselines else {}
     differences = score_tables.compare_all(results) if arguments.compare else []
     console.say("", *score_tables.lines(split, results, neighbours, people, differences))
+    if len(split.references) < FEW_PHOTOS:
+        single = "; the CIDEr of a single photo is always 0" if len(split.references) == 1 else ""
+        console.warn(f"scores of fewer than {FEW_PHOTOS} photos vary much by chance{single}")
     if arguments.json:
         console.write_json(arguments.json, score_tables.as_json(split, results, neighbours, people, differences))
     if arguments.captions_out:

@@ -122,8 +122,8 @@ def main(arguments=None):
     read_config(arguments.model)
     if arguments.min_confidence and not files.is_file(find_model(arguments.model) / "confidence.json"):
         raise InputError(
-            f"--min_confidence: captions of {arguments.model} have no confidence; add one with train.py "
-            "--confidence_only"
+            f"--min_confidence: captions of {arguments.model} have no confidence; train.py --confidence_only "
+            "adds one, from 50 val photos or more"
         )
     names = arguments.photos or [str(sample_photo())]
     with files.temporary_folder("captions-") as folder:
@@ -160,7 +160,7 @@ def main(arguments=None):
         if not single:
             places = ["standard output" if table == "-" else table]
             places += [f"maps in {target}"] * bool(target)
-            console.note(f"{captioned} of {len(sources)} photos captioned: {', '.join(places)}")
+            console.note(f"{captioned} of {len(sources)} photos captioned; written to {', '.join(places)}")
     return 0
 
 
@@ -234,7 +234,8 @@ def write_captions(sources, single, pictures, stream, arguments):
             withheld = arguments.alt_text and sure < (least if least is not None else UNSURE)
             if withheld:
                 console.warn(f"{source.name}: alternative text not written, because the confidence is {sure:.2f}")
-            if sure < (least or 0):
+            captions = [each for each in captions if each.confidence is None or each.confidence >= (least or 0)]
+            if not captions:
                 count["unsure"] += 1
                 continue
             with bar.external_write_mode(stream):  # captions and progress bar may share a terminal
@@ -255,7 +256,7 @@ def write_captions(sources, single, pictures, stream, arguments):
                 except InputError as error:
                     console.warn(error)
     if count["unsure"]:
-        console.warn(f"photos left out, because the confidence is below --min_confidence: {count['unsure']}")
+        console.warn(f"{count['unsure']} photos left out: the confidence of their captions is below {least}")
     if count["no text"]:
         console.warn(
             f"alternative texts not written, because the confidence is below {UNSURE}: {count['no text']}; "

@@ -25,11 +25,12 @@ def parse_arguments(arguments=None):
     parser.add_argument(
         "--min_word_count",
         type=console.number(int, 1),
-        default=5,
-        help="minimum occurrences of a word in the vocabulary (default: 5)",
+        help="minimum occurrences of a word in the vocabulary (default: 5; custom 1)",
     )
     parsed = parser.parse_args(arguments)
     parsed.data_dir = parsed.data_dir or Path("data") / parsed.dataset
+    # As in train.py, where one's own photos start from a trained model.
+    parsed.min_word_count = parsed.min_word_count or (1 if parsed.dataset == "custom" else 5)
     return parsed
 
 

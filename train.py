@@ -66,7 +66,7 @@ def parse_arguments(arguments=None):
     data.add_argument(
         "--min_word_count",
         type=console.number(int, 1),
-        help="count from which a word of the training captions is known (default: 5; shapes 1; with --start_from 2)",
+        help="count from which a word of the training captions is known (default: 5; shapes 1; with --start_from 1)",
     )
     start = parser.add_argument_group("start")
     start.add_argument(

@@ -5,6 +5,7 @@ No other module of utils prints, except `utils.notebook`.
 
 import argparse
 import codecs
+import difflib
 import importlib.util
 import json
 import os
@@ -163,8 +164,20 @@ class Parser(argparse.ArgumentParser):
             description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
         )
 
+    def parse_known_args(self, args=None, namespace=None):
+        # Hyphens in the names of flags are accepted instead of underscores.
+        given = sys.argv[1:] if args is None else list(args)
+        end = given.index("--") if "--" in given else len(given)
+        for place, (name, *value) in enumerate(each.split("=", 1) for each in given[:end]):
+            known = "--" + name[2:].replace("-", "_")
+            if name.startswith("--") and known in self._option_string_actions:
+                given[place] = "=".join([known, *value])
+        return super().parse_known_args(given, namespace)
+
     def error(self, message):
-        fail(f"{message} (see --help)")
+        unknown = re.search(r"unrecognized arguments: (--\w+)", message)
+        near = unknown and difflib.get_close_matches(unknown[1], self._option_string_actions, 1)
+        fail(f"{message} ({f'did you mean {near[0]}? ' if near else ''}see --help)")
 
 
 def number(convert, low, high=None):

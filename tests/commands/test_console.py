@@ -81,6 +81,18 @@ def test_a_process_without_a_stream_works(number):
     assert told == ("" if number == 2 else "0\n")
 
 
+def test_flags_may_have_hyphens_and_a_typing_error_gets_a_suggestion(capsys):
+    parser = console.Parser("")
+    parser.add_argument("--image_path")
+    parser.add_argument("photos", nargs="*")
+    assert parser.parse_args(["--image-path", "my-photo.jpg"]).image_path == "my-photo.jpg"
+    assert parser.parse_args(["--image-path=my-photo.jpg"]).image_path == "my-photo.jpg"
+    assert parser.parse_args(["--", "--image-path"]).photos == ["--image-path"]
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--imge_path", "a.jpg"])
+    assert "did you mean --image_path?" in capsys.readouterr().err
+
+
 def test_names_that_a_terminal_cannot_show_are_escaped(tmp_path):
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     with open(tmp_path / "out", "wb") as output:

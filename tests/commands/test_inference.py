@@ -164,7 +164,7 @@ def test_the_last_line_reports_how_many_photos_were_captioned_and_the_outputs(mo
     status, output, error = command(inference, *photos, tmp_path / "bad.jpg", "--model", model, *flags)
     assert (status, output) == (0, "")
     where = f"{tmp_path / 'out.csv'}, maps in {tmp_path / 'maps'}"
-    assert error.splitlines()[-1] == f"2 of 3 photos captioned: {where}"
+    assert error.splitlines()[-1] == f"2 of 3 photos captioned; written to {where}"
 
 
 def test_the_clock_of_the_progress_bar_runs_while_no_photo_is_finished(monkeypatch):

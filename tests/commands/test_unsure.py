@@ -7,6 +7,7 @@ import pytest
 
 import inference
 from utils.captioner import Captioner
+from utils.model.caption import Caption
 from utils.model.confidence import FEATURES, Confidence
 from utils.model.consensus import Consensus
 
@@ -46,10 +47,27 @@ def test_photos_below_the_minimum_confidence_are_skipped_and_counted(save_model,
     command_line = inference, "--model", save_model(0.3), "--image_path", folder, "--json", "-", "--min_confidence"
     status, output, error = command(*command_line, "0.4")
     assert (status, output) == (0, "")
-    assert "photos left out, because the confidence is below --min_confidence: 2" in error
+    assert "2 photos left out: the confidence of their captions is below 0.4" in error
     _, output, _ = command(*command_line, "0.2")
     rows = [json.loads(line) for line in output.splitlines()]
     assert [row["captions"][0]["confidence"] for row in rows] == [0.3, 0.3]
+
+
+def test_further_captions_below_the_minimum_confidence_are_left_out(save_model, save_photo, command, monkeypatch):
+    def caption_each(self, sources, *_):
+        for source in sources:
+            yield (
+                source,
+                [
+                    Caption(None, text, (text,), -1.0, np.ones((1, 2, 2)) / 4, confidence=sure)
+                    for text, sure in (("A dog.", 0.7), ("A cat.", 0.3))
+                ],
+            )
+
+    monkeypatch.setattr(Captioner, "caption_each", caption_each)
+    flags = "--num_captions", 2, "--min_confidence", 0.5, "--json"
+    _, output, _ = command(inference, save_photo(), "--model", save_model(0.3), *flags)
+    assert [row["text"] for row in json.loads(output)["captions"]] == ["A dog."]
 
 
 def test_unsure_captions_become_alternative_texts_only_on_request(save_model, save_photo, command):

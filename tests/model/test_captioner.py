@@ -239,8 +239,9 @@ def test_a_model_is_found_beside_the_scripts_from_any_folder(tiny_captioner, tmp
     elsewhere.mkdir()
     monkeypatch.setattr("utils.model.model_folder._ROOT", root)
     monkeypatch.chdir(elsewhere)
-    assert Captioner.from_folder("models/mine").max_words == tiny_captioner.max_words
-    with pytest.raises(InputError, match=r"^models/nothing: no model in this folder"):
+    for name in ("models/mine", "mine"):
+        assert Captioner.from_folder(name).max_words == tiny_captioner.max_words
+    with pytest.raises(InputError, match=r"^models/nothing: no model in this folder .* models/mine$"):
         Captioner.from_folder("models/nothing")
     (elsewhere / "models" / "mine").mkdir(parents=True)  # the working folder comes first
     with pytest.raises(InputError, match=r"^models/mine: no model in this folder"):

@@ -58,7 +58,9 @@ def _rows(path):
     try:
         content = _parse(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON ({str(error)[:100]}); expected {_EXAMPLE}") from None
+        raise InputError(
+            f"{path}: not JSON ({str(error)[:100]}); expected {_EXAMPLE}, or what inference.py --json writes"
+        ) from None
     if isinstance(content, dict):
         wrapped = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), list)), None)
         if any(key in content for key in _IMAGE_KEYS) and any(key in content for key in _CAPTION_KEYS):

@@ -22,14 +22,17 @@ def find_model(folder):
     """Find a model folder. A relative path is looked up in the working folder, then in the folder of the scripts.
 
     Args:
-        folder: the path of the model folder, a string or a Path.
+        folder: the path of the model folder, or the name of a model in `models/`, a string or a Path.
 
     Returns:
         A Path. It may name a folder that does not exist.
     """
-    beside = _ROOT / folder
     # os.path does not raise exceptions for invalid names, pathlib does.
-    return beside if not os.path.lexists(folder) and os.path.isfile(beside / "config.json") else Path(folder)
+    if not os.path.lexists(folder):
+        for beside in (_ROOT / folder, _ROOT / "models" / folder):
+            if os.path.isfile(beside / "config.json"):
+                return beside
+    return Path(folder)
 
 
 def read_config(folder):
@@ -56,8 +59,10 @@ def read_config(folder):
             raise InputError(
                 f"{folder}: holds an encoder, no model; train a model with train.py --encoder_weights {weights}"
             ) from None
+        here = [f"models/{path.parent.name}" for path in sorted(_ROOT.glob("models/*/config.json"))]
+        known = f", or name one of {', '.join(here)}" if here else ""
         raise InputError(
-            f"{folder}: no model in this folder (config.json is missing); train one with train.py"
+            f"{folder}: no model in this folder (config.json is missing); train one with train.py{known}"
         ) from None
     except OSError as error:
         raise InputError(f"cannot read {shorten(path)}: {reason(error)}") from None

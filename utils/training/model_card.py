@@ -18,9 +18,10 @@ print(caption.text, caption.attention.shape)
 
 ## Training
 
-{started}{train} photos of `{dataset}`, {words} words, batches of {batch_size} photos with {captions} captions
-each. Training took {epochs} epochs and {minutes:.0f} minutes; the epoch kept is {best}. The whole recipe is in
-`config.json`. Every epoch is in `history.csv` and drawn in `training.png`.
+{started}{train} photos of `{dataset}`, {words} words, batches of {batch_size} photos with up to
+{captions} captions each. Training took {epochs} epochs and {minutes:.0f} minutes; the epoch kept is
+{best}. The whole recipe is in `config.json`. Every epoch is in `history.csv` and drawn in
+`training.png`.
 
 ## Validation
 
@@ -32,7 +33,7 @@ The epoch was chosen on these photos by its {chosen_by}, so scores on other phot
 
 ## Limits
 
-- The model knows the {words} words of its training captions and can name nothing else.
+- The model knows {words} words and can name nothing else.
 - The model describes what such photos usually show. It misses rare and small things; numbers and colours
   are sometimes wrong. A fluent sentence is no proof.
 - Captions repeat the habits of the people who wrote the training captions, stereotypes included.

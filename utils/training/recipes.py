@@ -202,8 +202,7 @@ RECIPES = {
 # Values that replace those of the recipe in a run with --start_from, unless the user gives others. The steps are small
 # because the model is trained already.
 START_FROM_DEFAULTS = {
-    "learning_rate": 3e-4, "batch_size": 8, "min_word_count": 2, "tagging_epochs": 0, "least_steps": 300,
-    "patience_steps": 30,
+    "learning_rate": 3e-4, "batch_size": 8, "min_word_count": 1, "tagging_epochs": 0, "least_steps": 300,
 }  # fmt: skip
 
 # Fields whose values a run with --start_from takes from the model that it starts from.

@@ -110,7 +110,7 @@ def _fetch_and_unpack(release, folder, say, progress):
     record = _read_record(folder)
     known = record.get(remote.name)
     given = (folder / remote.name).exists() and not known
-    place = "already in the folder" if (folder / remote.name).exists() else f"fetched from {remote.mirrors[0]}"
+    place = "already in the folder" if (folder / remote.name).exists() else f"fetching from {remote.mirrors[0]}"
     say(f"{remote.name}: {place}")
     path, size, digest = fetch(remote, folder, known and (known["size"], known["digest"]), progress)
     if not given:
