@@ -38,7 +38,7 @@ def make_encoder(name, sizes, weights=None, precision=None):
 def fill_cache(encoder, photos):
     """Compute the regions of photos with an Encoder and write them to a new cache, as the program does.
 
-    `photos` is a list of objects with `id` and `path`. Returns the mean number of bytes per photo.
+    `photos` is a list of objects with `id` and `path`. Returns the mean number of bytes on disk per photo.
     """
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         cache = RegionCache(folder, "benchmark", encoder)
@@ -49,7 +49,7 @@ def fill_cache(encoder, photos):
 def fill_folder(encoder, photos):
     """Compute the regions of photos with an Encoder and write them to files, as tutorials do (the baseline).
 
-    `photos` is a list of objects with `id` and `path`. Returns the mean number of bytes per photo.
+    `photos` is a list of objects with `id` and `path`. Returns the mean number of bytes on disk per photo.
     """
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         tutorial_baseline.cache_regions(encoder, photos, folder)

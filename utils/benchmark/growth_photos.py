@@ -54,7 +54,7 @@ def draw(folder, count, sizes):
 def draw_captions(generator, count):
     """Make a list of `count` random captions, strings, with a NumPy random generator.
 
-    As in a natural language, the frequency of the nth word is proportional to 1/n.
+    As in a natural language, the frequency of the nth most frequent word is proportional to 1/n.
     """
     lengths = np.clip(np.rint(generator.normal(WORDS, WORDS_DEVIATION, count)), 2, 37).astype(int)
     numbers = (_LANGUAGE ** generator.random(lengths.sum())).astype(int)

@@ -12,7 +12,7 @@ from utils.runtime.hardware import measure_matmul_rate
 
 
 def describe_machine(load):
-    """Describe processor, memory, GPUs and versions, and measure the speed of matrix products in GFLOP/s.
+    """Describe processor, memory, GPUs and software versions, and measure the speed of matrix products in GFLOP/s.
 
     Args:
         load: load average of the machine before the benchmark, a float.

@@ -1,4 +1,7 @@
-"""Repeat measurements of the program and of the baseline in turns, compute medians, and format tables."""
+"""Repeat measurements of the program and of the baseline in turns, compute medians, and format tables.
+
+The baseline is code as in tutorials.
+"""
 
 import statistics
 import time
@@ -13,7 +16,7 @@ BETTER_LOW = ("s", "MB", "bytes")
 
 @dataclass(frozen=True)
 class Measurement:
-    """Hold the measurements of one piece of work, for the program and for the baseline, a version as in tutorials.
+    """Hold the measurements of one piece of work, for the program and for the baseline, code as in tutorials.
 
     Args:
         phase: "first caption", "caching", "training", "decoding" or "peak memory".

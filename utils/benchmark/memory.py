@@ -12,10 +12,10 @@ def cache(name, ours, sizes, photos, weights):
 
     Args:
         name: name of the encoder, such as "vgg16".
-        ours: True for the program, False for the baseline, a version as in tutorials.
+        ours: True for the program, False for the baseline, code as in tutorials.
         sizes: a Sizes object, which holds the amount of work.
         photos: list of objects with `id` and `path`.
-        weights: weights of the encoder: "imagenet" or "random"; None: "imagenet" if they are here, else "random".
+        weights: "imagenet" or "random"; None: "imagenet" if these weights are on this machine, else "random".
     """
     console.import_keras()
     from utils.benchmark import caching
@@ -30,7 +30,7 @@ def train(grid, ours, sizes, photos, weights):
 
     Args:
         grid: (regions, channels), the shape of a photo's regions.
-        ours: True for the program, False for the baseline, a version as in tutorials.
+        ours: True for the program, False for the baseline, code as in tutorials.
         sizes: a Sizes object, which holds the amount of work.
         photos: list of objects with `path`.
         weights: not used here; `measure` passes the same arguments to `cache`, which needs it.
@@ -54,7 +54,7 @@ def decode(setting, ours, sizes, photos, weights):
 
     Args:
         setting: (beam size, batch size).
-        ours: True for the program, False for the baseline, a version as in tutorials.
+        ours: True for the program, False for the baseline, code as in tutorials.
         sizes: a Sizes object, which holds the amount of work.
         photos: list of objects with `path`.
         weights: not used here; `measure` passes the same arguments to `cache`, which needs it.
@@ -72,12 +72,12 @@ def decode(setting, ours, sizes, photos, weights):
 
 
 def measure(sizes, photos, weights, progress):
-    """Measure the peak memory of every phase, for the program and for the baseline, a version as in tutorials.
+    """Measure the peak memory of every phase, for the program and for the baseline, code as in tutorials.
 
     Args:
         sizes: a Sizes object, which holds the amount of work.
         photos: list of objects with `id` and `path`.
-        weights: weights of the encoders: "imagenet" or "random"; None: "imagenet" if they are here, else "random".
+        weights: "imagenet" or "random"; None: "imagenet" if these weights are on this machine, else "random".
         progress: function that takes the arguments of `tqdm` and returns a progress bar.
 
     Returns:

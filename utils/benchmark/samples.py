@@ -109,5 +109,5 @@ class DrawnRegions:
         return np.maximum(self._generator.normal(-0.8, 1, shape), 0).astype("float32")
 
     def describe(self):
-        """Return a description of this replacement, a dict that the cache writes as JSON."""
+        """Return name, sizes and a hash of these random regions: a dict that the cache writes as JSON."""
         return {"encoder": self.name, "regions": [self.count, self.channels], "fingerprint": self.fingerprint}

@@ -14,13 +14,13 @@ class Sizes:
 
     Args:
         repetitions: number of repetitions, whose median is the result.
-        warm_ups: number of runs before the repetitions, which are not measured.
+        warm_ups: number of runs before the repetitions. Warm-up runs are not measured.
         encoders: names of the encoders whose caching is measured.
         image_size: width and height of the encoders' input in pixels.
         photos: number of photos per repetition of caching.
-        photos_alone: number of photos per repetition of caching by the baseline, a version as in tutorials.
+        photos_alone: number of photos per repetition of caching by the baseline, code as in tutorials.
         grids: a pair (regions, channels) for each training that is measured.
-        recipe: Recipe of the decoder that is trained, with its batch size.
+        recipe: Recipe, the training settings of the measured decoder, such as its batch size.
         vocabulary: number of words, including the special words.
         model: model folder for decoding.
         beams: beam sizes of decoding.

@@ -117,7 +117,7 @@ class TrainingLoop:
 
     Args:
         decoder: AttentionDecoder in float32.
-        smoothing: share of label smoothing, 0 to 1.
+        smoothing: share of the target probability that is spread evenly over the vocabulary, 0 to 1.
         learning_rate: learning rate of Adam.
     """
 

@@ -16,8 +16,8 @@ _COLOUR_CHANGE = 0.2
 def augment(photo, size, generator, mirror=True):
     """Crop a photo at random, mirror it half of the time, and change brightness, contrast and saturation.
 
-    The random resized crop follows Szegedy et al., "Going deeper with convolutions", 2015, section 6. Here it keeps
-    more of the photo.
+    The random resized crop follows Szegedy et al., "Going deeper with convolutions", 2015, section 6. Here a crop
+    keeps more of the photo than in that paper: at least 60 % of its area.
 
     Args:
         photo: PIL image, RGB.

@@ -18,8 +18,8 @@ from utils.training.augmentation import augment
 def caption_arrays(photos, tokenizer, captions_per_photo, max_words):
     """Convert the references of photos (captions by people) to word numbers for teacher forcing.
 
-    If a photo has more than `captions_per_photo` references, only the first ones are used. If it has fewer, the other
-    captions consist of padding alone, which the loss ignores.
+    If a photo has more than `captions_per_photo` references, only the first ones are used. If it has fewer, the missing
+    captions are filled with padding, which the loss ignores.
 
     Args:
         photos: a list of Photo.
@@ -65,7 +65,7 @@ class RegionSource:
     def regions(self, encoder, photos):
         """Read the regions of validation photos, a list of Photo, from the cache: float32 (photos, regions, channels).
 
-        `encoder` is not used here. The same method of other classes uses it.
+        `encoder` is not used here. The method `regions` of PhotoSource and ViewSource uses it.
         """
         return self.cache.stack([photo.id for photo in photos])
 
@@ -80,7 +80,7 @@ def sides_matter(references):
 
 
 class PhotoSource:
-    """Make training inputs, pixels, from photos with random variations. This is for training the encoder, too.
+    """Make training inputs from photos: pixels with random variations. So the encoder can be trained, too.
 
     Args:
         encoder: Encoder with which training starts.
@@ -131,9 +131,9 @@ class PhotoSource:
 class Batches:
     """Make the training batches of all epochs.
 
-    In an epoch each photo occurs once, or `repeats` times if the photos are too few for the recipe's
-    `least_epoch_steps`. The order and the variations of the photos depend only on `seed`, epoch and step. So a resumed
-    run gets the same batches as an uninterrupted one.
+    In an epoch each photo occurs once. If that gives fewer steps than the recipe's `least_epoch_steps`, each photo
+    occurs several times: the attribute `repeats` is this number. The order and the variations of the photos depend only
+    on `seed`, epoch and step. So a resumed run gets the same batches as an uninterrupted one.
 
     Args:
         source: RegionSource, PhotoSource or ViewSource, which loads regions or pixels of photos.
@@ -179,7 +179,8 @@ class Batches:
 
         Returns:
             (training inputs, input words, target words). The training inputs are regions or pixels of the photos. The
-            words are word numbers, int32 (photos, captions, length), which begin with <start> or end with <end>.
+            words are word numbers, int32 (photos, captions, length). Input words begin with <start>. Target words end
+            with <end>, except those of captions that are cut.
         """
         chosen = self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
         generators = np.random.default_rng([self.seed, epoch, step]).spawn(len(chosen))

@@ -1,4 +1,4 @@
-"""Choose the best epoch of a training run, and decide when a stage of the run stops early."""
+"""Choose the best epoch of a training run, and decide when a stage of it, such as "decoder", stops early."""
 
 # With fewer validation photos, CIDEr varies more by chance than between epochs. CIDEr of a single photo is always 0.
 FEW_PHOTOS = 100
@@ -8,8 +8,8 @@ class BestEpoch:
     """Rank the epochs of a run by their validation scores.
 
     - Epochs are ranked by CIDEr. If the CIDEr of two epochs is equal, the one with the lower loss is better.
-    - With fewer than 100 validation photos, epochs are ranked by the loss alone. A run with self-critical training is
-      ranked by CIDEr even then, since it maximises a reward and not the likelihood.
+    - With fewer than 100 validation photos, epochs are ranked by the loss alone. In a run with self-critical training,
+      epochs are ranked by CIDEr even then, since this training maximises a reward and not the likelihood.
     - In the tagging stage, the encoder learns to predict the words of captions (tags). Its epochs are ranked by the
       precision of the predicted tags.
 
@@ -35,14 +35,14 @@ class BestEpoch:
     def sort_key(self, row):
         """Return a tuple by which an epoch is ranked: the best epoch has the greatest tuple.
 
-        `row` is the epoch's dict of scores. Returns None if it belongs to a stage that is not ranked.
+        `row` is the epoch's dict of scores. Returns None if this object does not rank the stage of the epoch.
         """
         if self.tagging or row["val_loss"] is None:
             return (row["val_tag_precision"],) if self.tagging and row["val_tag_precision"] is not None else None
         return (-row["val_loss"],) if self.by_loss else (row["val_CIDEr"], -row["val_loss"])
 
     def best(self, rows):
-        """Return the row of the best epoch, or None if no row is ranked. Of equal rows, the first one is returned.
+        """Return the row of the best epoch; None if `sort_key` ranks no row. Of equal rows, the first one is returned.
 
         `rows` is a list of dicts of scores, one per epoch.
         """
@@ -61,9 +61,10 @@ class BestEpoch:
         return len(rows) - 1 - rows.index(self.best(rows)) if rows else 0
 
     def has_stalled(self, rows, steps_per_epoch):
-        """Return True if a stage must stop early, because its validation score has stopped improving.
+        """Return True if a stage of training must stop early, because its validation score has stopped improving.
 
-        This is so if there was no better epoch for `recipe.patience` epochs and for `recipe.patience_steps` steps.
+        It must stop if at least `recipe.patience` epochs, with at least `recipe.patience_steps` steps together, were
+        trained after the best epoch.
 
         Args:
             rows: a list of dicts of scores, one per epoch of the stage.

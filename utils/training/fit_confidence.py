@@ -1,4 +1,7 @@
-"""Fit a model's confidence: the probability that a caption is right. CIDEr decides which captions are right."""
+"""Fit a model's Confidence, a regression that computes the probability that a caption is right.
+
+In the data on which it is fitted, CIDEr decides which captions are right.
+"""
 
 import numpy as np
 
@@ -110,21 +113,22 @@ def fit_confidence(captioner, folder, photos, cache_dir, reporter=QUIET):
 
 
 def add_confidence(dataset, data_dir, cache_dir, folder, encoder_weights=None, seed=0, reporter=QUIET):
-    """Fit the confidence of an existing model on the `val` photos of its dataset and write it into the model folder.
+    """Fit the Confidence of an existing model on the `val` photos of its dataset and write it into the model folder.
 
-    Other files of the folder do not change.
+    A Confidence computes the probability that a caption is right. Other files of the folder do not change.
 
     Args:
         dataset: name of the dataset. The model must not have been trained on its `val` photos.
         data_dir: folder of the dataset; for several datasets, a list of folders.
         cache_dir: folder of the caches that store the encoder's outputs.
         folder: model folder.
-        encoder_weights: the path of the encoder's weights, "imagenet" or "random"; None: those of the model folder.
+        encoder_weights: "imagenet", "random", or the path of a file with the encoder's weights. None: the weights that
+            config.json in the model folder names.
         seed: random seed of the scenes of the dataset `shapes`.
         reporter: a Reporter, which shows lines and progress bars.
 
     Raises:
-        InputError: the folder holds no model, a model of another dataset, or a model without a consensus.
+        InputError: the folder holds no model, a model of another dataset, or a model without a Consensus.
     """
     captioner = Captioner.from_folder(folder, encoder_weights)
     if captioner.dataset != dataset:

@@ -21,16 +21,17 @@ from utils.training.run_folder import RUN_FILE
 def add_consensus(dataset, data_dir, cache_dir, folder, encoder_weights=None, seed=0, reporter=QUIET):
     """Fit the Consensus and the Confidence of an existing model, and write both into the model folder.
 
-    The Consensus predicts the words that people would use for a photo, and ranks captions by them. The Confidence is
-    the probability that a caption is right. It uses the Consensus, so it must be fitted again. Other files of the
-    folder do not change.
+    The Consensus predicts the words that people would use for a photo, and ranks captions by them. The Confidence
+    computes the probability that a caption is right. The Confidence depends on the Consensus, so it is fitted again,
+    too. Other files of the folder do not change.
 
     Args:
         dataset: name of the dataset that the model was trained on.
         data_dir: folder of the dataset; for several datasets, a list of folders.
         cache_dir: folder of the caches that store the encoder's outputs.
         folder: model folder.
-        encoder_weights: the path of the encoder's weights, "imagenet" or "random"; None: those of the model folder.
+        encoder_weights: "imagenet", "random", or the path of a file with the encoder's weights. None: the weights that
+            config.json in the model folder names.
         seed: random seed, also of the scenes of the dataset `shapes`.
         reporter: a Reporter, which shows lines and progress bars.
 
@@ -60,7 +61,7 @@ def add_consensus(dataset, data_dir, cache_dir, folder, encoder_weights=None, se
 
 
 def fit_consensus(captioner, folder, splits, cache_dir, seed=0, reporter=QUIET, views=None):
-    """Fit a Consensus on the training photos, set it as `captioner.consensus`, and score its effect.
+    """Fit a Consensus on the training photos, set it as `captioner.consensus`, and score validation captions.
 
     A Consensus predicts the words that people would use for a photo, and ranks captions by them. The model folder does
     not change. Missing outputs of the encoder are added to the cache.
@@ -72,8 +73,8 @@ def fit_consensus(captioner, folder, splits, cache_dir, seed=0, reporter=QUIET, 
         cache_dir: folder of the caches that store the encoder's outputs.
         seed: random seed of the choice of training photos that the consensus stores.
         reporter: a Reporter, which shows lines and progress bars.
-        views: ViewSource with cached variations of these photos, or None. With it, the regions of the training photos
-            are not computed again.
+        views: ViewSource with cached variations of these photos, from which the regions of the training photos are
+            computed. None: these regions are read from the cache, or computed from the photos.
 
     Returns:
         The validation scores with the consensus: a dict with "Bleu_1" to "Bleu_4", "CIDEr" and "distinct_captions".

@@ -43,7 +43,7 @@ class PacedAdamW(keras.optimizers.AdamW):
 
 
 def make_optimizer(recipe, learning_rate, steps, encoder_variables=(), pace=1.0):
-    """Make the optimizer for a stage of training. It also computes averaged weights (Polyak and Juditsky, 1992).
+    """Make the optimizer for a stage of training. The optimizer also averages weights (Polyak and Juditsky, 1992).
 
     The learning rate rises during the warm-up and then falls to zero along a cosine.
 

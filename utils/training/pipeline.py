@@ -186,7 +186,7 @@ class _Training:
         `start` becomes the decoder with the initial weights, or None for random weights.
 
         Args:
-            started: Captioner with which training starts, or None.
+            started: Captioner with which training starts; None for training from random decoder weights.
             texts: training captions, a list of strings.
         """
         least = self.recipe.min_word_count
@@ -271,7 +271,8 @@ class _Training:
     def _open_views(self):
         """Compute the outputs of the frozen encoder layers for some variations (views) of each photo.
 
-        They are written to a cache on disk, in the folder `cache_dir`. The cache becomes the attribute `views`.
+        The outputs are written to a cache on disk, in the folder `cache_dir`. The attribute `views` becomes this cache,
+        a RegionCache.
         """
         count, layer = {"train": self.recipe.views, "val": 2}, self.recipe.finetune_encoder
         self.views = open_views(self.places["cache_dir"], self.dataset, self.encoder, layer)
@@ -284,10 +285,10 @@ class _Training:
     def _make_trainer(self, stage, history):
         """Make the Trainer of a stage.
 
-        The first stage and the stage "decoder" start from the model of --start_from, or from a new decoder. The stages
-        "finetuning" and "self-critical" continue from the model in the run's folder. If there was a tagging stage, the
-        stage "decoder" uses the encoder that the tagging stage trained. If a stage trains on cached regions, missing
-        regions are first added to the cache.
+        The first stage and the stage "decoder" start from the model of --start_from; without --start_from, from a new
+        decoder. The stages "finetuning" and "self-critical" continue from the model in the run's folder. If there was a
+        tagging stage, the stage "decoder" uses the encoder that the tagging stage trained. If a stage trains on cached
+        regions, missing regions are first added to the cache.
 
         Args:
             stage: a Stage.
@@ -380,7 +381,7 @@ class _Training:
     def _finish(self, best_epoch, history):
         """Complete the model folder and return its Captioner.
 
-        Fit consensus and confidence, write the model card, and delete the files that only an unfinished run needs.
+        Fit the Consensus and the Confidence, write the model card, and delete files that only an unfinished run needs.
 
         Args:
             best_epoch: a BestEpoch, which ranks epochs.
@@ -453,10 +454,10 @@ def kept_of_run(folder):
 
 
 def extract_part(part, dataset, data_dir, cache_dir, recipe, seed=0, reporter=QUIET):
-    """Compute the regions of one part of a dataset's photos for the cache, so that several machines share the work.
+    """Compute the regions of some of a dataset's photos for the cache, so that several machines can share the work.
 
     Args:
-        part: (number of the part, number of all parts). Parts are numbered from 1.
+        part: (k, n): the photos are divided into n parts, and this call works on part k, from 1 to n.
         dataset: name of the dataset; several names are joined by "+".
         data_dir: folder of the dataset; for several datasets, a list of folders.
         cache_dir: folder of the caches that store the encoder's outputs.

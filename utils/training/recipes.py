@@ -12,15 +12,15 @@ class Stage:
 
     Args:
         name: "tagging", "decoder", "finetuning" or "self-critical".
-        number: index from which the random seed of the stage is computed, so that stages make other random choices.
+        number: number from which the random seed of the stage is computed, so that each stage has another seed.
         epochs: largest number of epochs.
         learning_rate: peak learning rate.
         dropout: dropout rate of the decoder.
         on_photos: True if the inputs are photos with random variations; False if they are cached regions.
         trains_encoder: True if the encoder is trained.
         self_critical: True to maximise a reward; False to maximise the likelihood of the captions by people.
-        start_share: share of the initial weights, 0 to 1. The weights that are kept are a mean of the stage's initial
-            weights, with this share, and of its trained weights.
+        start_share: weight of the stage's initial weights in the kept weights, 0 to 1. The kept weights are
+            `start_share` × initial weights + (1 − `start_share`) × trained weights.
         tagging: True if the encoder alone is trained, to predict the words of the captions.
     """
 

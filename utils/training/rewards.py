@@ -106,7 +106,10 @@ class CiderReward:
 
 
 def _words(caption, ends=0):
-    """Return the word numbers of a caption, an int array, up to <end>, as a list. <end> is included if `ends` is 1."""
+    """Return the word numbers of a caption up to <end>, as a list. <end> is included if `ends` is 1, not if it is 0.
+
+    `caption` is an int array, padded with PAD.
+    """
     words = [int(word) for word in caption if word != PAD]
     return words[: words.index(END) + ends] if END in words else words
 

@@ -79,7 +79,7 @@ def check(folder, settings, overwrite, resume, holds=_MODEL_FILE):
 
 
 def _digest(rows):
-    """Compute a hash of rows in any order: 16 hexadecimal digits."""
+    """Compute a hash of rows that does not depend on their order: a string of 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:16]
 
 
@@ -92,7 +92,7 @@ def describe_data(photos):
         photos: a list of Photo.
 
     Returns:
-        A dict from "photos", "splits" and "captions" to a hash, 16 hexadecimal digits.
+        A dict with the keys "photos", "splits" and "captions". Each value is a hash: 16 hexadecimal digits.
     """
     return {
         "photos": _digest((photo.id, photo.path.stat().st_size) for photo in photos),
@@ -106,8 +106,7 @@ def check_data(folder, data):
 
     Args:
         folder: folder of the run, a Path.
-        data: hashes of the present data: a dict from "photos", "splits" and "captions" to a hash. `describe_data`
-            computes it.
+        data: hashes of the present data, a dict such as `describe_data` returns.
 
     Raises:
         InputError: the data have changed since the run began.
@@ -124,7 +123,7 @@ def check_data(folder, data):
 def check_contents(folder, contents):
     """Raise InputError if a photo whose regions are cached has changed since the run began.
 
-    The first call in a run stores a hash of the contents in run.json.
+    The first call in a run stores a hash of `contents` in run.json. Later calls compare with this hash.
 
     Args:
         folder: folder of the run, a Path.

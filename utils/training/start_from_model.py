@@ -47,7 +47,7 @@ def add_words(tokenizer, captions, min_word_count):
     Args:
         tokenizer: Tokenizer with the known words.
         captions: list of strings.
-        min_word_count: number of times that a new word must occur in the captions.
+        min_word_count: smallest number of times that a new word must occur in the captions.
 
     Returns:
         A Tokenizer with the known words, followed by the new words.

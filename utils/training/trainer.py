@@ -64,7 +64,7 @@ class Run(keras.callbacks.Callback):
     """A Keras callback that shows the progress of an epoch, writes checkpoints, and stops training early.
 
     Args:
-        trainer: the Trainer that calls `fit`.
+        trainer: the Trainer that passes this callback to `Model.fit`.
         single: True to stop after one epoch.
         progress: function that takes the arguments of `tqdm` and returns a progress bar. It is called once per epoch.
     """
@@ -113,7 +113,9 @@ class Run(keras.callbacks.Callback):
             self.trainer.average_weights()
 
     def after_validation(self, epoch, logs=None):
-        """Finish the epoch: add it to the training history, write a checkpoint, and perhaps stop training.
+        """Finish the epoch: add it to the training history, and write a checkpoint.
+
+        Training stops if the argument `single` is True, or if the validation score has stopped improving.
 
         Keras must call this method after the callback Validation. `epoch` and `logs` are the number of the epoch and a
         dict of its scores.
@@ -307,7 +309,7 @@ class Trainer:
         """Add the epoch to the training history, and write the checkpoint.
 
         Args:
-            steps: number of steps since the beginning of the epoch, or since the resume if it was interrupted.
+            steps: number of steps since the beginning of the epoch; in a resumed epoch, since it was resumed.
             seconds: time that these steps took.
         """
         if self.distribution.chief:
@@ -362,6 +364,6 @@ class Trainer:
         return self.best_epoch.best(self.history) is self.history[-1]
 
     def should_stop(self):
-        """Return True if the stage must stop early, because its validation score has not improved for many epochs."""
+        """Return True if training must stop before all epochs are done: the validation score no longer improves."""
         rows = [row for row in self.history if row["stage"] == self.stage.name]
         return self.best_epoch.has_stalled(rows, self.batches.steps_per_epoch)

@@ -64,7 +64,7 @@ class Validation(keras.callbacks.Callback):
         return self.scores
 
     def write_captions(self, photos):
-        """Caption photos with the averaged weights, and compute the loss on their captions by people.
+        """Caption photos with the averaged weights, and compute the loss on the captions that people wrote for them.
 
         Args:
             photos: a list of Photo.

@@ -1,7 +1,7 @@
 """Store views on disk: the outputs of an encoder's frozen lower layers for some variations of each photo.
 
-Training then computes only the upper layers. For VGG16 above `block4_pool`, forward and backward, these take a fifth of
-the multiply-adds of a step that starts from pixels: 3.7 instead of 17.7 billion per photo.
+Training then computes only the upper layers. For VGG16 above its layer `block4_pool`, a training step takes
+3.7 billion multiply-adds per photo. A step that starts from pixels takes 17.7 billion.
 """
 
 import zlib

@@ -1,7 +1,7 @@
 """Generate scenes, pictures of coloured shapes, for pretraining an encoder, with labels for each region.
 
-The scenes vary more than those of the built-in sample (`utils/data/shapes.py`): they have more sizes, colours,
-backgrounds, light and shapes, and objects that hide each other. "Ground" means the background of a scene.
+The scenes vary more than those of the built-in dataset `shapes` (`utils/data/shapes.py`): they have more sizes,
+colours, backgrounds, light and shapes, and objects that hide each other. "Ground" means the background of a scene.
 """
 
 import math
@@ -38,7 +38,8 @@ def _nearest_name(colour):
 def _fill(shape, generator):
     """Choose a random colour for a shape.
 
-    The sample keeps some pairs of colour and shape for its split `unseen`. These pairs are never chosen.
+    The dataset `shapes` keeps some pairs of colour and shape for its split `unseen`. These pairs are never
+    chosen.
 
     Args:
         shape: name of the shape, one of ALL_SHAPES.
@@ -72,7 +73,7 @@ def _smooth_noise(generator, size, cells):
 
 
 def _ground(generator, size):
-    """Make the background of a scene: plain, shaded, striped or with blots.
+    """Make the background of a scene: plain, shaded, striped, or with blurred spots.
 
     `generator` is a NumPy random generator. The result is RGB pixels, uint8 (size, size, 3).
     """
@@ -132,7 +133,8 @@ def _place(generator):
         generator: NumPy random generator.
 
     Returns:
-        A list of (centre, radius), one per object. The centre is float (2,). Both are fractions of the scene's side.
+        A list of (centre, radius), one per object. The centre is (x, y), float (2,). Centres and radii are fractions
+        of the scene's side.
     """
     if generator.random() < 0.4:
         count, low, high, apart = int(generator.integers(1, 4)), 0.15, 0.3, 1.0

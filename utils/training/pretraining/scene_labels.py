@@ -42,13 +42,16 @@ class SceneLabels:
     def validation(self, count):
         """Generate `count` validation scenes, which training never uses. They are the same at every call.
 
-        Returns (pixels, labels): uint8 (count, size, size, 3), and float32 (count, rows, columns, LABELS).
+        Returns (pixels, labels) as `batch` does: uint8 (count, size, size, 3), and float32 (count, rows, columns,
+        LABELS) with the shape, the colour and the box of each region.
         """
         return self.batch(np.random.default_rng([0, 2**31]), count)
 
     @staticmethod
     def loss(labels, outputs):
-        """Compute the loss of predictions: the cross-entropies of shape and colour, plus the mean error of boxes × 2.
+        """Compute the loss of predictions.
+
+        It is the sum of the cross-entropies of shape and of colour, plus 2 × the mean absolute error of the boxes.
 
         Args:
             labels: the right shape, colour and box of each region, float (batch, rows, columns, LABELS).

@@ -101,7 +101,7 @@ class Pretraining:
         self.state = {"step": 0, "seconds": 0.0, "history": []}
 
     def resume(self):
-        """Restore the checkpoint of an interrupted run, if the folder has one."""
+        """Restore the checkpoint of an interrupted run. If the folder has none, nothing changes."""
         if read_state(self.folder / CHECKPOINT_FILE):
             self.state = self.checkpoint.load()
 
