@@ -147,8 +147,8 @@ def read_boxes(path):
             folder of Flickr30k Entities.
 
     Returns:
-        A dict from a photo's file name to its PhotoBoxes. With COCO's format, each photo has a second key: its number,
-        as a string.
+        A dict from a photo's file name to its PhotoBoxes. With COCO's format, the dict has each PhotoBoxes twice: under
+        the photo's file name, and under the photo's number as a string.
 
     Raises:
         InputError: the path does not exist, or has none of these formats.

@@ -1,4 +1,7 @@
-"""Read captions to score from files in COCO's results format, `[{"image_id": 5, "caption": "…"}, …]`, or similar."""
+"""Read captions to score from files in the format of COCO's results, or in similar formats.
+
+COCO's format is `[{"image_id": 5, "caption": "…"}, …]`.
+"""
 
 import json
 import re
@@ -24,7 +27,8 @@ def read_results(path):
 
     The file may have one of these forms:
 
-    - a JSON list of results, also within an object, `{"annotations": […]}`
+    - a JSON list of results such as {"image_id": 5, "caption": "A dog."}, or a JSON object that holds such a list,
+      `{"annotations": […]}`
     - a JSON object from image id to caption
     - JSON Lines: one JSON object per line, such as {"image": "dog.jpg", "caption": "A dog."}. `inference.py --json`
       writes such files. If a line has several captions, the first one is used, which is the best.
@@ -122,7 +126,7 @@ def _twice(place, image_id):
 def as_results(captions):
     """Convert a dict from image id to caption to COCO's results format, a list of dicts.
 
-    Ids that consist of digits become numbers, as COCO's tools require.
+    Ids that consist of digits become numbers, as COCO's tools require. Other ids remain strings.
     """
     return [
         {"image_id": int(image_id) if image_id.isdecimal() else image_id, "caption": text}
@@ -133,9 +137,9 @@ def as_results(captions):
 def _forms(image_id):
     """Return an image id and its shorter forms. Two ids name the same image if they have a form in common.
 
-    The forms are the whole id, the id without folders, the id without suffix, and the number in it; then the same of
-    the id without what follows `?` or `#`. So `397133.0`, `000000397133.jpg`, `COCO_val2014_000000397133` and
-    `https://example.org/val2017/000000397133.jpg?width=640` all have the form `397133`.
+    The forms are the whole id, the id without folders, then without suffix, and the number in it. If the id has a `?`
+    or `#`, the same forms are also made of the part before this sign. So `397133.0`, `000000397133.jpg`,
+    `COCO_val2014_000000397133` and `https://example.org/val2017/000000397133.jpg?width=640` all have the form `397133`.
 
     Args:
         image_id: the id, a str.

@@ -71,11 +71,12 @@ class Evaluation:
             file.
         scene_scores: a dict of scores that say how well captions agree with the objects in the generated pictures of
             the dataset `shapes`, such as `recall`; empty for other datasets.
-        word_kinds: how much attention lies on these objects: a dict from kind of word, such as "colour", to a dict of
-            scores, such as `pointing`; empty for other datasets.
+        word_kinds: how much attention lies on the objects in these pictures: a dict from kind of word, such as
+            "colour", to a dict of scores, such as `pointing`; empty for other datasets.
         on_boxes: how much attention lies in boxes that people drew around objects: a dict from kind of word, such as
-            "animals", to a dict of scores, such as `pointing`; set by `add_boxes`.
-        boxes: a dict from photo id to PhotoBoxes, the boxes that people drew on the photo; set by `add_boxes`.
+            "animals", to a dict of scores, such as `pointing`; empty until `add_boxes` is called.
+        boxes: a dict from photo id to PhotoBoxes, the boxes that people drew on the photo; empty until `add_boxes` is
+            called.
     """
 
     name: str
@@ -132,7 +133,10 @@ class Evaluation:
         ]
 
     def as_dict(self):
-        """Return scores and statistics as a dict for a JSON file. The corpus scores are on its top level."""
+        """Return scores and statistics as a dict for a JSON file.
+
+        The scores of all photos together are on its top level.
+        """
         return (
             self.scores.corpus
             | self.scene_scores
@@ -183,8 +187,9 @@ def evaluate_model(split, model, cache_dir, beam_sizes=(3,), encoder_weights=Non
         model: model folder.
         cache_dir: folder of the caches that store the encoder's outputs.
         beam_sizes: numbers of hypotheses that beam search keeps, a list or tuple of int.
-        encoder_weights: the path of the encoder's weights, "imagenet" or "random"; None: those of the model folder.
-        consensus: False to rank captions by probability alone, although the model has a consensus.
+        encoder_weights: "imagenet", "random", or the path of the encoder's weights; None: those of the model folder.
+        consensus: False to rank captions by probability alone. True to rank them also by how well they agree with the
+            words that people would use, if the model has a Consensus, which predicts these words.
         reporter: a Reporter, which shows lines and progress bars.
 
     Yields:
@@ -269,8 +274,8 @@ def evaluate_captions(split, path, reporter=QUIET):
 def evaluate_neighbours(split, model, data_dir, cache_dir, seed=0, encoder_weights=None, reporter=QUIET):
     """Give each photo of a split the caption of a similar training photo, as a baseline.
 
-    Photos are compared by the outputs of a model's encoder. Those of the split's photos must be in the cache already;
-    those of the training photos are added if they are missing.
+    Photos are compared by the outputs of a model's encoder. The outputs for the split's photos must be in the cache
+    already. The outputs for the training photos are added to the cache if they are missing.
 
     Args:
         split: a Split.
@@ -278,7 +283,7 @@ def evaluate_neighbours(split, model, data_dir, cache_dir, seed=0, encoder_weigh
         data_dir: folder of the dataset.
         cache_dir: folder of the caches that store the encoder's outputs.
         seed: random seed of the scenes of the dataset `shapes`.
-        encoder_weights: the path of the encoder's weights, "imagenet" or "random"; None: those of the model folder.
+        encoder_weights: "imagenet", "random", or the path of the encoder's weights; None: those of the model folder.
         reporter: a Reporter, which shows lines and progress bars.
 
     Returns:

@@ -89,7 +89,10 @@ def _choose(rows, name, seed, boxed):
 
 
 def _tables(evaluation):
-    """Make the tables of the report from an Evaluation: a list of dicts with `heading` and `rows`."""
+    """Make the tables of the report from an Evaluation.
+
+    Returns a list of dicts: `heading` is a string, and `rows` is a list of rows, each a list or tuple of strings.
+    """
     scores = [
         [name, f"{value:.4f}", "{:.4f} to {:.4f}".format(*evaluation.intervals[name])]
         for name, value in evaluation.scores.corpus.items()
@@ -112,9 +115,10 @@ def _tables(evaluation):
 
 
 def _confidence(evaluation):
-    """Describe for the report how good the confidence in an Evaluation is: a dict with a `line` and a `picture`.
+    """Describe for the report how good the confidence of an Evaluation's captions is.
 
-    Returns None if the captions have no confidence.
+    Returns a dict: `line` is a line of text, and `picture` is an SVG as a `data:` URL. Returns None if the captions
+    have no confidence.
     """
     if not evaluation.confidence:
         return None

@@ -229,7 +229,7 @@ def confidence_line(result):
 
 
 def _confidence(result):
-    """Format how good the confidence in an Evaluation is, as two text tables.
+    """Format how good the confidence of captions is, as two text tables. `result` is their Evaluation.
 
     Returns a list of lines. It is empty if the captions have no confidence.
     """
@@ -245,7 +245,8 @@ def as_json(split, results, neighbours=(), people=(), differences=()):
 
     Args:
         split: the Split that was captioned.
-        results: list of Evaluation, one per captioner. If there is only one, its scores are on the dict's top level.
+        results: list of Evaluation, one per captioner. The scores of a single Evaluation are on the dict's top level.
+            Several Evaluations are a list under the key "evaluations".
         neighbours: list of Evaluation of the baseline that uses captions of similar training photos.
         people: scores of captions by people, a dict from score name to score.
         differences: a list of tuples: title of the first Evaluation, title of another one, and a dict from score name

@@ -21,7 +21,7 @@ class Architecture:
             without batch normalisation, in which the same step has a larger effect.
         options: further arguments of the constructor, as (name, value) pairs.
         scenes: the path, in this repository, of weights that `pretrain.py` trained on generated scenes,
-            or None.
+            or None if there are no such weights.
     """
 
     application: str

@@ -123,8 +123,8 @@ class RegionCache:
 
     Args:
         folder: the folder of all caches. Each cache is a subfolder.
-        name: the name of the dataset; for several datasets, their names joined by "+". The id of a
-            photo of several datasets begins with the dataset's name and a slash.
+        name: the name of the dataset; for several datasets, their names joined by "+". The id of each
+            photo must then begin with the name of its dataset and a slash.
         encoder: an Encoder. A hash of its weights is part of the subfolder's
             name, so regions of another encoder are never used.
         load: a function that takes a photo and a size, and returns its pixels, a uint8 array (size, size, 3).
@@ -151,7 +151,7 @@ class RegionCache:
         self._refresh()
 
     def __contains__(self, photo: Any) -> bool:
-        """Return True if the cache has a photo's regions, and the photo's file has not changed since then.
+        """Return True if the cache has a photo's regions, computed from the current version of the photo's file.
 
         Args:
             photo: an object with the attributes `id` and `path`.
@@ -200,7 +200,7 @@ class RegionCache:
         """Describe the files from which the regions of photos in the cache were made.
 
         Returns:
-            A list of (image id, size and checksum of all bytes of the file).
+            A list of pairs: image id, and a str of the file's size in bytes and the checksum of all its bytes.
         """
         parts = [(image_id, self._members[image_id].version.decode().split()) for image_id in image_ids]
         return [(image_id, f"{size} {checksum}") for image_id, (size, _, checksum, *_) in parts]

@@ -81,7 +81,7 @@ def _offline_way(name):
             VGG16 are advised.
 
     Returns:
-        A part of a sentence for an error message. It ends with "or "; it is "" if no model folder has weights.
+        The beginning of a sentence: "use --encoder_weights PATH, …, or "; "" if no model folder has such weights.
     """
     for candidate in dict.fromkeys((name, "vgg16")):
         for config in sorted(_MODELS.glob("*/config.json")):
@@ -139,10 +139,11 @@ def check_names(name, weights):
 
     Args:
         name: the name of the encoder, such as "vgg16".
-        weights: "imagenet", "scenes" (trained on generated scenes), "random", the path of a file, or None.
+        weights: "imagenet", "scenes" (trained on generated scenes), "random", or the path of a file. With None, only
+            the name is checked.
 
     Raises:
-        InputError: the name is unknown, or the file of weights does not exist.
+        InputError: the name is unknown, the encoder has no weights "scenes", or the file does not exist.
     """
     if name not in ARCHITECTURES:
         raise InputError(f"unknown encoder {name}: choose one of {', '.join(ARCHITECTURES)}")
@@ -165,7 +166,8 @@ def learnt_size(name, weights):
 
     Args:
         name: the name of the encoder, such as "vgg16".
-        weights: "imagenet", "scenes" (trained on generated scenes), "random", the path of a file, or None.
+        weights: "imagenet", "scenes" (trained on generated scenes), "random", or the path of a file; None if the
+            weights are unknown.
 
     Returns:
         An int; None if the size is unknown. Only files with 8-bit weights, which this program writes, contain the size.
@@ -195,7 +197,7 @@ def load_file(network, path):
 
     Args:
         network: a Keras model, whose weights are set.
-        path: a file with 8-bit weights, which `save_compact` has written, or a file of Keras.
+        path: a file with 8-bit weights, which `save_compact` has written, or a file of weights that Keras has written.
 
     Raises:
         InputError: the file does not exist, or its weights are not those of this network.

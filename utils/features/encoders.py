@@ -184,8 +184,8 @@ class Encoder:
 
         Args:
             layer: the name of the layer, or "default" for the last layer that fine-tuning does not change if
-                the user names no layer. The layer's outputs must not be negative, such as those of a ReLU, because the
-                cache stores them without a sign.
+                the user names no layer. The layer's outputs must be 0 or more, as after a ReLU, because the cache
+                stores them without a sign.
 
         Returns:
             An Encoder.
@@ -273,7 +273,7 @@ class Encoder:
 
         The precision is not included. So a cache that was made in bfloat16 is
         also used on a machine without bfloat16, although the regions differ by
-        rounding. With VGG16, this changes 5 of 200 greedy captions.
+        rounding. With VGG16, the rounding changes 5 of 200 greedy captions.
         """
         # `1` is the former `pool` setting, kept so that old fingerprints stay valid.
         settings = f"{self.name} {self.layer} 1 {self.image_size} bilinear-squash{' mirror' * self.mirror}"

@@ -35,7 +35,7 @@ def leave_out_unreadable(splits, reporter):
 
 
 def cache_regions(cache, splits, reporter):
-    """Compute the regions of the photos that are not in a cache, and write them to it. Size and speed are reported.
+    """Compute the regions of photos that are not in a cache, and write them to it. Disk space and speed are reported.
 
     Args:
         cache: a RegionCache.
@@ -73,7 +73,7 @@ def _keep_readable(splits, bad, readable, reporter):
 
     Args:
         splits: a dict from the name of each split to its list of Photo.
-        bad: a dict whose values are the ImageErrors to report.
+        bad: a dict from the id or path of each photo that cannot be read to its ImageError.
         readable: a function that takes a Photo and returns True if the photo can be read.
         reporter: a Reporter, which shows lines of text to the user.
 

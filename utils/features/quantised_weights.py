@@ -27,7 +27,7 @@ def _input_axes(layer, kernel):
 
 
 def quantise(weights, axes):
-    """Round weights to 8 bits, so that weights ≈ levels × steps.
+    """Round weights to 8-bit integers, the levels. Each weight is about its level times a float factor, its step.
 
     Args:
         weights: a float array.

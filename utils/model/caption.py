@@ -18,9 +18,10 @@ class Caption:
         log_probability: natural logarithm of the probability of all words and the end.
         attention: attention weights of each word, float32 (words, rows, columns). The weights of a word sum to 1.
         score: the number that ranks the captions of a photo; higher is better. It is the log-probability, divided by
-            (number of words + 1) ** 0.9. Models with a consensus divide by (number of words + 1) and add 6 times the
-            likeness, which tells how well the caption agrees with the words that people would use (see
-            `utils.model.consensus`). Captions that break off or name the same thing twice get at least 1000 less.
+            (number of words + 1) ** 0.9. Some models have a consensus, which predicts the words that people would use
+            (see `utils.model.consensus`). They divide by (number of words + 1) and add 6 times the likeness, which
+            tells how well the caption agrees with these words. Captions that break off or name the same thing twice
+            get at least 1000 less.
         photo: the photo as a PIL image, if the caller passed an image or array; None for files.
         confidence: probability, 0 to 1, that a person would call the caption right, or right in its main point.
             None for models without confidence and for captions sampled at random.

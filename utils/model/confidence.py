@@ -29,16 +29,16 @@ _RIDGE = 1.0
 
 
 def features(hypotheses):
-    """Compute the inputs of the logistic regression for each caption that a search has found.
+    """Compute for each caption three numbers, the features, from which `Confidence` computes how likely it is right.
 
     `log_probability` is the mean log-probability per word; the end counts as a word. `likeness` is the logarithm of
-    `Consensus.likeness`, a number that tells how well the caption agrees with the words that people would use. It is
-    small if the photo differs from all training photos, because the consensus then predicts no words. `detail` is
-    `Consensus.detail`, which is small for pictures without content.
+    `Consensus.likeness`, a number that tells how well the caption agrees with the words that people would use. A
+    Consensus predicts these words. For photos that differ from all training photos it predicts none, so their
+    likeness is small. `detail` is `Consensus.detail`, which is small for pictures without content.
 
     Args:
         hypotheses: Hypotheses, the captions that `beam_search` has found, with their words, log-probabilities,
-            likeness and detail. If the model has no consensus, the last two are NaN.
+            likeness and detail. If the model has no Consensus, likeness and detail are NaN.
 
     Returns:
         The features, float (photos, captions, 3), in the order of `FEATURES`.
@@ -66,7 +66,7 @@ class Confidence:
 
     @classmethod
     def fit(cls, rows, targets):
-        """Fit the regression to judged captions, by maximum likelihood with a small ridge penalty.
+        """Fit the regression to captions known to be right or wrong, by maximum likelihood with a small ridge penalty.
 
         Args:
             rows: the features of captions, float (captions, features).
@@ -127,8 +127,8 @@ class Confidence:
             path: the file, a str or Path.
 
         Returns:
-            A Confidence; None if the file does not exist. Model folders of earlier versions do not have this file, or
-            it lacks features. These features then do not count.
+            A Confidence; None if the file does not exist, as in old model folders. Features that the file lacks, as
+            files of earlier versions do, have no effect on the confidence.
 
         Raises:
             InputError: the file is damaged or was fitted with other features.
@@ -149,7 +149,10 @@ class Confidence:
 
 
 def is_unsure(caption):
-    """Return True if the model is unsure of a Caption: its confidence is below `UNSURE`, a half."""
+    """Return True if the model is unsure of a Caption: its confidence is below `UNSURE`, a half.
+
+    Return False if the caption has no confidence.
+    """
     return caption.confidence is not None and caption.confidence < UNSURE
 
 

@@ -76,7 +76,7 @@ class Consensus:
             means: for each photo, the mean of its region vectors, float32 (photos, channels).
             captions: for each photo, a list of one or more captions. A caption is a list of word numbers.
             vocabulary_size: number of words of the vocabulary, the special words included.
-            seed: random seed that selects the landmarks among the photos.
+            seed: random seed that selects the landmarks, the training photos with which each new photo is compared.
 
         Returns:
             A Consensus.
@@ -153,14 +153,14 @@ class Consensus:
             regions: regions of the photos, float32 (photos, regions, channels).
 
         Returns:
-            The logarithm of the standard deviation of the standardised regions, the root of their mean variance over
-            the channels, float32 (photos,).
+            The detail, float32 (photos,): the logarithm of the standard deviation over the photo's regions. The regions
+            are standardised, and their variances are averaged over the channels before the root is taken.
         """
         variances = ops.mean(ops.var(regions, axis=1) * ops.square(self.scale), axis=-1)
         return ops.log(ops.maximum(variances, 1e-12)) / 2
 
     def save(self, path):
-        """Write the consensus to an .h5 file. The two large arrays take 8 bits per value.
+        """Write the consensus to an .h5 file. `landmarks` and `coefficients` take 8 bits per value.
 
         Args:
             path: the file, a Path. An existing file is replaced.

@@ -52,8 +52,8 @@ class AttentionDecoder(keras.Model):
             training caption contains "red square". The setting was tested only on
             generated pictures of coloured shapes; captions of photos may get worse.
         value_size: number of channels to which the regions are projected for the
-            LSTM and the output layer. A small number makes each step faster. None
-            omits the projection.
+            LSTM and the output layer. A small number makes the computation of each
+            word faster. None omits the projection.
         kwargs: arguments of every Keras model: `name`, `dtype`, `trainable`.
 
     Example:
@@ -244,7 +244,8 @@ class AttentionDecoder(keras.Model):
         """Compute the logits of the next word.
 
         Args:
-            features: the context, and normally the LSTM's hidden state, float (batch, captions, …, features).
+            features: the LSTM's hidden state and the context (weighted sum of the regions), concatenated; for a
+                grounded decoder, the context alone; float (batch, captions, …, features).
             embedded: embedding of the previous word, float (batch, captions, …, embedding size).
             training: True to apply dropout.
 

@@ -46,7 +46,7 @@ _UNENDED = 1e3
 
 
 def _take(tensor, parents):
-    """Select hypotheses (unfinished captions) of each photo by their indices.
+    """Select hypotheses (captions in the search) of each photo by their indices.
 
     Args:
         tensor: a tensor (batch, beam, …) with an element for each hypothesis.
@@ -110,7 +110,8 @@ def repeating_words(words, position, vocabulary_size, length):
     """Find the words that would make a caption repeat a sequence of words if they came next.
 
     Args:
-        words: word numbers of the hypotheses, int (batch, beam, max_words), PAD from `position` on.
+        words: word numbers of the hypotheses (captions in the search), int (batch, beam, max_words), PAD from
+            `position` on.
         position: number of words written so far.
         vocabulary_size: number of words of the vocabulary.
         length: length, 2 or more, of the sequences that may not occur twice.
@@ -130,9 +131,9 @@ def _extensions(candidates, groups, diversity):
     """Choose the best extensions for each group of hypotheses. An extension is a hypothesis plus one word.
 
     The choice follows Vijayakumar et al., "Diverse beam search", 2018, equation 3 with
-    Hamming diversity. For each hypothesis of an earlier group that has chosen a word at
-    this position, `diversity` is subtracted from the score of this word. The penalty
-    affects the choice. It is not part of the returned scores.
+    Hamming diversity. Hypotheses of earlier groups may have chosen the same word at this
+    position. For each of them, `diversity` is subtracted from the score of the word. The
+    penalty affects the choice. It is not part of the returned scores.
 
     Args:
         candidates: scores of all possible extensions, float (batch, groups * beam, vocabulary).
@@ -171,8 +172,8 @@ def beam_search(
 ):
     """Find the best captions of each photo by beam search.
 
-    Hypotheses are the captions that the search considers. Those of all photos are
-    extended together, one word at a time. A finished hypothesis stays in the beam. A
+    Hypotheses are the captions that the search considers. The hypotheses of all photos
+    are extended together, one word at a time. A finished hypothesis stays in the beam. A
     hypothesis that has not ended after `max_words` words may break off, as in "… in
     front of a". Such a hypothesis ranks after all finished ones. It is not removed,
     so that each photo has a caption.
@@ -192,14 +193,17 @@ def beam_search(
         groups: number of groups of hypotheses, for diverse beam search. The captions of
             different groups differ. The first group equals ordinary beam search.
         diversity: penalty for words that an earlier group has chosen at the same place.
-        consensus: a Consensus, which measures how well a caption agrees with the words
-            that people would use, its likeness. The score of a caption is then
-            log-probability / (words + 1) + WEIGHT * likeness. None: without likeness.
+        consensus: a Consensus, which computes the likeness of a caption: how well it
+            agrees with the words that people would use. The score of a caption is then
+            log-probability / (words + 1) + WEIGHT * likeness. With None, likeness does
+            not count.
 
     Returns:
         Hypotheses: a named tuple of the words, log-probabilities, attention, scores and
         likeness of `groups * beam_size` captions per photo, best first in each group,
-        and the detail of each photo. Captions have `max_words` word numbers.
+        and the detail of each photo: how much its regions differ from each other. Captions
+        have `max_words` word numbers. If a caption is shorter, END and PAD follow.
+        Without a consensus, likeness and detail are NaN.
     """
     batch, places = regions.shape[0], regions.shape[1]
     beam_size, group_size = groups * beam_size, beam_size
@@ -253,7 +257,7 @@ def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated
         max_words: maximum number of words of a caption.
         seed: a keras.random.SeedGenerator.
         temperature: the number by which the logits are divided. Below 1, likely words
-            become likelier.
+            become likelier; above 1, unlikely words do.
         unrepeated: length of word sequences that may not occur twice in a caption; 0
             allows all repetitions.
 
@@ -261,7 +265,7 @@ def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated
         Hypotheses: a named tuple of the words, log-probabilities, attention, scores and
         likeness of `count` captions per photo, in no order, and the detail of each photo.
         Captions have `max_words + 1` word numbers: the words, END, then PAD. Likeness and
-        detail are NaN: they are not computed.
+        detail are always NaN: only `beam_search` computes these two numbers.
         Log-probabilities and scores are those at temperature 1.
     """
     batch, places, size = regions.shape[0], regions.shape[1], decoder.vocabulary_size
@@ -340,7 +344,8 @@ class Search:
 
         Returns:
             Hypotheses: a named tuple of NumPy arrays with the words, log-probabilities, attention, scores and likeness
-            of the captions, and the detail of the photos.
+            of the captions, and the detail of the photos. Likeness tells how well a caption agrees with the words that
+            people would use, and detail tells how much the regions of a photo differ from each other.
         """
         count = len(regions)
         padded = np.pad(np.asarray(regions, "float32"), [[0, self.batch_size - count], [0, 0], [0, 0]])

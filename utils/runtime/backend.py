@@ -1,4 +1,4 @@
-"""Do what Keras's backends TensorFlow and JAX do differently: compile functions, feed batches, name devices."""
+"""Do what needs different code for Keras's backends TensorFlow and JAX: compile functions, feed batches, name GPUs."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -45,7 +45,7 @@ def require_tensorflow(what):
 def compiles():
     """Return the value for the argument `jit_compile` of `Model.compile`: True if XLA should compile training steps.
 
-    JAX needs XLA. TensorFlow runs the steps as a graph, which XLA would make slower on CPUs.
+    It is True on JAX, which needs XLA. It is False on TensorFlow, because XLA would make the steps slower on CPUs.
     """
     return name() != "tensorflow"
 
@@ -55,6 +55,7 @@ def separate(variables):
 
     On JAX, two variables share memory after `a.assign(b)`. During `Model.fit`,
     JAX reuses the memory of variables and raises an error if two share it.
+    On TensorFlow, nothing is done.
     """
     if name() == "jax":
         for variable in variables:

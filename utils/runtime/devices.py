@@ -10,7 +10,7 @@ class Devices:
     machine. Each of these processes is a worker. The first worker is the chief.
 
     Attributes:
-        chief: True if this process is the chief, which validates and writes the files.
+        chief: True if this process is the chief, which computes the validation scores and writes the files.
     """
 
     chief = True
@@ -22,7 +22,7 @@ class Devices:
         return None
 
     def scope(self):
-        """Return a context manager in which the trained model and its optimizer must be created."""
+        """Return a context manager in which the model and its optimizer must be created."""
         return nullcontext()
 
     def attach(self, model, loss):
@@ -39,7 +39,7 @@ class Devices:
         Args:
             batches: a Batches, which loads the training batches.
             epoch: the number of the epoch, from 0.
-            step: the step of the epoch to begin with, from 0.
+            step: the number of the first step, from 0. The earlier steps of the epoch are left out.
         """
         return batches.dataset(epoch, step)
 

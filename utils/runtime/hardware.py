@@ -62,7 +62,7 @@ def bfloat16_is_faster():
 
 
 def _gpu_capabilities():
-    """Return a list with NVIDIA's major compute capability of each GPU as an int, such as 8; 0 if it is unknown."""
+    """Return NVIDIA's major compute capability of each GPU, such as 8, as a list of int. It is 0 for unknown GPUs."""
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 

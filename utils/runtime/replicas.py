@@ -40,7 +40,7 @@ class Replicated(Devices):
 
     Attributes:
         replicas: the number of replicas on all machines together.
-        chief: True if this process is the chief, which validates and writes the files.
+        chief: True if this process is the chief, which computes the validation scores and writes the files.
     """
 
     def __init__(self, strategy, workers=()):
@@ -103,7 +103,7 @@ class Replicated(Devices):
         Args:
             batches: a Batches, which loads the training batches.
             epoch: the number of the epoch, from 0.
-            step: the step of the epoch to begin with, from 0.
+            step: the number of the first step, from 0. The earlier steps of the epoch are left out.
 
         Returns:
             A tf.distribute.DistributedDataset.
@@ -166,10 +166,12 @@ class Replicated(Devices):
         return [value.numpy().astype(array.dtype) for value, array in zip(sums, arrays)]
 
     def _add_up(self, arrays):
-        """Return the first replica's tensors: the sum over all replicas, in which the other replicas count as zeros.
+        """Return the first replica's tensors on all workers.
+
+        They are computed as a sum over all replicas, for which the other replicas replace their tensors by zeros.
 
         Args:
-            arrays: a list of tensors.
+            arrays: a list of this worker's tensors.
         """
 
         def mine(arrays):
