@@ -171,8 +171,9 @@ class Captions:
             num_captions: the maximum number of captions.
 
         Returns:
-            A dict for JSON with the keys `caption`, `words`, `log_probability`, `score`, `captions`, and `confidence`
-            if it is known. If the photo cannot be captioned, an error message, a string.
+            A dict for JSON: `caption` is the text of the best caption. `words`, `log_probability`, `score` and, if
+            known, `confidence` belong to this caption. `captions` is a list of dicts for all captions, best first. If
+            the photo cannot be captioned, an error message, a string.
         """
         from utils.outputs.caption_files import caption_record
 
@@ -278,15 +279,19 @@ def make_page(load, models=("model",), beam_size=5, examples=()):
     captions = Captions(load)
 
     def show(paths, model, beam_size, num_captions):
-        """Caption the visitor's photos and yield (HTML of the result, alternative text, HTML of a link) several times.
+        """Caption the visitor's photos, and yield several times what the page shows.
 
-        The first yields say how many photos are done. The link downloads the attention maps. Making these
-        pictures takes a second, so the link comes with the last yield.
+        The first yields say how many photos are done.
 
         Args:
             paths: a list of the paths of the photos, or None.
             model: the name of the model.
             beam_size, num_captions: the values of two sliders, numbers.
+
+        Yields:
+            (result, text, link): HTML of the progress or of the captions; the box with the alternative text of a single
+            photo, hidden for several photos; HTML of the link to the attention maps of a single photo, else "". Drawing
+            the maps takes a second, so the link comes with the last yield.
         """
         text = gradio.Textbox(visible=False)
         if not paths:
@@ -315,7 +320,12 @@ def make_page(load, models=("model",), beam_size=5, examples=()):
         yield "".join([*parts, f'<div class="cards">{cards}</div>']), text, ""
 
     def describe(photo, model=models[0], beam_size=beam_size, num_captions=1):
-        """Caption one photo. The dict has caption, words, log_probability, score, captions and perhaps confidence."""
+        """Caption one photo, for programs.
+
+        Returns:
+            A dict: `caption` is the text of the best caption. `words`, `log_probability`, `score` and, if it is known,
+            `confidence` belong to this caption. `captions` is a list of dicts for all captions, best first.
+        """
         record = captions.record(photo, model, beam_size, num_captions)
         if isinstance(record, str):
             raise gradio.Error(record, print_exception=False)

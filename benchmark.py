@@ -40,8 +40,9 @@ def parse_arguments(arguments=None):
 
 
 def main(arguments=None):
-    """Run the script: measure the speed of this machine, or how the work grows, and print the results.
+    """Run the script: measure the program on this machine, and print the results.
 
+    With --growth, it measures how time, memory and disk use grow with the amount of work, otherwise the speed.
     `arguments` is the command line, a list of str; None for that of this process. Returns the exit status, 0.
     """
     arguments = parse_arguments(arguments)
@@ -54,7 +55,9 @@ def main(arguments=None):
 
 
 def measure_speed(chosen, arguments):
-    """Measure and print the speed of the program and of a baseline, the same work as tutorials program it.
+    """Measure and print the speed of this program and of a baseline.
+
+    The baseline is code that does the same work in the way tutorials show.
 
     Args:
         chosen: a Sizes object, which holds the amount of work.

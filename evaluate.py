@@ -101,8 +101,9 @@ def measure(arguments):
         arguments: the command line, an argparse.Namespace.
 
     Returns:
-        (split, results, neighbours): the Split (its photos and references); a list with an Evaluation for each model,
-        beam size and file; and a list with the Evaluation of the nearest-neighbour baseline, if it was requested.
+        (split, results, neighbours): the Split (its photos and references); a list with an Evaluation for each model
+        with each beam size, and for each file of captions; and a list with the Evaluation of the nearest-neighbour
+        baseline, which gives each photo a caption of a similar training photo. Without --baselines, this list is empty.
     """
     from utils.evaluation.attention_on_boxes import read_boxes
 

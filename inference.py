@@ -165,13 +165,13 @@ def main(arguments=None):
 
 
 def leave_out_described(sources, pictures, arguments):
-    """Leave out photos that already have an alternative text, and report how many there are.
+    """Leave out the photos that already have an alternative text, and tell the user their number.
 
-    With --json, --csv or --attention_map, all photos are kept, because those files should show every photo.
+    With --json, --csv or --attention_map, no photo is left out, because those files should show every photo.
 
     Args:
         sources: the photos, a list of Source (utils.data.photo_sources).
-        pictures: a list with the path of the attention map of each photo, or None.
+        pictures: a list with the path of each photo's attention map. The paths are None if no maps were requested.
         arguments: the command line, an argparse.Namespace.
 
     Returns:
@@ -197,7 +197,7 @@ def write_captions(sources, single, pictures, stream, arguments):
     Args:
         sources: the photos, a list of Source (utils.data.photo_sources).
         single: True if the command line names one photo.
-        pictures: a list with the path of the attention map of each photo, or None.
+        pictures: a list with the path of each photo's attention map. The paths are None if no maps were requested.
         stream: the text stream for the captions.
         arguments: the command line, an argparse.Namespace.
 

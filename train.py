@@ -1,4 +1,4 @@
-"""Train a captioner: `python train.py` on the built-in sample, `python train.py --dataset flickr8k` on photos."""
+"""Train a captioner: `python train.py` on generated pictures, `python train.py --dataset flickr8k` on photos."""
 
 import argparse
 from contextlib import nullcontext
@@ -196,7 +196,7 @@ def parse_arguments(arguments=None):
 
 
 def _take_from_run(parser, parsed):
-    """Read the settings of an interrupted run as `parsed.begun`, and use them for arguments that the user left out.
+    """Store the settings of the interrupted run in `parsed.begun`, and use them for arguments that the user left out.
 
     Args:
         parser: a console.Parser, which reports errors.
@@ -222,9 +222,9 @@ def _take_from_run(parser, parsed):
 
 
 def choose_recipe(arguments):
-    """Choose the settings of a run: those of the dataset's recipe, changed by the flags that the user has given.
+    """Choose the settings of a run: the dataset's default settings, changed by the flags that the user has given.
 
-    - Of several datasets, the first one gives the recipe.
+    - For several datasets, the default settings are those of the first one.
     - If the encoder weights are those of pretrain.py, the image size is the one with which they were trained.
     - If training starts from a model, all settings on which the shapes of the weights depend are those of this model.
     - A resumed run keeps its settings.
@@ -233,7 +233,7 @@ def choose_recipe(arguments):
         arguments: the command line, an argparse.Namespace.
 
     Returns:
-        A Recipe.
+        A Recipe, which holds all settings of a training run.
 
     Raises:
         InputError: a value is invalid.
@@ -270,7 +270,7 @@ def choose_recipe(arguments):
 def _recipe_of_run(arguments, given):
     """Return the Recipe (settings) of the run that is resumed, with the settings that the user has given now.
 
-    If one of these differs from the run's, training reports an error later.
+    If a given setting differs from that of the run, training reports an error later.
 
     Args:
         arguments: the command line, an argparse.Namespace.
@@ -286,13 +286,13 @@ def _recipe_of_run(arguments, given):
 
 
 def _shown(folder):
-    """Return the path of a folder as a string, relative to the working folder if the folder is inside it."""
+    """Return the path of a folder as a string: relative if the folder is in the working folder, else unchanged."""
     folder = Path(folder)
     return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)
 
 
 def main(arguments=None, callbacks=()):
-    """Run the script: train a captioner, or do the part of this work that the flags name.
+    """Run the script: train a captioner, or do only the work that a flag such as --consensus_only names.
 
     Args:
         arguments: the arguments of the command line, a list of str; None for those of this process.
@@ -384,10 +384,9 @@ def show(captioner, arguments):
 
 
 def show_scene_scores(captioner, arguments):
-    """Print how well captions fit generated pictures of coloured shapes.
+    """Print how well captions of generated pictures name the coloured shapes in them.
 
     Some of the pictures show pairs of colour and shape that are in no training picture.
-
 
     `captioner` is the trained Captioner. `arguments` is the command line, an argparse.Namespace.
     """

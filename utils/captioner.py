@@ -293,11 +293,12 @@ class Captioner:
     def save(self, folder: str | Path) -> None:
         """Write a model folder: config.json, vocabulary and weights.
 
-        If the captioner has a `consensus` or a `confidence`, these are written too. The weights of the decoder are
-        written in half precision. The weights of the encoder are written only if they were trained together with the
-        decoder, because all other encoder weights can be fetched again. Encoders without depthwise convolutions, such
-        as VGG16, are written with 8 bits per weight, other encoders in half precision. Existing files are replaced only
-        after all weights are written. The last one is config.json.
+        The captioner's `consensus` and `confidence` are written too. If one of them is None, its earlier file is
+        removed. The weights of the decoder are written in half precision. The weights of the encoder are written only
+        if they were trained together with the decoder, because all other encoder weights can be fetched again. Encoders
+        without depthwise convolutions, such as VGG16, are written with 8 bits per weight, other encoders in half
+        precision. Existing weights, vocabulary and config.json are replaced after all new weights are written,
+        config.json last.
 
         Args:
             folder: the folder to write. It may exist.

@@ -35,7 +35,7 @@ codecs.register_error("escaped", _escape)
 
 
 class _Messages:
-    """Write to standard error, and ignore errors. A log on a full disk must not end the work.
+    """Write to standard error, and ignore writes that fail, because a log on a full disk must not end the work.
 
     Args:
         stream: the text stream of standard error.
@@ -57,7 +57,11 @@ class _Messages:
 
 
 def _prepare_streams():
-    """Open standard input, output and error if they are closed, and let output escape characters it cannot write."""
+    r"""Prepare standard input, output and error, so that closed streams and unusual characters cause no errors.
+
+    Closed streams are opened on the null device. Characters that a stream cannot write become escapes such as \u00e9.
+    Failed writes to standard error are ignored.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed, for example by `<&-`; the next opened file would get its number
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
@@ -380,7 +384,7 @@ class _Lines(tqdm):
 
 
 class _Clock(tqdm):
-    """Show a bar that is updated every second, also during a long step. The arguments are those of `tqdm`."""
+    """Show a bar that is redrawn every second, even if there is no progress. The arguments are those of `tqdm`."""
 
     def __init__(self, *args, **kwargs):
         self._closed = threading.Event()

@@ -26,7 +26,7 @@ _THUMBNAIL = 160
 
 
 def describe_runtime():
-    """Return one line with the versions of the libraries and the devices. Without a GPU, it says how to get one."""
+    """Return one line that names library versions, processors and GPUs. Without a GPU, it says how to get one."""
     framework, gpus = backend.describe()
     device = ", ".join(gpus) or "no GPU: training on photos takes hours (in Colab: Runtime, Change runtime type)"
     return f"{framework}, Keras {keras.__version__}, {os.cpu_count()} processors, {device}"
@@ -127,7 +127,10 @@ def show_captions(captions, references=()):
 
 
 def choose_photo(name, folder):
-    """Choose the photo of a notebook: the named one; with an empty name, an upload in Colab, else the sample photo.
+    """Choose the photo of a notebook.
+
+    It is the photo that `name` names. If `name` is "", Colab asks the user to upload a photo. Outside Colab, or if
+    nothing is uploaded, it is the sample photo.
 
     Args:
         name: the path or web address of a photo, or "".

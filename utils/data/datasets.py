@@ -88,8 +88,8 @@ def load_dataset(name: str, data_dir: str | Path, seed: int = 0, with_photos: bo
         data_dir: the dataset's folder; for several datasets, a list of folders.
             The scenes of `shapes` are generated there if they do not exist.
         seed: the random seed of the scenes of `shapes`.
-        with_photos: True if the list `photos` must have only photos whose files
-            exist. False if it must have all photos; to score captions, no files are needed.
+        with_photos: True if the Dataset's list `photos` must have only photos whose files
+            exist. False if it must have all photos: to score captions, no files are needed.
 
     Returns:
         A Dataset.
@@ -180,7 +180,7 @@ def _read_photos(name, root, with_photos):
     Args:
         name: "flickr8k", "flickr30k", "coco" or "custom".
         root: the folder, a Path.
-        with_photos: True if the list `photos` must have only photos whose files exist.
+        with_photos: True if the Dataset's list `photos` must have only photos whose files exist; False for all photos.
 
     Returns:
         A Dataset.
@@ -237,7 +237,7 @@ def _fill(table, captions, folder, with_photos):
         table: the Dataset to fill.
         captions: a `Captions` object, which stores the content of the dataset's caption files.
         folder: a Folder, the list of the dataset's files.
-        with_photos: True if the list `table.photos` must have only photos whose files exist.
+        with_photos: True if the list `table.photos` must have only photos whose files exist; False for all photos.
     """
     rows = {split: [] for split in SPLITS}
     paths, near = match_photos(captions, folder)
@@ -262,9 +262,10 @@ def _fill(table, captions, folder, with_photos):
 
 
 def _lend_to_val(table, captions, rows):
-    """Move one training photo to the split val, because a dataset with few photos would otherwise have an empty val.
+    """Move one training photo to the split val, which is empty because the dataset has few photos.
 
-    A photo is moved only if the caption files do not say its split, and if another training photo remains.
+    The photo is one whose split the caption files do not say. If there is no such photo, or if it is the only training
+    photo, nothing changes.
 
     Args:
         table: the Dataset, which gets a note for the user.
@@ -324,7 +325,7 @@ def _unsegmented(captions):
         captions: a `Captions` object, which stores the content of the dataset's caption files.
 
     Returns:
-        A list with the warning, a line for the user, or an empty list.
+        A list with one line for the user, the warning. It is empty if there is nothing to warn of.
     """
     texts = [text for image in captions.images.values() for text in image.captions]
     found = [text for text in texts if not text.isascii() and _UNSEGMENTED.search(text)]

@@ -64,9 +64,8 @@ _names = {}
 def _own_limit():
     """Set Pillow's limit on the size of images to MAX_PIXELS in the `with` block.
 
-    Pillow also checks images inside of others, for example in icons. Its limit
-    is the same for all threads. So the first of several threads changes it, and
-    the last one restores it.
+    Pillow applies its limit also to images inside of others, for example in icons. The limit is the same for all
+    threads. So the first thread that enters the block changes the limit, and the last one that leaves it restores it.
     """
     global _readers, _pillow_limit
     with _limit:
@@ -126,9 +125,9 @@ def _to_rgb(image):
 
 
 def _orientation(image):
-    """Return the EXIF orientation of a PIL image, an int from 1 (upright) to 8. Returns 1 if it cannot be read.
+    """Return the EXIF orientation of a PIL image, an int: 1 (upright) to 8, or any other int that a wrong file has.
 
-    A damaged file may give any other int.
+    If the orientation is missing or cannot be read, the result is 1.
     """
     try:
         value = image.getexif().get(_ORIENTATION, 1)

@@ -36,7 +36,8 @@ class Source:
     Args:
         name: the name of the photo in all output. It is the path or address that the user gave.
         path: the file.
-        relative: path of the photo's result files, relative to the folder of results. They get another suffix.
+        relative: a path such as "album/dog.jpg". The photo's result files get this path in the folder of results, but
+            with another suffix.
 
     Attributes:
         local: True if the file is the user's own; False if it is a temporary copy.
@@ -53,7 +54,8 @@ class _Fetched(Source):
 
     Args:
         name: the name of the photo in all output, a str.
-        relative: path of the photo's result files, relative to the folder of results, a str. They get another suffix.
+        relative: a path such as "dog.jpg", a str. The photo's result files get this path in the folder of results, but
+            with another suffix.
         folder: the temporary folder, a str or Path.
         fetch: a function without arguments that returns the bytes of the photo.
     """
@@ -103,7 +105,7 @@ def _ascii_address(address):
     """Encode the spaces and non-ASCII letters of an address: in the host's name by IDNA, elsewhere by percent signs.
 
     Args:
-        address: a web address or a `data:` address. The latter is returned unchanged.
+        address: a web address, or a `data:` address, which is returned unchanged.
 
     Returns:
         The address, an ASCII str.
@@ -141,7 +143,7 @@ def find_sources(names, folder, standard_input, note=lambda line: None):
         photo cannot be fetched, the attribute `path` of its Source raises ImageError.
 
     Raises:
-        InputError: no photo has one of these names, or any of the names in standard input.
+        InputError: a name is not that of a photo, or standard input contains neither a photo nor the name of one.
     """
     sources = []
     for name in names:
@@ -242,7 +244,7 @@ def _read_standard_input(folder, stream, note):
         A list of Source.
 
     Raises:
-        InputError: the stream is empty, or no photo has any of the names.
+        InputError: the stream is empty, or none of the names is that of a photo.
     """
     data = stream.read()
     if is_image(data):
@@ -270,8 +272,8 @@ def _listed(data):
 
     Args:
         data: bytes with one name per line, or with a zero byte after each name.
-            The encoding is as for `decode`, or that of file names on this
-            system.
+            The encoding is UTF-8, UTF-16, UTF-32 or that of file names on
+            this system.
 
     Returns:
         A list of str.

@@ -297,9 +297,9 @@ def score_captions(scenes, captions):
             mentions: the number of mentions.
             right: the share of mentions that are right, 0 to 1.
             recall: the share of the scenes' objects that the captions mention, 0 to 1.
-            attention_gain: the mean over all right mentions of a ratio: the attention inside the object's
-                box, at the word of the shape, divided by the share of the picture that the box covers.
-                Uniform attention gives 1.
+            attention_gain: the share of the attention at the word of the shape that is inside the object's
+                box, divided by the share of the picture that the box covers. It is the mean over all
+                right mentions. Uniform attention gives 1.
             pointing: the share of right mentions whose maximum of attention is in the object's box, 0 to 1.
     """
     right = total = named = objects = 0

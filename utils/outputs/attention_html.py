@@ -45,7 +45,7 @@ def _data_uri(image, form, **options):
 
 
 def _shade(attention):
-    """Draw the attention of one word as a picture to lay over the photo, which stays bright where the model looked.
+    """Draw the attention of one word as a picture that darkens the photo where the model did not look.
 
     The picture has one black pixel per region. The lower the weight of a region, the more the pixel darkens the photo.
 
@@ -81,7 +81,7 @@ def attention_html(caption, photo=None, others=()):
     rules, maps = [_STYLE], []
 
     def describe(each):
-        """Make the HTML of a caption's sentence, confidence and words. Add the maps of the words to `maps`."""
+        """Make the HTML of a Caption: sentence, confidence and words. Add the words' attention maps to `maps`."""
         buttons = []
         for word, attention in zip(each.words, each.attention):
             number = len(maps)

@@ -26,7 +26,9 @@ def caption_record(caption):
         caption: a Caption.
 
     Returns:
-        A dict with the keys `text`, `log_probability`, `score` and, if the caption has a confidence, `confidence`.
+        A dict: `text` is the sentence, `log_probability` the natural logarithm of its probability, and `score` the
+        number that ranks the captions of a photo. If the caption has a confidence (the probability that it is right),
+        the dict also has `confidence`, 0 to 1.
     """
     record = {"text": caption.text, "log_probability": _round(caption.log_probability), "score": _round(caption.score)}
     confidence = caption.confidence

@@ -72,8 +72,9 @@ def _draw_caption(figure, caption, axes, photo):
 def training_figure(history):
     """Draw three curves over the epochs: training loss, validation CIDEr and validation BLEU-4.
 
-    A training run has stages, such as "decoder" and "finetuning". Dotted lines separate them. In the stage
-    "self-critical", which maximises a reward, the loss is the negative mean reward.
+    A training run consists of stages, one after another, in which different weights are trained, or another loss is
+    used. Dotted lines separate them. In the stage "self-critical", which maximises a reward, the loss is the negative
+    mean reward.
 
     Args:
         history: a list with one dict per epoch, with the keys `stage`, `loss`, `val_CIDEr` and `val_Bleu_4`. The rows

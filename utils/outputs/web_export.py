@@ -111,7 +111,7 @@ def runtime_version():
 
 
 def _installed_runtime():
-    """Find onnxruntime-web on this machine. It is there if someone has run `npm install` in the folder `TEMPLATE`.
+    """Find onnxruntime-web in the folder utils/outputs/web, into which `npm install` can put it.
 
     Returns:
         The folder of the package, a Path; None if it is missing or has another version than the page needs.
@@ -230,7 +230,11 @@ def _write_model(captioner, folder, model):
 
 
 def fault_words():
-    """Return the lists of words with which the page finds faulty captions: a dict from a name to a list of str."""
+    """Return the lists of words with which the page finds captions that break off or name the same thing twice.
+
+    Returns:
+        A dict from a name, such as "colours", to a list of str.
+    """
     return {
         "before_nouns": sorted(caption_faults.BEFORE_NOUNS),
         "function_words": sorted(caption_faults.FUNCTION_WORDS),
@@ -248,11 +252,13 @@ def encoder_function(encoder, decoder, consensus=None):
         consensus: a Consensus, or None.
 
     Returns:
-        A tf.function that takes `pixels`, uint8 (1, size, size, 3), and returns a dict of float32 tensors: the
-        attention `keys` (1, regions, attention units) and `values` (1, regions, channels), and the initial state
-        `hidden` and `cell` (1, 1, units). With a consensus, also the photo's `detail` (1,), and `worth`
-        (1, vocabulary), from which the page computes the likeness of a caption (how well it agrees with the words that
-        people would use): the sum of the worth of all words, divided by the norm of the caption's tf-idf vector.
+        A tf.function that takes `pixels`, uint8 (1, size, size, 3), and returns a dict of float32 tensors:
+            keys (1, regions, attention units), values (1, regions, channels): the keys and values of the attention.
+            hidden, cell (1, 1, units): the state of the LSTM before the first word.
+            detail (1,): how much the regions of the photo differ from each other. Only with a consensus.
+            worth (1, vocabulary): how much each word adds to the likeness of a caption (how well the caption agrees
+                with the words that people would use). The page adds up the worth of the caption's words, and divides
+                the sum by the norm of the caption's tf-idf vector. Only with a consensus.
     """
     size = encoder.image_size
 
@@ -276,7 +282,9 @@ def encoder_function(encoder, decoder, consensus=None):
 
 
 def step_function(decoder, places):
-    """Make one TensorFlow function, for the web page, that extends all hypotheses of a photo by one word.
+    """Make one TensorFlow function, for the web page, that computes the probabilities of the next word.
+
+    It does so for all hypotheses (unfinished captions) of a photo at once.
 
     Args:
         decoder: an AttentionDecoder.
@@ -356,7 +364,7 @@ def _shrink(graph, precise=None):
 
 
 def _in_8_bits(values):
-    """Round weights to 8 bits. The weights are approximately levels × steps.
+    """Round weights to 8 bits. Each weight becomes a level (a whole number), multiplied by a step (a float).
 
     All weights with the same index along one axis share a step. The axis that gives the smallest error is chosen.
 

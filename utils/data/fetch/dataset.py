@@ -142,8 +142,9 @@ def _read_record(folder):
 
 
 def _unpack_given(name, folder, say, progress):
-    """Unpack the archives that the user has put into the folder of a dataset, except those of `RELEASES`.
+    """Unpack the archives that the user has put into the folder of a dataset.
 
+    Archives that `RELEASES` lists are skipped, because `fetch_dataset` unpacks them.
     `name` is the dataset's name. `say` shows a line of text to the user. `progress` makes a progress bar like `tqdm`.
     """
     ours = {release.remote.name for release in RELEASES.get(name, ())}

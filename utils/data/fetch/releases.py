@@ -3,8 +3,8 @@
 For a dataset that only a person may download, there are instructions for the user.
 
 COCO's sizes and SHA-256 come from tensorflow_datasets/url_checksums/coco.txt of
-TensorFlow Datasets. The MD5 of Flickr8k's two archives and of Karpathy's come
-from the datasets of mlverse/torchvision.
+TensorFlow Datasets. The MD5 of Flickr8k's two archives and of Karpathy's archive
+come from the datasets of mlverse/torchvision.
 """
 
 from collections import namedtuple

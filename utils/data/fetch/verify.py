@@ -136,7 +136,7 @@ def _duplicates(photos, checks):
 
 
 def is_whole(report):
-    """Return True if a dataset has no missing or damaged photos and no duplicates.
+    """Return True if a dataset has no missing photos, no damaged photos, and no photo in several splits.
 
     `report` is the report on the dataset, a dict made by `verify`.
     """

@@ -85,7 +85,7 @@ def split_name(name, wrong):
 
 
 def reader(read_into):
-    """Make a function that reads a single caption file from `read_into`, which adds a caption file to others.
+    """Turn a function that adds captions to a `Captions` object into a function that returns a new one.
 
     Args:
         read_into: a function that takes a `Captions` object and a path, and adds the captions of the file to it.
@@ -131,8 +131,9 @@ def read_images(document, name, split=None, folder=""):
         folder: "" or a folder's name with a slash. It is put before the names of photos that do not begin with it.
 
     Yields:
-        (record, keys, wrong, image) for each image: its dict in the file; a tuple of the keys that lead from the top of
-        the file to it; a function that takes a message and returns an InputError; an Image without captions.
+        (record, keys, wrong, image) for each image. `record` is the image's dict in the file. `keys` is a tuple of the
+        keys and indices that lead from the top of the file to this dict. `wrong` is a function that takes a message and
+        returns an InputError that also names the file and the line. `image` is an Image without captions.
     """
     for record, keys, wrong in document.records("images"):
         file = image_name(document.field(record, name, str, *keys), wrong, folder)

@@ -44,7 +44,7 @@ class Folder:
 
         Args:
             pattern: a file name in which `*` stands for any characters.
-            any_case: whether letters may be upper or lower case. The pattern must then be in lower case.
+            any_case: True to accept names in upper and lower case; the pattern must then be in lower case.
 
         Returns:
             A list of Path. Files of the folder itself come before those of subfolders.

@@ -92,7 +92,7 @@ def folded(name):
 
 
 def _stem(name):
-    """Return a lower-case file name without its suffix, if this is a photo's suffix such as ".jpg"."""
+    """Return a lower-case file name without a photo's suffix such as ".jpg". Other suffixes are kept."""
     stem, suffix = os.path.splitext(name)
     return stem if suffix in SUFFIXES else name
 
