@@ -58,10 +58,10 @@ def parse_arguments():
 
 def find_photos(arguments):
     """Return the paths of the photos, the first `--count` of the dataset's `val` or of the folder by name."""
-    from utils.data import datasets, images
+    from utils.data import datasets, photo_files
 
     if arguments.photos:
-        return images.find_photos(arguments.photos)[: arguments.count]
+        return photo_files.find_photos(arguments.photos)[: arguments.count]
     photos = datasets.load_dataset(arguments.dataset, arguments.data_dir).split("val")
     return [photo.path for photo in photos[: arguments.count]]
 
