@@ -146,7 +146,8 @@ class Batches:
     def __init__(self, source, photos, tokenizer, recipe, seed):
         self.source, self.photos, self.seed, self.batch_size = source, photos, seed, recipe.batch_size
         self.arrays = caption_arrays(photos, tokenizer, recipe.captions_per_photo, recipe.max_words)
-        self.repeats = max(1, -(-recipe.least_epoch_steps * recipe.batch_size // len(photos)))
+        # The smallest number with ceil(repeats · photos / batch_size) >= least_epoch_steps.
+        self.repeats = max(1, (recipe.least_epoch_steps - 1) * recipe.batch_size // len(photos) + 1)
         self.steps_per_epoch = -(-self.repeats * len(photos) // recipe.batch_size)
         self._known_order = None, None
         self.error = None  # the InputError that ended a dataset
