@@ -320,11 +320,18 @@ def make_page(load, models=("model",), beam_size=5, examples=()):
         yield "".join([*parts, f'<div class="cards">{cards}</div>']), text, ""
 
     def describe(photo, model=models[0], beam_size=beam_size, num_captions=1):
-        """Caption one photo, for programs.
+        """Caption one photo. Programs call this function through the API of the page.
+
+        Args:
+            photo: path of the photo's file on the server, a str.
+            model: name of the model, one of those that the page offers.
+            beam_size: number of hypotheses that beam search keeps.
+            num_captions: maximum number of captions.
 
         Returns:
-            A dict: `caption` is the text of the best caption. `words`, `log_probability`, `score` and, if it is known,
-            `confidence` belong to this caption. `captions` is a list of dicts for all captions, best first.
+            A dict: `caption` is the text of the first caption. `words`, `log_probability`, `score` (the number that
+            ranks the captions) and, if it is known, `confidence` belong to this caption. `captions` is a list of dicts
+            for all captions.
         """
         record = captions.record(photo, model, beam_size, num_captions)
         if isinstance(record, str):

@@ -12,7 +12,7 @@ def cache(name, ours, sizes, photos, weights):
 
     Args:
         name: name of the encoder, such as "vgg16".
-        ours: True for the program, False for the baseline, code as in tutorials.
+        ours: True for the program, False for the baseline, which is code as tutorials have it.
         sizes: a Sizes object, which holds the amount of work.
         photos: list of objects with `id` and `path`.
         weights: "imagenet" or "random"; None: "imagenet" if these weights are on this machine, else "random".
@@ -30,7 +30,7 @@ def train(grid, ours, sizes, photos, weights):
 
     Args:
         grid: (regions, channels), the shape of a photo's regions.
-        ours: True for the program, False for the baseline, code as in tutorials.
+        ours: True for the program, False for the baseline, which is code as tutorials have it.
         sizes: a Sizes object, which holds the amount of work.
         photos: list of objects with `path`.
         weights: not used here; `measure` passes the same arguments to `cache`, which needs it.
@@ -54,7 +54,7 @@ def decode(setting, ours, sizes, photos, weights):
 
     Args:
         setting: (beam size, batch size).
-        ours: True for the program, False for the baseline, code as in tutorials.
+        ours: True for the program, False for the baseline, which is code as tutorials have it.
         sizes: a Sizes object, which holds the amount of work.
         photos: list of objects with `path`.
         weights: not used here; `measure` passes the same arguments to `cache`, which needs it.
@@ -72,7 +72,7 @@ def decode(setting, ours, sizes, photos, weights):
 
 
 def measure(sizes, photos, weights, progress):
-    """Measure the peak memory of every phase, for the program and for the baseline, code as in tutorials.
+    """Measure the peak memory of every phase, for the program and for the baseline, which is code as tutorials have it.
 
     Args:
         sizes: a Sizes object, which holds the amount of work.

@@ -18,7 +18,7 @@ class Sizes:
         encoders: names of the encoders whose caching is measured.
         image_size: width and height of the encoders' input in pixels.
         photos: number of photos per repetition of caching.
-        photos_alone: number of photos per repetition of caching by the baseline, code as in tutorials.
+        photos_alone: number of photos per repetition of caching by the baseline, which is code as tutorials have it.
         grids: a pair (regions, channels) for each training that is measured.
         recipe: Recipe, the training settings of the measured decoder, such as its batch size.
         vocabulary: number of words, including the special words.

@@ -90,7 +90,7 @@ def lines(split, results, neighbours=(), people=(), differences=()):
 def _side_by_side(results, people):
     """Format the scores of several captioners as one text table, a list of lines.
 
-    Each captioner has two lines: its scores, and below each score half the width of the 95 % interval.
+    Each captioner has two lines: its scores, and under them the half widths of their 95 % intervals.
 
     Args:
         results: list of Evaluation, one per captioner.
@@ -220,7 +220,7 @@ def confidence_rows(result):
 
 
 def confidence_line(result):
-    """Write one line with an Evaluation's mean confidence, its correlation with CIDEr, and its calibration error."""
+    """Return a str: an Evaluation's mean confidence, its correlation with CIDEr, and its calibration error."""
     found = result.confidence
     return (
         f"mean {found['mean']:.2f}, Spearman's correlation with CIDEr {found['spearman']:.2f}, "

@@ -70,7 +70,9 @@ class Consensus:
 
     @classmethod
     def fit(cls, means, captions, vocabulary_size, seed=0):
-        """Fit a consensus on training photos and their captions. Thousands of photos take seconds.
+        """Fit a consensus, which predicts the words that people would use for a photo.
+
+        Thousands of photos take seconds.
 
         Args:
             means: for each photo, the mean of its region vectors, float32 (photos, channels).
@@ -145,9 +147,9 @@ class Consensus:
     def detail(self, regions):
         """Compute how much the regions of each photo differ from each other.
 
-        Pictures without content, such as noise or a single colour, have regions that are nearly equal. The consensus
-        has standardised the photos' mean regions, so 0 means: the regions of the photo differ as much from each other
-        as the mean regions of different photos do. The regions of nearly all photos differ more.
+        Pictures without content, such as noise or a single colour, have regions that are nearly equal. The unit is how
+        much the mean regions of different training photos differ: 0 means as much as they do. Nearly all photos have
+        more than 0.3, pictures without content less than 0.
 
         Args:
             regions: regions of the photos, float32 (photos, regions, channels).

@@ -10,10 +10,11 @@ _FORGETTING = 2
 
 @keras.saving.register_keras_serializable(package="captioning")
 class PacedAdamW(keras.optimizers.AdamW):
-    """Optimize with AdamW, with a lower learning rate and no weight decay for chosen variables.
+    """Optimize with AdamW. The variables named with `slow_down` have a lower learning rate and no weight decay.
 
-    A pretrained encoder needs smaller steps than the decoder that is trained with it. AdamW is the method of Loshchilov
-    and Hutter, "Decoupled weight decay regularization", 2019.
+    A pretrained encoder needs smaller steps than the decoder that is trained with it. The constructor takes the
+    arguments of `keras.optimizers.AdamW`, the method of Loshchilov and Hutter, "Decoupled weight decay regularization",
+    2019.
     """
 
     def slow_down(self, variables, pace):
