@@ -262,11 +262,10 @@ def sample(decoder, regions, count, max_words, seed, temperature=1.0, unrepeated
             allows all repetitions.
 
     Returns:
-        Hypotheses: a named tuple of the words, log-probabilities, attention, scores and
-        likeness of `count` captions per photo, in no order, and the detail of each photo.
-        Captions have `max_words + 1` word numbers: the words, END, then PAD. Likeness and
-        detail are always NaN: only `beam_search` computes these two numbers.
-        Log-probabilities and scores are those at temperature 1.
+        Hypotheses: a named tuple. It has, for each photo, `count` captions in no order: the
+        words, the log-probability and the score of each caption, at temperature 1, and the
+        attention of each word. Captions have `max_words + 1` word numbers: the words, END,
+        then PAD. Likeness and detail are NaN: only `beam_search` computes them.
     """
     batch, places, size = regions.shape[0], regions.shape[1], decoder.vocabulary_size
     memory = decoder.remember(regions)

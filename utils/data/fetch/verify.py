@@ -172,10 +172,11 @@ def findings(report):
     """
     lines = list(report["notes"])
     words = report["vocabulary"]
-    lines.append(
-        f"vocabulary: {words['words']} of the {words['seen']} different words in the captions of available training "
-        f"photos occur {words['min_word_count']} times or more"
-    )
+    least, known = words["min_word_count"], words["words"]
+    which = f"{known} words"
+    if least > 1:
+        which = f"{known} of {words['seen']} words, those that occur {least} times or more"
+    lines.append(f"vocabulary: {which}, in the captions of available training photos")
     if report["as_published"] is not None:
         lines.append(f"the splits {'have' if report['as_published'] else 'do not have'} their published sizes")
     for key, what in {
