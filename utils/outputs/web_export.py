@@ -387,7 +387,7 @@ def _in_8_bits(values):
 
 
 def _check_graphs(captioner, encoder, folder):
-    """Check that the ONNX graphs predict the same first word of the sample photo's caption as the captioner.
+    """Check that the ONNX graphs and the captioner predict nearly the same first word of the sample photo's caption.
 
     Args:
         captioner: a Captioner.
@@ -395,7 +395,7 @@ def _check_graphs(captioner, encoder, folder):
         folder: the folder with the graphs, a Path.
 
     Raises:
-        InputError: the probability of a word differs by .05 or more.
+        InputError: the probability of any word of the vocabulary differs by .05 or more.
     """
     import onnxruntime
 

@@ -18,8 +18,8 @@ class CaptionReward:
     words of a reference.
 
     Args:
-        references: word numbers of the captions by people of all training photos, int (photos, references, length),
-            padded with <pad>.
+        references: word numbers of the captions that people wrote for all training photos, int (photos, references,
+            length), padded with <pad>.
         meteor_weight: factor of METEOR, a score from 0 to 1. With the factor 0, METEOR is left out.
     """
 
@@ -58,8 +58,8 @@ class CiderReward:
     2020. Otherwise the model would learn captions that break off.
 
     Args:
-        references: word numbers of the captions by people of all training photos, int (photos, references, length),
-            padded with <pad>.
+        references: word numbers of the captions that people wrote for all training photos, int (photos, references,
+            length), padded with <pad>.
     """
 
     def __init__(self, references):

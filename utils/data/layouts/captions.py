@@ -212,6 +212,9 @@ class Captions:
         image.split = image.split or split
 
     def all_notes(self):
-        """Return the lines for the user as a list. If there are empty captions, the last line says how many."""
+        """Return what the user must know about the captions that were read, such as skipped rows: a list of str.
+
+        If there are empty captions, the last one says how many.
+        """
         empty = f"{self.empty} empty captions are skipped"
         return [*self.notes, *([empty] if self.empty else [])]
