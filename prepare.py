@@ -7,6 +7,7 @@ from utils.data.datasets import PHOTO_DATASETS, load_dataset
 from utils.data.fetch.dataset import fetch_dataset
 from utils.data.fetch.verify import findings, is_whole, split_rows, verify
 from utils.outputs import text_tables
+from utils.training.recipes import RECIPES, START_FROM_DEFAULTS
 
 DESCRIPTION = """Fetch a dataset, unpack it and verify it.
 
@@ -29,8 +30,10 @@ def parse_arguments(arguments=None):
     )
     parsed = parser.parse_args(arguments)
     parsed.data_dir = parsed.data_dir or Path("data") / parsed.dataset
-    # As in train.py, where one's own photos start from a trained model.
-    parsed.min_word_count = parsed.min_word_count or (1 if parsed.dataset == "custom" else 5)
+    if parsed.min_word_count is None:
+        # As in train.py, where one's own photos start from a trained model.
+        own = START_FROM_DEFAULTS["min_word_count"]
+        parsed.min_word_count = own if parsed.dataset == "custom" else RECIPES[parsed.dataset].min_word_count
     return parsed
 
 

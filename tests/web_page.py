@@ -1,4 +1,4 @@
-"""What tests of pages in a real browser share: a web server on loopback, and headless Chromium."""
+"""A web server on loopback and headless Chromium, for tests of pages in a real browser."""
 
 import functools
 import http.server

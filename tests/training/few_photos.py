@@ -68,29 +68,17 @@ def compare(folder, scenes, count, start, seed, encoder):
     write_dataset(data, scenes, count)
     places = "--dataset", "custom", "--data_dir", data, "--cache_dir", folder / "cache"
     begun = time.monotonic()
-    _run(
-        "train.py",
-        *places,
-        "--start_from",
-        start,
-        *(encoder if start == "none" else []),
-        "--seed",
-        seed,
-        "--output_dir",
-        model,
-        "--overwrite",
-    )
+    settings = ["--start_from", start, "--seed", seed, *(encoder if start == "none" else [])]
+    _run("train.py", *places, *settings, "--output_dir", model, "--overwrite")
     seconds = time.monotonic() - begun
     scores, captions = folder / "scores.json", folder / "captions.json"
     _run("evaluate.py", *places, "--model", model, "--split", "test", "--json", scores, "--captions_out", captions)
     found = {row["image_id"]: row["caption"] for row in json.loads(captions.read_text())}
     test = [scene for scene in scenes if scene.split == "test"][:_TEST]
     written = [found.get(scene.path.name, found.get(scene.path.stem)).split() for scene in test]
-    named = [
-        len({(o.colour, o.shape) for o in scene.objects} & {mention[:2] for mention in find_mentions(words)})
-        for scene, words in zip(test, written, strict=True)
-    ]
-    share = sum(named) / sum(len({(o.colour, o.shape) for o in scene.objects}) for scene in test)
+    objects = [{(each.colour, each.shape) for each in scene.objects} for scene in test]
+    mentions = [{mention[:2] for mention in find_mentions(words)} for words in written]
+    share = sum(len(own & said) for own, said in zip(objects, mentions, strict=True)) / sum(map(len, objects))
     metrics = json.loads(scores.read_text())
     with open(model / "history.csv", newline="", encoding="utf-8") as file:
         epochs = len(list(csv.reader(file))) - 1
